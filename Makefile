@@ -1,0 +1,94 @@
+# The two commands: `make run-all` and `make test`. `make help` lists the others.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+PROFILE ?= standard
+SEEDS ?=
+DEVICE ?= auto
+NOTEBOOK ?=
+PYTHON ?= python3
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())')
+
+# One notebook per core, one thread per notebook: more threads make small networks slower.
+# glibc's malloc keeps its memory between updates instead of asking the system for it every time.
+export OMP_NUM_THREADS := 1
+export TQDM_DISABLE := 1
+export PYTHONDONTWRITEBYTECODE := 1
+export MALLOC_MMAP_THRESHOLD_ := 33554432
+export MALLOC_TRIM_THRESHOLD_ := 1073741824
+export IPYTHONDIR := $(CURDIR)/build/ipython
+
+PY := .venv/bin/python
+BUILD := build/$(PROFILE)
+ALL := $(sort $(wildcard notebooks/*.ipynb))
+CHOSEN := $(if $(NOTEBOOK),$(wildcard notebooks/$(NOTEBOOK)*.ipynb),$(ALL))
+COMMON := $(wildcard helpers/*.py data/*.*) requirements.txt
+EXECUTED := $(CHOSEN:notebooks/%=$(BUILD)/%)
+
+.PHONY: help setup run-all executed test lint nbval lab refresh verdicts bench lock clean distclean
+
+help:  ## this list
+	@echo "make TARGET [PROFILE=smoke|standard|full] [SEEDS=n] [DEVICE=auto|cpu|cuda] [NOTEBOOK=01]"
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+
+setup: .venv/dev  ## create .venv with everything that notebooks and tests need
+
+run-all: .venv/course  ## execute every notebook into build/, one line each
+	@[ -n "$(CHOSEN)" ] || { echo "no notebook matches NOTEBOOK=$(NOTEBOOK): there are $(ALL)" >&2; exit 2; }
+	+@$(MAKE) --no-print-directory --keep-going $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS)) executed
+
+executed: $(EXECUTED)
+
+$(BUILD)/%.ipynb: notebooks/%.ipynb $(COMMON) $(BUILD)/parameters
+	@$(PY) -m helpers.runner execute $< $@ --profile "$(PROFILE)" --seeds "$(SEEDS)" --device "$(DEVICE)"
+
+# Changes only when a parameter does, so that finished notebooks are not run again for nothing.
+$(BUILD)/parameters: FORCE
+	@mkdir -p $(@D)
+	@echo "SEEDS=$(SEEDS) DEVICE=$(DEVICE)" | cmp -s - $@ || echo "SEEDS=$(SEEDS) DEVICE=$(DEVICE)" > $@
+FORCE:
+
+test: .venv/dev lint  ## lint, unit and property tests, stored outputs of all notebooks (nbval)
+	$(PY) -m pytest -n $(JOBS) --dist loadfile tests notebooks
+
+lint: .venv/dev  ## ruff on code and notebooks
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+nbval: .venv/dev  ## only the stored outputs of the chosen notebooks
+	$(PY) -m pytest -n $(JOBS) --dist loadfile $(CHOSEN)
+
+lab: .venv/course  ## open the course in JupyterLab
+	$(PY) -m jupyter lab notebooks
+
+refresh: .venv/course  ## execute on the CPU and store the outputs in notebooks/
+	@for notebook in $(CHOSEN); do \
+	  $(PY) -m helpers.runner execute $$notebook $$notebook --profile standard --device cpu; done
+
+verdicts: .venv/course  ## print the verdict lines of the notebooks executed last
+	@$(PY) -m helpers.runner verdicts $(EXECUTED)
+
+bench: .venv/dev  ## speed claims, measured side by side on this machine
+	$(PY) benchmarks/epoch.py
+
+lock: .venv/dev  ## renew requirements.lock from the current environment
+	$(PY) -m pip freeze --exclude-editable > build/lock && mv build/lock requirements.lock
+
+clean:  ## remove build/
+	rm -rf build
+
+distclean: clean  ## remove build/ and .venv/
+	rm -rf .venv
+
+.venv/course: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "Python 3.11, 3.12 or 3.13 is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -r requirements.txt
+	@touch $@
+
+.venv/dev: .venv/course requirements-dev.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,390 @@
+"""Every dataset of the course, as plain tensors on one device.
+
+Embedded files (`load`, `load_plays`, `load_reviews`), full public sets from a folder
+(`load_public`) and a generated set (`make_mnist1d`). Nothing here opens a connection unless
+`download=True` says so. What each file holds and where it is from: data/README.md.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DATA_FOLDER = Path(__file__).resolve().parents[1] / "data"
+DIGITS = tuple("0123456789")
+GARMENTS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat")
+GARMENTS += ("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+OBJECTS = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())
+EMBEDDED = {"mnist-5k": DIGITS, "fashion-9k": GARMENTS}
+PUBLIC = {  # name here: (class in torchvision.datasets, names of the labels)
+    "mnist": ("MNIST", DIGITS),
+    "fashion-mnist": ("FashionMNIST", GARMENTS),
+    "cifar10": ("CIFAR10", OBJECTS),
+}
+VALID_SEED = 3  # fixes which tenth of a public training set is held out for validation
+
+
+class DataError(ValueError):
+    """Data, a file or a device is not usable; the message names the cause and the cure."""
+
+
+class Split(NamedTuple):
+    """Inputs x, float32 (N, ...), and labels y, int64 (N,), on one device."""
+
+    x: Tensor
+    y: Tensor
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Three disjoint splits, the names of the labels, and the mean and std already divided out.
+
+    mean and std are floats, or one float a channel for colour images.
+    """
+
+    name: str
+    train: Split
+    valid: Split
+    test: Split
+    classes: tuple[str, ...]
+    mean: float | tuple[float, ...]
+    std: float | tuple[float, ...]
+
+
+class Plays(NamedTuple):
+    """Plain ASCII text: seven plays to train on, the two halves of an eighth to judge by."""
+
+    train: str
+    valid: str
+    test: str
+
+
+def resolve_device(name: str | torch.device = "auto") -> torch.device:
+    """The device called auto, cpu, cuda, cuda:N or mps; auto takes the fastest one present.
+
+    Raises DataError if the name is unknown or this machine has no such device.
+    """
+    name = str(name)
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    has_mps = torch.backends.mps.is_available()
+    if name == "auto":
+        return torch.device("cuda" if gpus else "mps" if has_mps else "cpu")
+    match = re.fullmatch(r"cpu|mps|cuda(?::(\d+))?", name)
+    if match is None:
+        raise DataError(f"unknown device {name!r}: use 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'")
+    if name.startswith("cuda") and int(match[1] or 0) >= gpus:
+        seen = f"sees {gpus} CUDA device(s), counted from 0" if gpus else "sees no CUDA device"
+        raise DataError(
+            f"{name} asked for, but this PyTorch {seen}: use device='cpu' or 'auto', "
+            "or install a CUDA build of PyTorch and a driver"
+        )
+    if name == "mps" and not has_mps:
+        raise DataError("mps asked for, but this PyTorch sees no Apple GPU: use device='cpu'")
+    return torch.device(name)
+
+
+def check_split(split: Split, classes: int | Sequence[str], name: str = "split") -> None:
+    """Raise DataError unless x is finite floating (N, ...) and y int64 (N,) in [0, classes).
+
+    classes is their number or their names; name is what messages call this split.
+    """
+    x, y = split
+    count = classes if isinstance(classes, int) else len(classes)
+    for part, value in (("x", x), ("y", y)):
+        if not isinstance(value, Tensor):
+            kind = type(value).__name__
+            raise DataError(f"{name}.{part} is a {kind}: make it a tensor (torch.as_tensor)")
+    if not x.is_floating_point():
+        raise DataError(f"{name}.x has dtype {x.dtype}: convert it with x.float()")
+    if y.dtype != torch.int64:
+        raise DataError(f"{name}.y has dtype {y.dtype}: class labels must be int64, use y.long()")
+    if y.ndim != 1 or x.ndim < 2 or len(x) != len(y) or len(y) == 0:
+        raise DataError(
+            f"{name}.x has shape {tuple(x.shape)} and y {tuple(y.shape)}: expected (N, ...) and "
+            "(N,) with the same N of at least 1; give x a dimension of features, and one y a row"
+        )
+    low, high = int(y.min()), int(y.max())
+    if low < 0 or high >= count:
+        raise DataError(
+            f"{name}.y runs from {low} to {high}: labels of {count} classes must lie in "
+            f"0..{count - 1}; renumber them or correct the number of classes"
+        )
+    if not torch.isfinite(x).all():
+        bad = int((~torch.isfinite(x)).sum())
+        raise DataError(f"{name}.x holds {bad} NaN or infinite values: remove or replace them")
+
+
+def _read_verified(name: str) -> bytes:
+    """Content of an embedded file, once its size and SHA-256 fit data/checksums.sha256."""
+    path, manifest = DATA_FOLDER / name, DATA_FOLDER / "checksums.sha256"
+    cure = "restore it with 'git checkout data/' or rebuild it with 'python data/build.py'"
+    for file in (manifest, path):
+        if not file.is_file():
+            raise DataError(f"{file} is missing: {cure}")
+    pattern = rf"^# {re.escape(name)} (\d+) bytes\n([0-9a-f]{{64}})  "
+    entry = re.search(pattern, manifest.read_text("ascii", "replace"), re.MULTILINE)
+    if entry is None:
+        raise DataError(f"{manifest} does not list {name}: {cure}")
+    content, size = path.read_bytes(), int(entry[1])
+    if len(content) < size:
+        raise DataError(f"{path} is truncated ({len(content):,} of {size:,} bytes): {cure}")
+    if hashlib.sha256(content).hexdigest() != entry[2]:
+        raise DataError(f"{path} was altered (its SHA-256 is not the recorded one): {cure}")
+    return content
+
+
+def load(name: str, device: str | torch.device = "cpu") -> Dataset:
+    """The embedded images "mnist-5k" or "fashion-9k": x float32 (N, 1, 28, 28), y int64 (N,).
+
+    Pixels are scaled to [0, 1], then standardised with mean and std of the training pixels.
+    Raises DataError on an unknown name or device, and on a missing, truncated or altered file.
+    """
+    classes = _look_up(name, EMBEDDED)
+    device = resolve_device(device)
+    with np.load(io.BytesIO(_read_verified(f"{name}.npz")), allow_pickle=False) as arrays:
+        raw = [(arrays[f"{s}_x"][:, None], arrays[f"{s}_y"]) for s in ("train", "valid", "test")]
+    return _assemble(name, raw, classes, device)
+
+
+def load_plays() -> Plays:
+    """Eight plays of Shakespeare: training text about 980 kB, validation and test 50 kB each.
+
+    Raises DataError on a missing, truncated or altered file.
+    """
+    return Plays(*(_read_verified(f"plays-{split}.txt").decode("ascii") for split in Plays._fields))
+
+
+def load_reviews() -> pd.DataFrame:
+    """Rated film review snippets: a row each, with columns text, rating, label and split.
+
+    rating is a mean of human ratings from -4 to 4, label its sign ("positive", "negative"),
+    split "train", "valid" or "test". Raises DataError as `load_plays`.
+    """
+    import pandas as pd
+
+    content = _read_verified("reviews.csv")
+    return pd.read_csv(io.BytesIO(content), keep_default_na=False)  # a text may read "null"
+
+
+def _look_up(name: str, known: dict) -> tuple:
+    if name not in known:
+        raise DataError(f"unknown dataset {name!r}: choose one of {', '.join(known)}")
+    return known[name]
+
+
+def _assemble(name: str, raw: list, classes: tuple[str, ...], device: torch.device) -> Dataset:
+    """Dataset from three pairs of arrays: x uint8 (N, channels, height, width), y (N,)."""
+    for x, _ in raw:
+        if x.dtype != np.uint8 or x.ndim != 4:
+            raise DataError(
+                f"{name} holds {x.dtype} images of shape {x.shape}: expected uint8 (N, channels, "
+                "height, width); use the files that data/README.md describes"
+            )
+    images = [torch.from_numpy(np.ascontiguousarray(x)) for x, _ in raw]
+    mean, std = _pixel_statistics(images[0])
+    splits = []
+    for x, (_, y) in zip(images, raw, strict=True):
+        x = x.to(device).float().div_(255).sub_(mean.to(device)).div_(std.to(device))
+        splits.append(Split(x, torch.from_numpy(y.astype(np.int64)).to(device)))
+        check_split(splits[-1], classes, name)
+    stats = [s.item() if s.numel() == 1 else tuple(s.flatten().tolist()) for s in (mean, std)]
+    return Dataset(name, *splits, classes, *stats)
+
+
+def _pixel_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and std, each (channels, 1, 1), of uint8 pixels in [0, 1] scale.
+
+    Counted from histograms: exact, so the same on every machine and number of threads.
+    """
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    counts = torch.stack([c.flatten().bincount(minlength=256) for c in x.unbind(1)]).double()
+    share = counts / counts.sum(1, keepdim=True)
+    mean = (share * levels).sum(1, keepdim=True)
+    std = (share * (levels - mean) ** 2).sum(1, keepdim=True).sqrt()
+    return mean.float()[..., None], std.float()[..., None]
+
+
+def load_public(
+    name: str, folder: str | Path, device: str | torch.device = "cpu", download: bool = False
+) -> Dataset:
+    """The full "mnist", "fashion-mnist" or "cifar10" from `folder`, standardised as in `load`.
+
+    folder is torchvision's root; for the first two also a flat folder of their idx files,
+    gzipped or not (both sets use the same file names: the folder decides which one it is).
+    x is float32 (N, 1, 28, 28) or (N, 3, 32, 32); valid is a fixed tenth of each training class.
+    Only download=True uses the network (through torchvision, into folder).
+    Raises DataError on an unknown name or device, and if files are missing or damaged.
+    """
+    torchvision_class, classes = _look_up(name, PUBLIC)
+    device, folder = resolve_device(device), Path(folder)
+    if name == "cifar10" or download:
+        sets = _torchvision_sets(torchvision_class, folder, download)
+    if name == "cifar10":
+        (x, y), test = ((s.data.transpose(0, 3, 1, 2), np.array(s.targets)) for s in sets)
+    else:
+        root = folder / torchvision_class / "raw"
+        (x, y), test = (_read_idx_pair([folder, root], kind) for kind in ("train", "t10k"))
+    held = _tenth_of_each_class(y)
+    return _assemble(name, [(x[~held], y[~held]), (x[held], y[held]), test], classes, device)
+
+
+def _tenth_of_each_class(y: np.ndarray) -> np.ndarray:
+    """Mask (N,) of a fixed random tenth, rounded up, of every class."""
+    order = np.random.default_rng(VALID_SEED).permutation(len(y))
+    held = np.zeros(len(y), dtype=bool)
+    for label in np.unique(y):
+        held[order[y[order] == label][::10]] = True
+    return held
+
+
+def _torchvision_sets(torchvision_class: str, folder: Path, download: bool) -> list:
+    try:
+        import torchvision.datasets as sets
+    except ImportError as error:
+        raise DataError("this dataset needs torchvision: pip install torchvision") from error
+    try:
+        make = getattr(sets, torchvision_class)
+        return [make(folder, train=train, download=download) for train in (True, False)]
+    except (RuntimeError, OSError) as error:
+        raise DataError(
+            f"no usable {torchvision_class} in {folder.resolve()} ({error}): name the folder that "
+            "holds torchvision's files (cifar-10-batches-py), or pass download=True"
+        ) from error
+
+
+def _read_idx_pair(folders: list[Path], kind: str) -> tuple[np.ndarray, np.ndarray]:
+    x = _read_idx(folders, f"{kind}-images-idx3-ubyte", dimensions=3)[:, None]
+    y = _read_idx(folders, f"{kind}-labels-idx1-ubyte", dimensions=1)
+    if len(x) != len(y):
+        raise DataError(
+            f"{len(x)} {kind} images but {len(y)} labels: the files do not belong together"
+        )
+    return x, y
+
+
+def _read_idx(folders: list[Path], stem: str, dimensions: int) -> np.ndarray:
+    """Array uint8 from an idx file: two zeros, type 8, dimensions, big-endian sizes, bytes."""
+    stems = (stem, stem.replace("-idx", ".idx"))  # Kaggle copies have the dot
+    paths = [f / (s + end) for f in folders for s in stems for end in ("", ".gz")]
+    path = next((p for p in paths if p.is_file()), None)
+    if path is None:
+        places = " or ".join(str(folder.resolve()) for folder in folders)
+        raise DataError(
+            f"looked for {stem}, plain or .gz, in {places}, and found none: name the folder that "
+            "holds the idx files, or pass download=True"
+        )
+    header = 4 + 4 * dimensions
+    try:
+        content = path.read_bytes()
+        content = gzip.decompress(content) if path.suffix == ".gz" else content
+        shape = np.frombuffer(content, ">i4", dimensions, offset=4)
+        if content[:4] != bytes([0, 0, 8, dimensions]) or len(content) != header + shape.prod():
+            raise ValueError(f"not a whole idx file of {dimensions} dimension(s)")
+    except (ValueError, EOFError, zlib.error, OSError) as error:
+        raise DataError(f"{path} is damaged ({error}): fetch the file again") from error
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy()
+
+
+class Mnist1dRecipe(NamedTuple):
+    """Settings of MNIST-1D (Greydanus and Kobak 2024, arXiv 2011.14439, on its construction).
+
+    Defaults are the published ones; lengths are in time steps, noise in units of the template.
+    """
+
+    length: int = 40  # of a finished signal
+    padding: tuple[int, int] = (36, 60)  # fewest and most zeros put behind a template
+    scale: float = 0.4  # heights are multiplied by 1 ± half of this
+    max_translation: int = 48  # shifts, around the end, lie below this
+    correlated_noise: float = 0.25  # of the background, before smoothing
+    iid_noise: float = 0.02
+    shear: float = 0.75  # the slope added over the whole signal is at most half of this
+
+
+PUBLISHED = Mnist1dRecipe()
+
+
+def mnist1d_templates() -> np.ndarray:
+    """The ten digits as height profiles, float64 (10, 12): each starts at 0, with std 1/6."""
+    heights = np.array(
+        [
+            [5, 6, 6.5, 6.75, 7, 7, 7, 7, 6.75, 6.5, 6, 5],
+            [5, 3, 3, 3.4, 3.8, 4.2, 4.6, 5, 5.4, 5.8, 5, 5],
+            [5, 6, 6.5, 6.5, 6, 5.25, 4.75, 4, 3.5, 3.5, 4, 5],
+            [5, 6, 6.5, 6.5, 6, 5, 5, 6, 6.5, 6.5, 6, 5],
+            [5, 4.4, 3.8, 3.2, 2.6, 2.6, 5, 5, 5, 5, 5, 5],
+            [5, 3, 3, 3, 3, 5, 6, 6.5, 6.5, 6, 4.5, 5],
+            [5, 4, 3.5, 3.25, 3, 3, 3, 3, 3.25, 3.5, 4, 5],
+            [5, 7, 7, 6.6, 6.2, 5.8, 5.4, 5, 4.6, 4.2, 5, 5],
+            [5, 4, 3.5, 3.5, 4, 5, 5, 4, 3.5, 3.5, 4, 5],
+            [5, 4, 3.5, 3.5, 4, 5, 5, 5, 5, 4.7, 4.3, 5],
+        ]
+    )
+    heights = (heights - heights.mean(1, keepdims=True)) / heights.std(1, keepdims=True)
+    return (heights - heights[:, :1]) / 6
+
+
+def make_mnist1d(
+    seed: int = 42,
+    size: int = 5000,
+    device: str | torch.device = "cpu",
+    recipe: Mnist1dRecipe = PUBLISHED,
+) -> Dataset:
+    """Generate MNIST-1D: x float32 (N, length), y int64 (N,), size / 10 signals a class.
+
+    The first 4/5 are for training, of which the last eighth is validation; the rest is the test.
+    As published, mean and std are those of all signals together. The same seed draws the same
+    numbers, in the same order, as the `mnist1d` package.
+    Raises DataError if size is no multiple of 10 or under 100, or the device is absent.
+    """
+    device = resolve_device(device)
+    if size < 100 or size % 10:
+        raise DataError(f"size {size} cannot be shared by 10 classes: use 100, 110, ... 5000 ...")
+    random = np.random.RandomState(seed)  # this generator's stream is frozen for good
+    y = np.repeat(np.arange(10), size // 10)
+    templates = mnist1d_templates()
+    x = np.stack([_distort(templates[label], random, recipe) for label in y])
+    order = random.permutation(size)
+    x, y = x[order], y[order]
+    mean, std = x.mean(), x.std()
+    x, y = torch.from_numpy((x - mean) / std).float().to(device), torch.from_numpy(y).to(device)
+    test = size * 4 // 5
+    valid = test - test // 8
+    splits = [Split(x[s], y[s]) for s in (slice(valid), slice(valid, test), slice(test, None))]
+    return Dataset("mnist-1d", *splits, DIGITS, float(mean), float(std))
+
+
+def _distort(
+    template: np.ndarray, random: np.random.RandomState, recipe: Mnist1dRecipe
+) -> np.ndarray:
+    """One signal (length,): pad, stretch, scale, shift, fill the background, shear, resample."""
+    from scipy.ndimage import gaussian_filter
+
+    low, high = recipe.padding
+    zeros = np.zeros(low + int(random.rand() * (high - low + 1)))
+    signal = _resample(np.concatenate([template + 1e-8, zeros]), len(template) + high)
+    signal = signal * (1 + recipe.scale * (random.rand() - 0.5))
+    signal = np.roll(signal, random.choice(recipe.max_translation))
+    background = gaussian_filter(recipe.correlated_noise * random.randn(len(signal)), 2)
+    signal = np.where(signal != 0, signal, background)
+    signal = signal + recipe.iid_noise * random.randn(len(signal))
+    slope = recipe.shear * (random.rand() - 0.5)
+    return _resample(signal - slope * np.linspace(-0.5, 0.5, len(signal)), recipe.length)
+
+
+def _resample(signal: np.ndarray, length: int) -> np.ndarray:
+    """Linear interpolation at `length` evenly spaced points."""
+    return np.interp(np.linspace(0, 1, length), np.linspace(0, 1, len(signal)), signal)

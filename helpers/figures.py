@@ -1,0 +1,265 @@
+"""Every figure of the course, in one style: safe for colour-blind readers, small, described.
+
+Each function draws one figure, shows it with its alt text and returns nothing. The alt text states
+the finding; it is stored with the picture and stands in for it wherever pictures are not shown.
+"""
+
+import base64
+import html
+import io
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from IPython.display import display
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from helpers.claims import Outcome, Verdict, t_interval
+
+# Okabe and Ito 2008, "Color universal design": eight colours told apart by all readers.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 3)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+STYLE = {
+    "figure.dpi": 76,
+    "figure.constrained_layout.use": True,
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "lines.linewidth": 1.8,
+    "legend.frameon": False,
+    "image.cmap": "gray",
+}
+matplotlib.rcParams.update(STYLE)
+DIVERGING = "PuOr_r"  # purple through white to orange
+
+
+def show(figure: Figure, alt: str) -> None:
+    """Show a figure as a PNG that carries its alt text."""
+    data = {"image/png": _png(figure), "text/plain": alt}
+    display(data, raw=True, metadata={"image/png": {"alt": alt}})
+
+
+def _png(figure: Figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _figure(width: float, height: float, rows: int = 1, columns: int = 1, **layout):
+    """A figure outside pyplot, which keeps no state, and its axes (rows, columns)."""
+    figure = Figure(figsize=(width, height))
+    return figure, figure.subplots(rows, columns, squeeze=False, **layout)
+
+
+# --- pictures --------------------------------------------------------------------------------
+
+
+def tables(panels: Mapping[str, Tensor], alt: str, decimals: int = 0) -> None:
+    """Draw small matrices side by side as grids with their numbers written in the cells."""
+    widths = [len(values[0]) for values in panels.values()]
+    height = max(len(values) for values in panels.values())
+    figure, axes = _figure(0.55 * sum(widths) + 0.6, 0.5 * height + 0.4, 1, len(panels))
+    axes[0, 0].get_gridspec().set_width_ratios(widths)
+    for axis, (title, values) in zip(axes[0], panels.items(), strict=True):
+        values = np.asarray(values, dtype=float)
+        limit = abs(values).max() or 1
+        axis.imshow(values, cmap=DIVERGING, vmin=-1.6 * limit, vmax=1.6 * limit)
+        for (i, j), value in np.ndenumerate(values):
+            axis.text(j, i, f"{value:.{decimals}f}", ha="center", va="center", fontsize=10)
+        axis.set_title(title)
+        _bare(axis)
+    show(figure, alt)
+
+
+def pictures(
+    rows: Mapping[str, Tensor],
+    alt: str,
+    *,
+    titles: Sequence[str] = (),
+    scale: str = "shared",
+    signed: bool = False,
+    size: float = 0.62,
+) -> None:
+    """Draw rows of small pictures: images, filters, feature maps or a filter's life.
+
+    Each row (n, h, w) has its label at the left; `titles` head the columns. scale "shared" uses
+    one grey scale for all pictures, so that they can be compared; "row" and "each" stretch a
+    row's or a picture's own range to black and white. `signed` colours negative values purple,
+    positive ones orange and zero white, symmetric about zero.
+    """
+    arrays = {label: np.asarray(row.detach().float().cpu()) for label, row in rows.items()}
+    columns = max(len(row) for row in arrays.values())
+    figure, axes = _figure(
+        size * columns + 0.9, size * len(arrays) + 0.3 * bool(titles) + 0.1, len(arrays), columns
+    )
+    overall = _limits(np.concatenate([a.ravel() for a in arrays.values()]), signed)
+    for line, (label, row) in zip(axes, arrays.items(), strict=True):
+        row_limits = _limits(row, signed) if scale == "row" else overall
+        for axis, picture in zip(line, row, strict=False):
+            low, high = _limits(picture, signed) if scale == "each" else row_limits
+            axis.imshow(picture, vmin=low, vmax=high, cmap=DIVERGING if signed else "gray")
+        for axis in line[len(row) :]:
+            axis.set_visible(False)
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center")
+        for axis in line:
+            _bare(axis)
+    for axis, title in zip(axes[0], titles, strict=False):
+        axis.set_title(title, fontsize=9)
+    show(figure, alt)
+
+
+def _limits(values: np.ndarray, signed: bool) -> tuple[float, float]:
+    if signed:
+        limit = abs(values).max() or 1.0
+        return -limit, limit
+    return values.min(), values.max()
+
+
+def _bare(axis) -> None:
+    axis.set(xticks=[], yticks=[])
+    axis.grid(False)
+    axis.spines[:].set_visible(True)
+    axis.spines[:].set_linewidth(0.5)
+
+
+def heatmap(
+    values: Tensor,
+    alt: str,
+    *,
+    xlabel: str,
+    ylabel: str,
+    bar: str,
+    xticks: Sequence[str] = (),
+    size: tuple[float, float] = (5, 4),
+) -> None:
+    """Draw a matrix (rows, columns) as colours, zero white, with a labelled colour bar."""
+    figure, axes = _figure(*size)
+    low, high = _limits(np.asarray(values), signed=True)
+    image = axes[0, 0].imshow(values, cmap=DIVERGING, vmin=low, vmax=high, aspect="auto")
+    axes[0, 0].set(xlabel=xlabel, ylabel=ylabel)
+    if xticks:
+        axes[0, 0].set_xticks(range(len(xticks)), xticks)
+    axes[0, 0].grid(False)
+    figure.colorbar(image, label=bar)
+    show(figure, alt)
+
+
+# --- measurements ----------------------------------------------------------------------------
+
+
+def curves(
+    lines: Mapping[str, pd.DataFrame],
+    alt: str,
+    *,
+    xlabel: str,
+    ylabel: str,
+    threshold: float | None = None,
+    log: str = "",
+) -> None:
+    """Draw one line per entry with its band over seeds.
+
+    A DataFrame holds the x values as its index and one column per seed; the line is the median,
+    the band reaches from the smallest to the largest. `log` names the logarithmic axes ("xy").
+    """
+    figure, axes = _figure(5.6, 3.2)
+    axis = axes[0, 0]
+    for k, (label, frame) in enumerate(lines.items()):
+        colour = COLOURS[k % len(COLOURS)]
+        axis.plot(
+            frame.index,
+            frame.median(axis=1),
+            color=colour,
+            linestyle=LINES[k % len(LINES)],
+            label=label,
+        )
+        if frame.shape[1] > 1:
+            low, high = frame.min(axis=1), frame.max(axis=1)
+            axis.fill_between(frame.index, low, high, color=colour, alpha=0.18, linewidth=0)
+    if threshold is not None:
+        axis.axhline(threshold, color="black", linewidth=0.8, linestyle=":")
+    axis.set(xlabel=xlabel, ylabel=ylabel)
+    axis.set(**{f"{side}scale": "log" for side in log})
+    if len(lines) > 1:
+        axis.legend()
+    show(figure, alt)
+
+
+def seeds(frame: pd.DataFrame, alt: str, *, xlabel: str, threshold: float | None = None) -> None:
+    """Draw one dot per seed (rows) for each arm (columns), with mean and 95 % interval."""
+    figure, axes = _figure(5.6, 0.45 * frame.shape[1] + 0.75)
+    axis = axes[0, 0]
+    for k, arm in enumerate(frame):
+        _strip(axis, k, frame[arm].dropna().to_numpy(), COLOURS[k % len(COLOURS)], MARKERS[k % 7])
+    if threshold is not None:
+        axis.axvline(threshold, color="black", linewidth=0.8, linestyle=":")
+    axis.set_yticks(range(frame.shape[1]), frame.columns)
+    axis.set(xlabel=xlabel, ylim=(frame.shape[1] - 0.5, -0.5))
+    show(figure, alt)
+
+
+def _strip(axis, height: float, values: np.ndarray, colour: str, marker: str) -> None:
+    """Dots at `height`, slightly spread, and beneath them the mean with its t interval."""
+    spread = np.linspace(-0.18, 0.02, len(values)) if len(values) > 1 else [0]
+    axis.scatter(values, height + np.asarray(spread), s=16, color=colour, marker=marker, alpha=0.7)
+    low, high = t_interval(values)
+    axis.plot([low, high], [height + 0.25] * 2, color="black", linewidth=1.5)
+    axis.plot(values.mean(), height + 0.25, "|", color="black", markersize=9)
+
+
+# --- verdicts --------------------------------------------------------------------------------
+
+WORD_COLOURS = {"supported": "#00664B", "refuted": "#A63C00", "inconclusive": "#555555"}
+
+
+def show_verdict(verdict: Verdict) -> None:
+    """Show a verdict: its stable line as text, its numbers and strip plots as an HTML card."""
+    display({"text/plain": repr(verdict), "text/html": verdict_card(verdict)}, raw=True)
+
+
+def verdict_card(verdict: Verdict) -> str:
+    """A verdict as HTML: each test with its effect, interval, p and a dot per seed."""
+    claim = verdict.claim
+    head = (
+        f"<p><b>{html.escape(claim.id)}: {verdict.word.upper()}</b><br>"
+        f"“{html.escape(claim.quote)}”<br><i>{html.escape(claim.nuance)}</i></p>"
+    )
+    if not verdict.run:
+        return head + "<p>Not run: profile smoke is too short to judge by.</p>"
+    rows = "".join(_card_row(outcome) for outcome in verdict.outcomes)
+    titles = "<tr><th>test</th><th>outcome</th><th>measured</th><th>seeds</th></tr>"
+    return f"{head}<table>{titles}{rows}</table>"
+
+
+def _card_row(outcome: Outcome) -> str:
+    test = outcome.test
+    word = f'<b style="color:{WORD_COLOURS[outcome.verdict]}">{outcome.verdict}</b>'
+    statement = f'<td style="text-align:left;max-width:22em">{html.escape(test.statement)}</td>'
+    if test.kind == "assertion":
+        return f"<tr>{statement}<td>{word}</td><td>exact</td><td></td></tr>"
+    boot = "[{:.3g}, {:.3g}]".format(*outcome.bootstrap)
+    measured = (
+        f"{outcome.effect:.3g} {html.escape(test.unit)}<br>95 % [{outcome.low:.3g}, "
+        f"{outcome.high:.3g}], p = {outcome.p:.2g}<br>bootstrap {boot}<br>"
+        f"registered: {test.direction} {test.threshold:g}"
+    )
+    return f"<tr>{statement}<td>{word}</td><td>{measured}</td><td>{_seed_strip(outcome)}</td></tr>"
+
+
+def _seed_strip(outcome: Outcome) -> str:
+    """The effects of all seeds as a small picture with alt text, as HTML."""
+    figure, axes = _figure(2.4, 0.8)
+    _strip(axes[0, 0], 0, np.asarray(outcome.effects), COLOURS[0], "o")
+    axes[0, 0].axvline(outcome.test.threshold, color="black", linestyle=":", linewidth=1)
+    axes[0, 0].set(yticks=[], ylim=(0.5, -0.5))
+    axes[0, 0].tick_params(labelsize=8)
+    alt = (
+        f"{len(outcome.effects)} seeds from {min(outcome.effects):.3g} to "
+        f"{max(outcome.effects):.3g}, threshold {outcome.test.threshold:g}: {outcome.verdict}"
+    )
+    return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{_png(figure)}">'

@@ -1,0 +1,156 @@
+"""A notebook's lab book: profile, seeds and device; verdicts with their evidence; the closing line.
+
+>>> lab = Lab("01_cnn_filters", profile="standard")
+>>> lab.seeds(8)
+range(10, 18)
+"""
+
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from helpers import claims, figures, training
+from helpers.claims import ROOT, Verdict
+from helpers.data import resolve_device
+
+PROFILES = ("smoke", "standard", "full")
+FIRST_SEED = 10  # seeds 0-2 were spent on pilots
+TUNING_SEEDS = (100, 101, 102)  # learning rates are chosen on these and never judged on them
+MIME = "application/vnd.phase03.lab+json"
+
+T = TypeVar("T")
+
+
+class Lab:
+    """Everything a notebook's parameters decide, and the record of what it found.
+
+    Raises ValueError for an unknown profile or a number of seeds that is not positive, DataError
+    for a device that is absent.
+    """
+
+    def __init__(
+        self,
+        notebook: str,
+        profile: str = "standard",
+        seeds: int | None = None,
+        device: str = "auto",
+    ):
+        if profile not in PROFILES:
+            raise ValueError(f"profile is {profile!r}: choose one of {', '.join(PROFILES)}")
+        if seeds is not None and (not isinstance(seeds, int) or not 1 <= seeds <= 90):
+            raise ValueError(f"seeds is {seeds!r}: give a whole number from 1 to 90, or None")
+        self.notebook, self.profile = notebook, profile
+        self.device = resolve_device(device)
+        self.verdicts: dict[str, Verdict] = {}
+        self._seeds, self._started = seeds, time.perf_counter()
+        self._trained_before = training.networks_trained()
+
+    def pick(self, *, smoke: T, standard: T, full: T) -> T:
+        """The value that belongs to the profile."""
+        return {"smoke": smoke, "standard": standard, "full": full}[self.profile]
+
+    def seeds(self, standard: int, full: int | None = None) -> range:
+        """Fresh seeds to judge by: as many as the profile or the notebook's parameter says."""
+        count = self._seeds or self.pick(smoke=1, standard=standard, full=full or standard)
+        return range(FIRST_SEED, FIRST_SEED + count)
+
+    def tuning_seeds(self, standard: int, full: int = len(TUNING_SEEDS)) -> Sequence[int]:
+        """Seeds to choose learning rates on; never among those judged by."""
+        return TUNING_SEEDS[: self.pick(smoke=1, standard=standard, full=full)]
+
+    def steps(self, standard: int, full: int | None = None) -> int:
+        """Number of updates: a tenth at profile smoke."""
+        return self.pick(smoke=max(1, standard // 10), standard=standard, full=full or standard)
+
+    def judge(self, claim_id: str, effects: Mapping[str, Sequence[float] | bool]) -> None:
+        """Judge a claim (see `claims.judge`), show the verdict and keep the evidence.
+
+        At profile smoke the verdict reads NOT RUN and no evidence is kept. The verdict stays in
+        `lab.verdicts`. Raises ClaimError for a claim of another notebook.
+        """
+        verdict = claims.judge(claim_id, effects, run=self.profile != "smoke")
+        if verdict.claim.notebook != self.notebook:
+            raise claims.ClaimError(f"{claim_id} belongs to notebook {verdict.claim.notebook}")
+        self.verdicts[claim_id] = verdict
+        if verdict.run:
+            write_evidence(verdict, self.profile, str(self.device))
+        figures.show_verdict(verdict)
+
+    def close(self) -> "Closing":
+        """The closing line: networks trained, verdicts, seconds, versions."""
+        return Closing(
+            self.notebook,
+            training.networks_trained() - self._trained_before,
+            {claim_id: verdict.word for claim_id, verdict in self.verdicts.items()},
+            time.perf_counter() - self._started,
+            f"profile {self.profile}, {self.device}",
+        )
+
+
+class Closing:
+    """What a notebook did. Prints what is the same on every machine, shows the rest beside it."""
+
+    def __init__(
+        self, notebook: str, networks: int, verdicts: dict[str, str], seconds: float, setting: str
+    ):
+        self.notebook, self.networks, self.verdicts = notebook, networks, verdicts
+        self.seconds, self.setting = seconds, setting
+
+    def __repr__(self) -> str:
+        """Networks and verdicts."""
+        return f"{self.notebook}: {self.networks} networks trained, {count_words(self.verdicts)}"
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, Any]:
+        seconds = f"{self.seconds:.0f} s, {self.setting}, PyTorch {torch.__version__}"
+        machine = f"Python {platform.python_version()}, {platform.machine()}"
+        return {
+            "text/plain": repr(self),
+            "text/html": f"<p><b>{self!r}</b><br>{seconds}, {machine}</p>",
+            MIME: {k: v for k, v in vars(self).items() if k != "setting"},
+        }
+
+
+def count_words(verdicts: Mapping[str, str]) -> str:
+    """'5 verdicts (3 conditional, 2 refuted)' for verdict words by claim."""
+    words = sorted(verdicts.values())
+    counts = ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
+    return f"{len(words)} verdict{'s' * (len(words) != 1)}" + (f" ({counts})" if words else "")
+
+
+def write_evidence(verdict: Verdict, profile: str, device: str) -> Path:
+    """Store effects, intervals and versions of a verdict in `build/evidence/<id>.json`.
+
+    Written beside its place and then moved there, so that no reader ever meets half a file. Goes
+    to the working folder where the repository is read-only (Kaggle).
+    """
+    folder = (ROOT if os.access(ROOT, os.W_OK) else Path.cwd()) / "build" / "evidence"
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {
+        "claim": verdict.claim.id,
+        "verdict": verdict.word,
+        "profile": profile,
+        "device": device,
+        "tests": [asdict(outcome) for outcome in verdict.outcomes],
+        "versions": {name: version(name) for name in ("torch", "numpy", "scipy")},
+        "python": platform.python_version(),
+        "source": source_hash(),
+    }
+    path = folder / f"{verdict.claim.id}.json"
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial.write_text(json.dumps(record, indent=1))
+    return partial.replace(path)
+
+
+def source_hash() -> str:
+    """SHA-256 over the helpers and the registry: which code produced a piece of evidence."""
+    files = sorted((ROOT / "helpers").glob("*.py")) + [claims.REGISTRY]
+    return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()

@@ -1,0 +1,180 @@
+"""Run the course without a browser: `python -m helpers.runner --help`; `make` calls this.
+
+A notebook is executed by papermill into a temporary file, stripped of everything that differs
+from run to run, and only then moved to its place: whatever interrupts a run, no reader meets half
+a notebook.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from papermill.exceptions import PapermillExecutionError
+
+from helpers.lab import MIME, PROFILES, count_words
+
+KERNEL_RACES = ("Kernel died before replying", "Address already in use")  # worth one retry
+KEPT_METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+class NotebookError(Exception):
+    """A notebook could not be run; the message names notebook, cell and error."""
+
+
+def execute(
+    source: Path, target: Path, parameters: Mapping[str, Any], timeout: int = 1800
+) -> nbformat.NotebookNode:
+    """Execute `source` with papermill and put the normalised result at `target`, atomically.
+
+    `timeout` is in seconds for each cell. Raises NotebookError, and leaves `target` as it was,
+    when a parameter is unknown or a cell fails.
+    """
+    known = papermill.inspect_notebook(str(source))
+    if unknown := set(parameters) - set(known):
+        raise NotebookError(f"{source}: unknown parameter {sorted(unknown)}: it has {list(known)}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".running-") as folder:
+        partial = Path(folder) / source.name
+        _papermill(source, partial, parameters, timeout)
+        notebook = normalise(nbformat.read(partial, as_version=4))
+        nbformat.write(notebook, partial)
+        partial.replace(target)
+    return notebook
+
+
+def _papermill(source: Path, target: Path, parameters: Mapping[str, Any], timeout: int) -> None:
+    for attempt in (1, 2):
+        try:
+            papermill.execute_notebook(
+                str(source),
+                str(target),
+                dict(parameters),
+                cwd=str(source.parent),
+                kernel_name="python3",
+                progress_bar=False,
+                execution_timeout=timeout,
+                request_save_on_cell_execute=False,
+            )
+            return
+        except PapermillExecutionError as error:
+            where = f"{source}: cell {error.exec_count}"
+            raise NotebookError(
+                f"{where}\n\n{error.source}\n\n{error.ename}: {error.evalue}"
+            ) from None
+        except Exception as error:
+            if attempt == 2 or not any(race in str(error) for race in KERNEL_RACES):
+                raise NotebookError(f"{source}: {type(error).__name__}: {error}") from error
+
+
+def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Keep sources, tags, outputs and execution counts; drop what differs between two runs.
+
+    Parameters that papermill injected are dropped as well: the notebook reads as its author
+    wrote it.
+    """
+    notebook.metadata = nbformat.from_dict(KEPT_METADATA)
+    notebook.cells = [
+        cell
+        for cell in notebook.cells
+        if "injected-parameters" not in cell.metadata.get("tags", [])
+    ]
+    count = 0
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number:03d}"
+        cell.metadata = {"tags": cell.metadata.tags} if cell.metadata.get("tags") else {}
+        if cell.cell_type == "code":
+            count += 1
+            cell.execution_count = count
+            cell.outputs = [_normalise_output(o, count) for o in cell.outputs if _kept(o)]
+    return notebook
+
+
+def _kept(output: nbformat.NotebookNode) -> bool:
+    """Not the standard error stream: progress bars and the kernel's own warnings."""
+    return not (output.output_type == "stream" and output.name == "stderr")
+
+
+def _normalise_output(output: nbformat.NotebookNode, count: int) -> nbformat.NotebookNode:
+    if "execution_count" in output:
+        output.execution_count = count
+    return output
+
+
+def closing(notebook: nbformat.NotebookNode) -> dict[str, Any]:
+    """What the notebook's closing line says of itself: networks, verdicts, seconds."""
+    for cell in reversed(notebook.cells):
+        for output in cell.get("outputs", []):
+            if MIME in output.get("data", {}):
+                return output.data[MIME]
+    return {"networks": 0, "verdicts": {}}
+
+
+def verdict_lines(notebook: nbformat.NotebookNode, claims: Mapping[str, Any]) -> list[str]:
+    """The stable lines of all verdicts a notebook prints, in order."""
+    texts = [
+        output.data["text/plain"]
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "text/plain" in output.get("data", {})
+    ]
+    return [text for text in texts if text.split(":")[0] in claims]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m helpers.runner", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("execute", help="execute one notebook into a file")
+    run.add_argument("source", type=Path)
+    run.add_argument("target", type=Path)
+    run.add_argument("--profile", default="standard", help=", ".join(PROFILES))
+    run.add_argument("--seeds", default="", help="number of seeds (default: the notebook's own)")
+    run.add_argument("--device", default="auto")
+    lines = commands.add_parser("verdicts", help="print the verdict lines of executed notebooks")
+    lines.add_argument("notebooks", type=Path, nargs="+")
+    options = parser.parse_args(arguments)
+    try:
+        return _execute(options) if options.command == "execute" else _verdicts(options)
+    except NotebookError as error:
+        print(f"FAILED {error}", file=sys.stderr)
+        return 1
+
+
+def _execute(options: argparse.Namespace) -> int:
+    if options.profile not in PROFILES:
+        raise NotebookError(f"PROFILE is {options.profile!r}: choose from {', '.join(PROFILES)}")
+    if options.seeds and not options.seeds.isdigit():
+        raise NotebookError(f"SEEDS is {options.seeds!r}: give a whole number")
+    parameters = {"profile": options.profile, "device": options.device}
+    parameters |= {"seeds": int(options.seeds)} if options.seeds else {}
+    started = time.perf_counter()
+    notebook = execute(options.source, options.target, parameters)
+    seconds, done = time.perf_counter() - started, closing(notebook)
+    cells = sum(cell.cell_type == "code" for cell in notebook.cells)
+    print(
+        f"{options.source.stem:32s} {seconds:4.0f} s  {cells:3d} cells  "
+        f"{done['networks']:4d} networks  {count_words(done['verdicts'])}"
+    )
+    return 0
+
+
+def _verdicts(options: argparse.Namespace) -> int:
+    from helpers.claims import registry
+
+    for path in options.notebooks:
+        for line in verdict_lines(nbformat.read(path, as_version=4), registry()):
+            print(line)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
