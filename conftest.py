@@ -14,6 +14,7 @@ NOT_COMPARED = ("stderr", "text/html", MIME)
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:
+    """Tell nbval what not to compare."""
     if collector.path is not None and collector.path.suffix == ".ipynb":
         collector.skip_compare += NOT_COMPARED
 

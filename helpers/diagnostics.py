@@ -1,32 +1,24 @@
 """Looking inside a network: activations, filters, receptive fields, ablation, gradients."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from helpers.data import Split
 
-
-@contextmanager
-def hooked(model: nn.Module, layer: str, hook: Callable[[Tensor], Tensor | None]) -> Iterator[None]:
-    """Within this context `hook(output)` sees what `layer` puts out, and may replace it.
+def activations(model: nn.Module, x: Tensor, layer: str) -> Tensor:
+    """Output of `layer` for inputs x (batch, ...), without gradient: feature maps of a CNN.
 
     Raises AttributeError when the layer does not exist.
     """
-    handle = model.get_submodule(layer).register_forward_hook(lambda _, __, out: hook(out))
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def activations(model: nn.Module, x: Tensor, layer: str) -> Tensor:
-    """Output of `layer` for inputs x (batch, ...), without gradient: feature maps of a CNN."""
     caught: list[Tensor] = []
-    with hooked(model, layer, caught.append), torch.inference_mode():
+
+    def catch(_module: nn.Module, _inputs: tuple, output: Tensor) -> None:
+        caught.append(output)
+
+    handle = model.get_submodule(layer).register_forward_hook(catch)
+    with handle, torch.inference_mode():
         model.eval()(x)
     return caught[0].contiguous()
 
@@ -97,49 +89,57 @@ def shift(images: Tensor, right: int = 0, down: int = 0) -> Tensor:
     return torch.where(row_entered[:, None] | column_entered, background, moved)
 
 
+def best_patches(images: Tensor, maps: Tensor, field: int, stride: int, count: int) -> Tensor:
+    """The patches of `images` (n, 1, H, W) that excite one channel most: (count, field, field).
+
+    `maps` (n, h, w) is that channel's activation; its unit (i, j) sees the `field` pixels from
+    (stride i, stride j) on. Takes the best unit of each image, so that all patches differ.
+    """
+    strength, unit = maps.flatten(1).max(1)
+    patches = []
+    for n in strength.topk(count).indices.tolist():
+        row, column = divmod(unit[n].item(), maps.shape[2])
+        top, left = stride * row, stride * column
+        patches.append(images[n, 0, top : top + field, left : left + field])
+    return torch.stack(patches)
+
+
 # --- what single channels do -----------------------------------------------------------------
 
 
-@contextmanager
-def ablated(model: nn.Module, layer: str, channels: int | Sequence[int]) -> Iterator[None]:
-    """Within this context the given output channels of `layer` are zero."""
+def accuracy_by_class(logits: Tensor, y: Tensor) -> Tensor:
+    """Share of each class's examples whose largest logit is the right one: (classes,).
 
-    def silence(out: Tensor) -> Tensor:
-        out = out.clone()
-        out[:, channels] = 0
-        return out
-
-    with hooked(model, layer, silence):
-        yield
+    `logits` is (n, classes), `y` holds the labels (n,); NaN for a class without examples.
+    """
+    hits = y[logits.argmax(1) == y].bincount(minlength=logits.shape[1])
+    return hits / y.bincount(minlength=logits.shape[1])
 
 
 @torch.inference_mode()
-def accuracy_by_class(model: nn.Module, split: Split, classes: int) -> Tensor:
-    """Share of each class's examples that the model gets right: (classes,), float64."""
-    correct = (model.eval()(split.x).argmax(1) == split.y).double()
-    hits = torch.zeros(classes, dtype=torch.float64, device=correct.device)
-    hits.index_add_(0, split.y, correct)
-    return (hits / split.y.bincount(minlength=classes)).cpu()
+def ablation_drops(classify: Callable[[Tensor], Tensor], features: Tensor, y: Tensor) -> Tensor:
+    """What each channel of a feature map is worth to each class: (channels, classes).
 
-
-def ablation_drops(model: nn.Module, layer: str, split: Split, classes: int) -> Tensor:
-    """What each channel of `layer` is worth to each class: (channels, classes).
-
-    The fall in a class's accuracy when the channel is silenced (Morcos et al. 2018, "On the
-    importance of single directions for generalization", section 2.3).
+    The fall in a class's accuracy when `classify`, the part of the network above `features`
+    (n, channels, h, w), finds that channel silent (Morcos et al. 2018, "On the importance of
+    single directions for generalization", section 2.3).
     """
-    intact = accuracy_by_class(model, split, classes)
+    intact = accuracy_by_class(classify(features), y)
     drops = []
-    for channel in range(model.get_submodule(layer).out_channels):
-        with ablated(model, layer, channel):
-            drops.append(intact - accuracy_by_class(model, split, classes))
+    for channel in range(features.shape[1]):
+        silenced = features.clone()
+        silenced[:, channel] = 0
+        drops.append(intact - accuracy_by_class(classify(silenced), y))
     return torch.stack(drops)
 
 
-def class_means(model: nn.Module, layer: str, split: Split, classes: int) -> Tensor:
-    """Mean rectified activation of each channel for each class: (channels, classes)."""
-    maps = activations(model, split.x, layer).relu().mean(dim=(2, 3))  # (n, channels)
-    return torch.stack([maps[split.y == k].mean(0) for k in range(classes)], dim=1)
+def class_means(features: Tensor, y: Tensor) -> Tensor:
+    """Mean activation of each channel for each class, (channels, classes).
+
+    `features` is (n, channels, h, w) after ReLU, `y` holds the labels (n,).
+    """
+    maps = features.mean(dim=(2, 3))  # (n, channels)
+    return torch.stack([maps[y == k].mean(0) for k in range(int(y.max()) + 1)], dim=1)
 
 
 def class_selectivity(means: Tensor) -> Tensor:

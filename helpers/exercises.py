@@ -10,11 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch.nn import functional as F
-
-from helpers import diagnostics
-
 
 @dataclass(frozen=True)
 class Exercise:

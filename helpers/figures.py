@@ -190,14 +190,27 @@ def curves(
     show(figure, alt)
 
 
-def seeds(frame: pd.DataFrame, alt: str, *, xlabel: str, threshold: float | None = None) -> None:
-    """Draw one dot per seed (rows) for each arm (columns), with mean and 95 % interval."""
+def seeds(
+    frame: pd.DataFrame,
+    alt: str,
+    *,
+    xlabel: str,
+    threshold: float | None = None,
+    guess: float | None = None,
+) -> None:
+    """Draw one dot per seed (rows) for each arm (columns), with mean and 95 % interval.
+
+    `guess` marks what the reader predicted.
+    """
     figure, axes = _figure(5.6, 0.45 * frame.shape[1] + 0.75)
     axis = axes[0, 0]
     for k, arm in enumerate(frame):
         _strip(axis, k, frame[arm].dropna().to_numpy(), COLOURS[k % len(COLOURS)], MARKERS[k % 7])
     if threshold is not None:
         axis.axvline(threshold, color="black", linewidth=0.8, linestyle=":")
+    if guess is not None:
+        axis.axvline(guess, color=COLOURS[3], linewidth=3, alpha=0.5, label="your guess")
+        axis.legend()
     axis.set_yticks(range(frame.shape[1]), frame.columns)
     axis.set(xlabel=xlabel, ylim=(frame.shape[1] - 0.5, -0.5))
     show(figure, alt)

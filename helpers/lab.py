@@ -80,6 +80,9 @@ class Lab:
         verdict = claims.judge(claim_id, effects, run=self.profile != "smoke")
         if verdict.claim.notebook != self.notebook:
             raise claims.ClaimError(f"{claim_id} belongs to notebook {verdict.claim.notebook}")
+        sampled = [len(o.effects) for o in verdict.outcomes if o.test.kind != "assertion"]
+        if self._seeds is None and verdict.run and min(sampled, default=90) < verdict.claim.seeds:
+            raise claims.ClaimError(f"{claim_id} is registered for {verdict.claim.seeds} seeds")
         self.verdicts[claim_id] = verdict
         if verdict.run:
             write_evidence(verdict, self.profile, str(self.device))
@@ -152,5 +155,5 @@ def write_evidence(verdict: Verdict, profile: str, device: str) -> Path:
 
 def source_hash() -> str:
     """SHA-256 over the helpers and the registry: which code produced a piece of evidence."""
-    files = sorted((ROOT / "helpers").glob("*.py")) + [claims.REGISTRY]
+    files = [*sorted((ROOT / "helpers").glob("*.py")), claims.REGISTRY]
     return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()

@@ -37,12 +37,18 @@ class SimpleCNN(nn.Module):
         self.dense = nn.Linear(channels[1] * side**2, hidden)
         self.head = nn.Linear(hidden, classes)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def features(self, x: Tensor) -> Tensor:
+        """What the convolutions make of images: (batch, channels, 5, 5) with the defaults."""
         # ReLU after pooling gives the same values as before it, from a quarter of the work.
         x = F.relu(F.max_pool2d(self.conv1(x), 2))  # (batch, 16, 13, 13)
-        x = F.relu(F.max_pool2d(self.conv2(x), 2))  # (batch, 32, 5, 5)
-        x = F.relu(self.dense(x.flatten(1)))  # (batch, 128)
-        return self.head(x)  # (batch, classes)
+        return F.relu(F.max_pool2d(self.conv2(x), 2))  # (batch, 32, 5, 5)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits (batch, classes) from the features."""
+        return self.head(F.relu(self.dense(features.flatten(1))))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classify(self.features(x))
 
 
 class MLP(nn.Module):

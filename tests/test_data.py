@@ -384,7 +384,7 @@ def test_public_files_of_different_length(tmp_path):
 def test_public_labels_out_of_range(tmp_path):
     write_public(tmp_path, zipped=False)
     (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(idx(np.full(20, 11)))
-    with pytest.raises(DataError, match="mnist.y runs from 11 to 11"):
+    with pytest.raises(DataError, match=r"mnist\.y runs from 11 to 11"):
         data.load_public("mnist", tmp_path)
 
 
