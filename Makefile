@@ -67,6 +67,8 @@ lab: .venv/course  ## open the course in JupyterLab
 refresh: .venv/course  ## execute on the CPU and store the outputs in notebooks/
 	@for notebook in $(CHOSEN); do \
 	  $(PY) -m helpers.runner execute $$notebook $$notebook --profile standard --device cpu; done
+	@$(PY) -m helpers.runner figure notebooks/01_cnn_filters.ipynb \
+	  "Learned and random filters" .github/random_filters.png
 
 verdicts: .venv/course  ## print the verdict lines of the notebooks executed last
 	@$(PY) -m helpers.runner verdicts $(EXECUTED)

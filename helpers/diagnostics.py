@@ -157,11 +157,11 @@ def class_selectivity(means: Tensor) -> Tensor:
 # --- gradients -------------------------------------------------------------------------------
 
 
-def central_differences(f: Callable[[], Tensor], parameter: Tensor, eps: float = 1e-5) -> Tensor:
+def central_differences(f: Callable[[], Tensor], parameter: Tensor, eps: float = 1e-6) -> Tensor:
     """Numerical gradient of the scalar f() with respect to `parameter`, entry by entry.
 
-    (f(w + eps) - f(w - eps)) / (2 eps); use float64, or rounding drowns the result. The
-    parameter is put back afterwards.
+    (f(w + eps) - f(w - eps)) / (2 eps); use float64, or rounding drowns the result. A larger eps
+    may carry a ReLU or a maximum across its kink. The parameter is put back afterwards.
     """
     gradient = torch.zeros_like(parameter)
     with torch.no_grad():

@@ -10,6 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
+from helpers.models import correlate
+
 
 @dataclass(frozen=True)
 class Exercise:
@@ -55,3 +59,100 @@ def _find(name: str) -> Exercise:
     if name not in EXERCISES:
         raise ValueError(f"no exercise {name!r}: there are {', '.join(EXERCISES)}")
     return EXERCISES[name]
+
+
+def _is(number: float, within: float = 1e-6) -> Callable[[Any], bool]:
+    return lambda answer: abs(float(answer) - number) <= within
+
+
+def _is_word(word: str) -> Callable[[Any], bool]:
+    return lambda answer: str(answer).strip().lower() == word.lower()
+
+
+def _answers_only_horizontal_edges(answer: Any) -> bool:
+    kernel = torch.as_tensor(answer, dtype=torch.float32)
+    upright = torch.tensor([[0.0, 0, 1, 1, 1]] * 5)
+    to_upright, to_level = (correlate(image, kernel) for image in (upright, upright.T))
+    return kernel.shape == (3, 3) and bool(to_upright.abs().max() < 1e-6 < to_level.abs().max())
+
+
+EXERCISES |= {
+    "01.first-number": Exercise(
+        _is(3),
+        "Multiply each of the nine pixels by the weight on top of it, then add up.",
+        "(0 + 0 + 0)(-1) + (0 + 0 + 0)(0) + (1 + 1 + 1)(+1) = 3.",
+        3,
+    ),
+    "01.output-size": Exercise(
+        _is(14),
+        "Put the four numbers into the formula; the brackets round down.",
+        "floor((28 + 2 - 3) / 2) + 1 = 14.",
+        14,
+    ),
+    "01.receptive-field": Exercise(
+        _is(10),
+        "3 after the first convolution, 4 after pooling; then neighbours are 2 pixels apart.",
+        "3, then 3 + 1 = 4, then 4 + 2 x 2 = 8, then 8 + 2 = 10.",
+        10,
+    ),
+    "01.which-row-is-trained": Exercise(
+        _is_word("A"),
+        "You may have to guess: that is the point.",
+        "Row A is trained. If you could not tell, you are in good company.",
+        "A",
+    ),
+    "01.count-parameters": Exercise(
+        _is(608),
+        "Each filter is a block: channels x height x width, and has one bias.",
+        "8 x (3 x 5 x 5) + 8 = 608.",
+        608,
+    ),
+    "01.same-padding": Exercise(
+        _is(2),
+        "Set the output's side equal to the input's in the formula.",
+        "size + 2p - 5 + 1 = size, so p = 2.",
+        2,
+    ),
+    "01.horizontal-edge": Exercise(
+        _answers_only_horizontal_edges,
+        "The vertical filter subtracts the left column from the right one. Turn it.",
+        "[[-1, -1, -1], [0, 0, 0], [1, 1, 1]]: the lower row minus the upper one.",
+        [[-1, -1, -1], [0, 0, 0], [1, 1, 1]],
+    ),
+    "01.third-convolution": Exercise(
+        _is(18),
+        "After two poolings neighbouring units are 4 pixels apart.",
+        "10 + (3 - 1) x 4 = 18.",
+        18,
+    ),
+    "02.loss-of-ignorance": Exercise(
+        _is(2.30, within=0.005),
+        "Minus the natural logarithm of the probability given to the right label.",
+        "-ln(1/10) = ln 10 = 2.303.",
+        2.3,
+    ),
+    "02.one-update": Exercise(
+        _is(0.70),
+        "W - lr x g, and minus a negative number is plus.",
+        "0.50 - 0.1 x (-2.0) = 0.70.",
+        0.7,
+    ),
+    "02.count-updates": Exercise(
+        _is(4680),
+        "Whole batches per epoch first, then epochs.",
+        "floor(60,000 / 128) x 10 = 468 x 10 = 4,680.",
+        4680,
+    ),
+    "02.probability-from-loss": Exercise(
+        _is(0.135, within=0.001),
+        "The loss is -ln(p). Solve for p.",
+        "p = exp(-2) = 0.135.",
+        0.135,
+    ),
+    "02.forgotten-zero-grad": Exercise(
+        _is(0.5),
+        "The second step uses the sum of both gradients.",
+        "1 - 0.1 x 3 = 0.7, then 0.7 - 0.1 x (3 - 1) = 0.5.",
+        0.5,
+    ),
+}

@@ -7,7 +7,7 @@ the finding; it is stored with the picture and stands in for it wherever picture
 import base64
 import html
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -78,7 +78,7 @@ def tables(panels: Mapping[str, Tensor], alt: str, decimals: int = 0) -> None:
 
 
 def pictures(
-    rows: Mapping[str, Tensor],
+    rows: Mapping[str, Iterable[Tensor]],
     alt: str,
     *,
     titles: Sequence[str] = (),
@@ -88,19 +88,22 @@ def pictures(
 ) -> None:
     """Draw rows of small pictures: images, filters, feature maps or a filter's life.
 
-    Each row (n, h, w) has its label at the left; `titles` head the columns. scale "shared" uses
-    one grey scale for all pictures, so that they can be compared; "row" and "each" stretch a
-    row's or a picture's own range to black and white. `signed` colours negative values purple,
-    positive ones orange and zero white, symmetric about zero.
+    Each row, n pictures (h, w), has its label at the left; `titles` head the columns. scale
+    "shared" uses one grey scale for all pictures, so that they can be compared; "row" and "each"
+    stretch a row's or a picture's own range to black and white. `signed` colours negative values
+    purple, positive ones orange and zero white, symmetric about zero.
     """
-    arrays = {label: np.asarray(row.detach().float().cpu()) for label, row in rows.items()}
+    arrays = {
+        label: [np.asarray(picture.detach().float().cpu()) for picture in row]
+        for label, row in rows.items()
+    }
     columns = max(len(row) for row in arrays.values())
     figure, axes = _figure(
         size * columns + 0.9, size * len(arrays) + 0.3 * bool(titles) + 0.1, len(arrays), columns
     )
-    overall = _limits(np.concatenate([a.ravel() for a in arrays.values()]), signed)
+    overall = _limits(_values(p for row in arrays.values() for p in row), signed)
     for line, (label, row) in zip(axes, arrays.items(), strict=True):
-        row_limits = _limits(row, signed) if scale == "row" else overall
+        row_limits = _limits(_values(row), signed) if scale == "row" else overall
         for axis, picture in zip(line, row, strict=False):
             low, high = _limits(picture, signed) if scale == "each" else row_limits
             axis.imshow(picture, vmin=low, vmax=high, cmap=DIVERGING if signed else "gray")
@@ -112,6 +115,10 @@ def pictures(
     for axis, title in zip(axes[0], titles, strict=False):
         axis.set_title(title, fontsize=9)
     show(figure, alt)
+
+
+def _values(pictures: Iterable[np.ndarray]) -> np.ndarray:
+    return np.concatenate([picture.ravel() for picture in pictures])
 
 
 def _limits(values: np.ndarray, signed: bool) -> tuple[float, float]:
@@ -167,7 +174,7 @@ def curves(
     A DataFrame holds the x values as its index and one column per seed; the line is the median,
     the band reaches from the smallest to the largest. `log` names the logarithmic axes ("xy").
     """
-    figure, axes = _figure(5.6, 3.2)
+    figure, axes = _figure(6.4, 3.4)
     axis = axes[0, 0]
     for k, (label, frame) in enumerate(lines.items()):
         colour = COLOURS[k % len(COLOURS)]
@@ -196,13 +203,14 @@ def seeds(
     *,
     xlabel: str,
     threshold: float | None = None,
+    limits: tuple[float, float] | None = None,
     guess: float | None = None,
 ) -> None:
     """Draw one dot per seed (rows) for each arm (columns), with mean and 95 % interval.
 
-    `guess` marks what the reader predicted.
+    `limits` fixes the ends of the axis; `guess` marks what the reader predicted.
     """
-    figure, axes = _figure(5.6, 0.45 * frame.shape[1] + 0.75)
+    figure, axes = _figure(6.4, 0.45 * frame.shape[1] + 0.75)
     axis = axes[0, 0]
     for k, arm in enumerate(frame):
         _strip(axis, k, frame[arm].dropna().to_numpy(), COLOURS[k % len(COLOURS)], MARKERS[k % 7])
@@ -212,7 +220,7 @@ def seeds(
         axis.axvline(guess, color=COLOURS[3], linewidth=3, alpha=0.5, label="your guess")
         axis.legend()
     axis.set_yticks(range(frame.shape[1]), frame.columns)
-    axis.set(xlabel=xlabel, ylim=(frame.shape[1] - 0.5, -0.5))
+    axis.set(xlabel=xlabel, ylim=(frame.shape[1] - 0.5, -0.5), xlim=limits)
     show(figure, alt)
 
 

@@ -6,6 +6,7 @@ a notebook.
 """
 
 import argparse
+import base64
 import sys
 import tempfile
 import time
@@ -36,8 +37,10 @@ def execute(
     """Execute `source` with papermill and put the normalised result at `target`, atomically.
 
     `timeout` is in seconds for each cell. Raises NotebookError, and leaves `target` as it was,
-    when a parameter is unknown or a cell fails.
+    when the notebook is missing, a parameter is unknown or a cell fails.
     """
+    if not source.is_file():
+        raise NotebookError(f"{source}: no such notebook")
     known = papermill.inspect_notebook(str(source))
     if unknown := set(parameters) - set(known):
         raise NotebookError(f"{source}: unknown parameter {sorted(unknown)}: it has {list(known)}")
@@ -129,6 +132,16 @@ def verdict_lines(notebook: nbformat.NotebookNode, claims: Mapping[str, Any]) ->
     return [text for text in texts if text.split(":")[0] in claims]
 
 
+def figure(notebook: nbformat.NotebookNode, alt: str) -> bytes:
+    """The PNG whose alt text begins with `alt`. Raises NotebookError when there is none."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "image/png" in data and data.get("text/plain", "").startswith(alt):
+                return base64.b64decode(data["image/png"])
+    raise NotebookError(f"no figure whose alt text begins with {alt!r}")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m helpers.runner", description=__doc__)
@@ -141,9 +154,15 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("--device", default="auto")
     lines = commands.add_parser("verdicts", help="print the verdict lines of executed notebooks")
     lines.add_argument("notebooks", type=Path, nargs="+")
+    picture = commands.add_parser("figure", help="save one figure of an executed notebook")
+    picture.add_argument("notebook", type=Path)
+    picture.add_argument("alt", help="how its alt text begins")
+    picture.add_argument("target", type=Path)
     options = parser.parse_args(arguments)
     try:
-        return _execute(options) if options.command == "execute" else _verdicts(options)
+        return {"execute": _execute, "verdicts": _verdicts, "figure": _figure}[options.command](
+            options
+        )
     except NotebookError as error:
         print(f"FAILED {error}", file=sys.stderr)
         return 1
@@ -173,6 +192,12 @@ def _verdicts(options: argparse.Namespace) -> int:
     for path in options.notebooks:
         for line in verdict_lines(nbformat.read(path, as_version=4), registry()):
             print(line)
+    return 0
+
+
+def _figure(options: argparse.Namespace) -> int:
+    notebook = nbformat.read(options.notebook, as_version=4)
+    options.target.write_bytes(figure(notebook, options.alt))
     return 0
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from helpers.data import Dataset, Split, check_split
 
@@ -24,6 +24,8 @@ torch.set_num_threads(1)
 
 Build = Callable[[], nn.Module]
 Watch = Callable[[int, nn.Module], None]
+Train = Callable[..., pd.DataFrame]
+Schedule = Callable[[float], float]
 
 ADAM = partial(torch.optim.Adam, fused=True)
 SGD = partial(torch.optim.SGD, fused=True)
@@ -67,6 +69,16 @@ def batches(
         yield order[start : start + batch_size]
 
 
+def constant(progress: float) -> float:
+    """The same learning rate throughout."""
+    return 1.0
+
+
+def linear_decay(progress: float) -> float:
+    """From the full learning rate to zero, in proportion to the part of the run that is done."""
+    return 1.0 - progress
+
+
 def fit(
     model: nn.Module,
     data: Dataset,
@@ -76,6 +88,7 @@ def fit(
     seed: int,
     batch_size: int = 64,
     optimizer: Callable[..., torch.optim.Optimizer] = ADAM,
+    schedule: Schedule = constant,
     loss_function: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
     evaluate_every: int | None = None,
     watch: Watch | None = None,
@@ -86,6 +99,7 @@ def fit(
     step, train_loss (mean over the updates since the row before), loss and accuracy on the
     validation and the test split, diverged_at (the first update whose loss was not
     finite, 0 for none; training stops at the evaluation after it).
+    The learning rate of each update is `lr` times `schedule(progress)`, progress from 0 to 1.
     `watch(step, model)` is called before the first update (step 0) and after each.
 
     Raises ValueError for a run of no steps, a learning rate that is not positive and finite or a
@@ -108,6 +122,8 @@ def fit(
         if watch:
             watch(0, model)
         for step, batch in enumerate(order, start=1):
+            for group in update.param_groups:
+                group["lr"] = lr * schedule((step - 1) / steps)
             x, y = data.train.x[batch], data.train.y[batch]
 
             prediction = model(x)  # 1. forward
@@ -172,6 +188,11 @@ class Runs:
     table: pd.DataFrame  # arm, lr, seed, then the history of `fit`
     models: dict[tuple[str, int], nn.Module] = field(repr=False)  # by (arm, seed)
 
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of the runs, in order."""
+        return list(dict.fromkeys(self.table.seed))
+
     def final(self, metric: str = "test_accuracy") -> pd.DataFrame:
         """The metric after the last update: one row per seed, one column per arm.
 
@@ -179,7 +200,8 @@ class Runs:
         """
         last = self.table.groupby(["arm", "seed"], sort=False).tail(1)
         last = last.assign(**{metric: last[metric].where(last.diverged_at == 0)})
-        return last.pivot(index="seed", columns="arm", values=metric)
+        table = last.pivot(index="seed", columns="arm", values=metric)
+        return table[list(dict.fromkeys(last.arm))]
 
     def difference(self, arm: str, other: str, metric: str = "test_accuracy") -> pd.Series:
         """Paired difference arm - other of the final metric, one value per seed."""
@@ -193,14 +215,16 @@ def fit_many(
     *,
     seeds: Iterable[int],
     lr: float | Mapping[str, float],
+    train: Train = fit,
     n_jobs: int = -1,
     keep_models: bool = True,
     **settings: Any,
 ) -> Runs:
-    """Train every arm on every seed with `fit`, one network per process.
+    """Train every arm on every seed, one network per process.
 
     `arms` maps a name to a function that builds the network; all arms of a seed see the same
-    batches in the same order. `lr` is one learning rate, or one per arm; `settings` go to `fit`.
+    batches in the same order. `lr` is one learning rate, or one per arm; `settings` go to
+    `train`, a function with the signature of `fit`.
     Raises ValueError when there is nothing to train or an arm has no learning rate.
     """
     jobs = [(arm, seed) for arm in arms for seed in seeds]
@@ -208,7 +232,9 @@ def fit_many(
     if not jobs or set(rates) < set(arms):
         raise ValueError(f"nothing to train: arms {list(arms)}, learning rates {dict(rates)}")
     calls = [
-        joblib.delayed(_fit_one)(arms[arm], data, seed, {"lr": rates[arm]} | settings, keep_models)
+        joblib.delayed(_train_one)(
+            arms[arm], data, seed, partial(train, lr=rates[arm], **settings), keep_models
+        )
         for arm, seed in jobs
     ]
     trained_before = networks_trained()
@@ -226,9 +252,9 @@ def fit_many(
     return Runs(table[front + [c for c in table if c not in front]], models)
 
 
-def _fit_one(build: Build, data: Dataset, seed: int, settings: dict, keep_model: bool):
+def _train_one(build: Build, data: Dataset, seed: int, train: Train, keep_model: bool):
     model = initialise(build, seed, data.train.y.device)
-    history = fit(model, data, seed=seed, **settings)
+    history = train(model, data, seed=seed)
     return history, model if keep_model else None
 
 
@@ -253,14 +279,18 @@ def tune(
 
 
 def best(tuning: pd.DataFrame) -> dict[str, float]:
-    """The learning rate of the lowest validation loss for each arm.
+    """The learning rate of the lowest validation loss for each arm (column).
 
-    Raises ValueError when it lies at the edge of the grid: the true best may lie beyond, and
+    A rate that was not tried with an arm is NaN there, and no part of its grid. Raises ValueError when it lies at the edge of the grid: the true best may lie beyond, and
     whatever would be measured with it is void.
     """
-    choice = tuning.idxmin().to_dict()
-    edges = {tuning.index.min(), tuning.index.max()}
-    void = {arm: rate for arm, rate in choice.items() if rate in edges}
+    grids = {arm: losses.dropna() for arm, losses in tuning.items()}
+    choice = {arm: losses.idxmin() for arm, losses in grids.items()}
+    void = {
+        arm: choice[arm]
+        for arm, losses in grids.items()
+        if choice[arm] in (losses.index.min(), losses.index.max())
+    }
     if void:
         raise ValueError(f"void: best learning rate at the edge of its grid, extend it: {void}")
     return choice

@@ -1,0 +1,282 @@
+"""Every figure: a valid small PNG with its alt text, the same bytes each time; the verdict card."""
+
+import base64
+import inspect
+import io
+import itertools
+import re
+import warnings
+from dataclasses import replace
+from functools import partial
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from helpers import claims, figures
+from helpers.claims import Verdict, decide, registry
+
+ALT = "What the figure shows: a finding."
+NAN = float("nan")
+
+
+def frame(columns: tuple[str, ...], rows: int = 8) -> pd.DataFrame:
+    values = np.random.default_rng(0).uniform(0.5, 1, (rows, len(columns)))
+    return pd.DataFrame(values, index=range(1, rows + 1), columns=columns)
+
+
+PICTURES = torch.linspace(-1, 2, 4 * 25).reshape(4, 5, 5)
+DRAW = {
+    "tables": lambda: figures.tables({"in": torch.eye(5), "by": torch.ones(3, 3)}, ALT, decimals=1),
+    "pictures": lambda: figures.pictures({"a": PICTURES, "b": PICTURES[:2]}, ALT, titles="wxyz"),
+    "heatmap": lambda: figures.heatmap(PICTURES[0], ALT, xlabel="x", ylabel="y", bar="share"),
+    "curves": lambda: figures.curves(
+        {"RNN": frame(("1", "2")), "LSTM": frame(("1",))},
+        ALT,
+        xlabel="updates",
+        ylabel="loss",
+        threshold=0.8,
+        log="xy",
+    ),
+    "seeds": lambda: figures.seeds(frame(("a", "b")), ALT, xlabel="accuracy", threshold=0.7),
+}
+
+
+@pytest.fixture
+def shown(monkeypatch) -> list[tuple[dict, dict]]:
+    """What was displayed, as pairs of data and metadata."""
+    calls = []
+
+    def display(data, raw, metadata=None):
+        assert raw
+        calls.append((data, metadata or {}))
+
+    monkeypatch.setattr(figures, "display", display)
+    return calls
+
+
+def picture(base64_png: str) -> Image.Image:
+    image = Image.open(io.BytesIO(base64.b64decode(base64_png)))
+    image.load()
+    return image
+
+
+def colours_of(image: Image.Image) -> set:
+    return set(image.convert("RGB").get_flattened_data())
+
+
+# ---------------------------------------------------------------- every figure
+
+
+def test_every_figure_is_tested():
+    public = {
+        name
+        for name, member in inspect.getmembers(figures, inspect.isfunction)
+        if member.__module__ == figures.__name__ and not name.startswith("_")
+    }
+    assert public - {"show", "show_verdict", "verdict_card"} == set(DRAW)
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_a_figure_is_a_small_png_with_alt_text(name, shown):
+    DRAW[name]()
+    ((data, metadata),) = shown
+    assert data["text/plain"] == ALT and metadata["image/png"]["alt"] == ALT
+    image = picture(data["image/png"])
+    assert image.format == "PNG" and 100 < image.width <= 700 and 40 < image.height <= 700
+    assert len(data["image/png"]) < 60_000
+    assert len(colours_of(image)) > 5  # not blank
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_a_figure_is_the_same_bytes_every_time(name, shown):
+    DRAW[name]()
+    DRAW[name]()
+    assert shown[0] == shown[1]
+
+
+def test_figures_leave_nothing_open(shown):
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    for draw in DRAW.values():
+        draw()
+    assert pyplot.get_fignums() == []
+
+
+def test_the_palette_tells_seven_apart():
+    assert len(set(figures.COLOURS)) == len(set(figures.LINES)) == len(set(figures.MARKERS)) == 7
+    channels = [[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in figures.COLOURS]
+    for one, other in itertools.combinations(np.array(channels), 2):
+        assert abs(one - other).sum() > 60
+
+
+@pytest.mark.parametrize("colour", figures.WORD_COLOURS.values())
+def test_words_are_readable_on_white(colour):
+    """Contrast of at least 4.5 to 1 (WCAG 2.1, criterion 1.4.3)."""
+    srgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    assert 1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05) >= 4.5
+
+
+# ---------------------------------------------------------------- what single figures promise
+
+
+@pytest.mark.parametrize(("scale", "black"), [("shared", False), ("row", True), ("each", True)])
+def test_pictures_stretch_contrast_only_within_their_scale(scale, black, shown):
+    """A row of values between 1 and 2 beside one from 0 to 2: black only on its own scale."""
+    low, high = torch.tensor([[[0.0, 2], [0, 2]]]), torch.tensor([[[1.0, 2], [1, 2]]])
+    draw = partial(figures.pictures, alt=ALT, scale=scale, size=2)
+    draw({"": low, " ": high})
+    image = picture(shown[0][0]["image/png"]).convert("L")
+    lower = image.crop(
+        (image.width // 2 - 30, image.height * 3 // 4 - 20, image.width, image.height)
+    )
+    darkest_area = np.sort(np.asarray(lower).ravel())[200]
+    assert (darkest_area < 20) == black
+
+
+def test_signed_pictures_show_zero_as_white(shown):
+    zero, half = torch.zeros(1, 3, 3), torch.tensor([[[-1.0, 0, 1]] * 3])
+    figures.pictures({"": torch.cat([zero, half])}, ALT, signed=True, size=2)
+    image = picture(shown[0][0]["image/png"]).convert("RGB")
+    assert min(image.getpixel((image.width // 3, image.height // 2))) > 240
+    assert any(b - g > 60 for _, g, b in colours_of(image))  # purple
+    assert any(r - b > 100 for r, _, b in colours_of(image))  # orange
+
+
+BROKEN = {
+    "pictures": lambda: figures.pictures({"a": PICTURES * NAN, "b": PICTURES}, ALT),
+    "signed pictures": lambda: figures.pictures({"a": PICTURES * NAN}, ALT, signed=True),
+    "one picture": lambda: figures.pictures({"a": PICTURES * NAN}, ALT, scale="each"),
+    "tables": lambda: figures.tables({"a": torch.full((2, 2), NAN)}, ALT),
+    "heatmap": lambda: figures.heatmap(
+        torch.tensor([[NAN, 1], [2, 3]]), ALT, xlabel="class", ylabel="channel", bar="selectivity"
+    ),
+    "curves": lambda: figures.curves(
+        {"a": frame(("1", "2")).assign(**{"2": NAN})}, ALT, xlabel="x", ylabel="y"
+    ),
+    "seeds": lambda: figures.seeds(frame(("a", "b")).replace({1: NAN}), ALT, xlabel="x"),
+    "a diverged arm": lambda: figures.seeds(frame(("a", "b")).assign(b=NAN), ALT, xlabel="x"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_dead_channels_and_diverged_runs_can_be_drawn(name, shown):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        BROKEN[name]()
+    assert picture(shown[0][0]["image/png"]).width <= 700
+
+
+def lower_half(shown: list) -> bytes:
+    image = picture(shown.pop()[0]["image/png"])
+    return image.crop((0, image.height // 2 + 8, image.width, image.height)).tobytes()
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_a_dead_row_leaves_the_others_their_contrast(signed, shown):
+    dead = PICTURES.clone()
+    dead[0, 0, 0] = NAN
+    for row in (PICTURES, dead):
+        figures.pictures({"a": row, "b": PICTURES}, ALT, signed=signed)
+    assert lower_half(shown) == lower_half(shown)
+
+
+def test_a_dead_cell_leaves_a_heatmap_its_scale(shown):
+    for cell in (0.0, NAN):
+        values = torch.tensor([[cell, -1], [0.5, 1]])
+        figures.heatmap(values, ALT, xlabel="x", ylabel="y", bar="b")
+    assert lower_half(shown) == lower_half(shown)
+
+
+def test_a_row_of_sixteen_filters_fits_the_page(shown):
+    figures.pictures({"filters": torch.rand(16, 3, 3)}, ALT)
+    assert picture(shown[0][0]["image/png"]).width <= 700
+
+
+# ---------------------------------------------------------------- the verdict card
+
+MEAN = claims.Test("gain", 'x < y & "z" <b>', "mean", "a<b", "above", 0.01)
+COUNT = claims.Test("solved", "Most runs solve it.", "count", "rate of seeds", "above", 0.5)
+FACT = claims.Test("shape", "The shape is so.", "assertion")
+
+
+class Tags(HTMLParser):
+    """Collects tags with their attributes, text, and any closing tag that does not fit."""
+
+    def __init__(self, source: str):
+        super().__init__()
+        self.tags, self.text, self.open = [], "", []
+        self.feed(source)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in {"br", "img"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def verdict(run: bool = True, **changes) -> Verdict:
+    claim = replace(
+        registry()["cnn.learn-filters"], quote="<i>a & b</i>", nuance="1 < 2", **changes
+    )
+    effects = (np.linspace(0.02, 0.03, 8), [1, 1, 1, 1, 1, 0], True)
+    pairs = zip((MEAN, COUNT, FACT), effects, strict=True)
+    return Verdict(claim, tuple(decide(test, values) for test, values in pairs), run=run)
+
+
+def test_the_card_escapes_everything_it_quotes():
+    card = Tags(figures.verdict_card(verdict()))
+    assert card.open == []
+    assert {tag for tag, _ in card.tags} <= {"p", "b", "br", "i", "table", "tr", "th", "td", "img"}
+    for quoted in ("<i>a & b</i>", "1 < 2", MEAN.statement, MEAN.unit):
+        assert quoted in card.text
+
+
+def test_the_card_states_effect_interval_and_rule():
+    text = Tags(figures.verdict_card(verdict())).text
+    low, high = claims.t_interval(np.linspace(0.02, 0.03, 8))
+    assert f"0.025 a<b95 % [{low:.3g}, {high:.3g}], p = 0.0078" in text
+    assert "registered: above 0.01" in text and "registered: above 0.5" in text
+    assert "exact" in text and text.count("supported") >= 2
+
+
+def test_the_card_draws_the_seeds_with_alt_text():
+    images = [a for tag, a in Tags(figures.verdict_card(verdict())).tags if tag == "img"]
+    assert [image["alt"] for image in images] == [
+        "8 seeds from 0.02 to 0.03, threshold 0.01: supported",
+        "6 seeds from 0 to 1, threshold 0.5: inconclusive",
+    ]
+    for image in images:
+        assert picture(image["src"].removeprefix("data:image/png;base64,")).width < 300
+
+
+def test_the_card_of_within_says_around_what():
+    test = replace(MEAN, direction="within", threshold=0.5, around=2.0)
+    outcome = decide(test, np.linspace(1.9, 2.1, 8))
+    text = Tags(figures.verdict_card(replace(verdict(), outcomes=(outcome,)))).text
+    assert re.search(r"within 0\.5 of 2", text)
+
+
+def test_a_single_seed_can_be_shown():
+    outcome = decide(MEAN, [0.02])
+    card = figures.verdict_card(replace(verdict(), outcomes=(outcome,), provisional=True))
+    assert "PROVISIONAL" in card and "1 seeds from 0.02 to 0.02" in card
+
+
+def test_the_card_of_a_smoke_run_shows_no_numbers():
+    card = figures.verdict_card(verdict(run=False))
+    assert "NOT RUN" in card and "<table" not in card and "0.025" not in card
+
+
+def test_show_verdict_prints_the_stable_line_beside_the_card(shown):
+    figures.show_verdict(verdict())
+    ((data, _),) = shown
+    assert data == {"text/plain": repr(verdict()), "text/html": figures.verdict_card(verdict())}
