@@ -127,13 +127,13 @@ class Stopwatch:
 
 
 def measure(arm: str, task: Task, seed: int, threads: int) -> dict:
-    """Train one network once: seconds an epoch, updates, samples and test accuracy."""
+    """Train one network once: seconds an epoch, updates, samples, test accuracy; also to stderr."""
     torch.set_num_threads(threads)
     model = initialise(SimpleCNN, seed, task.data.train.y.device)
     load_before = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     with Stopwatch(model, task.steps) as watch:
         ARMS[arm](model, task, seed)
-    return {
+    run = {
         "threads": threads,
         "arm": arm,
         "seed": seed,
@@ -143,6 +143,8 @@ def measure(arm: str, task: Task, seed: int, threads: int) -> dict:
         "accuracy": evaluate(model, task.data.test)["accuracy"],
         "load": load_before,
     }
+    print(run, file=sys.stderr, flush=True)
+    return run
 
 
 def prepare(folder: Path | None, device: torch.device, root: Path) -> Task:

@@ -18,8 +18,12 @@ def activations(model: nn.Module, x: Tensor, layer: str) -> Tensor:
         caught.append(output)
 
     handle = model.get_submodule(layer).register_forward_hook(catch)
-    with handle, torch.inference_mode():
-        model.eval()(x)
+    was_training = model.training
+    try:
+        with handle, torch.inference_mode():
+            model.eval()(x)
+    finally:
+        model.train(was_training)
     return caught[0].contiguous()
 
 
@@ -71,8 +75,9 @@ def receptive_field(layers: nn.Module, x: Tensor) -> Tensor:
     """
     x = x.detach().requires_grad_()
     out = layers(x)  # (batch, channels, h, w)
-    out[:, :, out.shape[2] // 2, out.shape[3] // 2].sum().backward()
-    return x.grad.abs().mean(dim=(0, 1))
+    centre = out[:, :, out.shape[2] // 2, out.shape[3] // 2].sum()
+    (gradient,) = torch.autograd.grad(centre, x)
+    return gradient.abs().mean(dim=(0, 1))
 
 
 def shift(images: Tensor, right: int = 0, down: int = 0) -> Tensor:

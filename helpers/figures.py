@@ -68,7 +68,7 @@ def tables(panels: Mapping[str, Tensor], alt: str, decimals: int = 0) -> None:
     axes[0, 0].get_gridspec().set_width_ratios(widths)
     for axis, (title, values) in zip(axes[0], panels.items(), strict=True):
         values = np.asarray(values, dtype=float)
-        limit = abs(values).max() or 1
+        _, limit = _limits(values, signed=True)
         axis.imshow(values, cmap=DIVERGING, vmin=-1.6 * limit, vmax=1.6 * limit)
         for (i, j), value in np.ndenumerate(values):
             axis.text(j, i, f"{value:.{decimals}f}", ha="center", va="center", fontsize=10)
@@ -98,6 +98,7 @@ def pictures(
         for label, row in rows.items()
     }
     columns = max(len(row) for row in arrays.values())
+    size = min(size, 8.2 / columns)
     figure, axes = _figure(
         size * columns + 0.9, size * len(arrays) + 0.3 * bool(titles) + 0.1, len(arrays), columns
     )
@@ -122,6 +123,9 @@ def _values(pictures: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def _limits(values: np.ndarray, signed: bool) -> tuple[float, float]:
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return -1.0, 1.0
     if signed:
         limit = abs(values).max() or 1.0
         return -limit, limit
@@ -148,7 +152,9 @@ def heatmap(
     """Draw a matrix (rows, columns) as colours, zero white, with a labelled colour bar."""
     figure, axes = _figure(*size)
     low, high = _limits(np.asarray(values), signed=True)
-    image = axes[0, 0].imshow(values, cmap=DIVERGING, vmin=low, vmax=high, aspect="auto")
+    image = axes[0, 0].imshow(
+        np.asarray(values), cmap=DIVERGING, vmin=low, vmax=high, aspect="auto"
+    )
     axes[0, 0].set(xlabel=xlabel, ylabel=ylabel)
     if xticks:
         axes[0, 0].set_xticks(range(len(xticks)), xticks)
@@ -226,8 +232,10 @@ def seeds(
 
 def _strip(axis, height: float, values: np.ndarray, colour: str, marker: str) -> None:
     """Dots at `height`, slightly spread, and beneath them the mean with its t interval."""
-    spread = np.linspace(-0.18, 0.02, len(values)) if len(values) > 1 else [0]
+    spread = np.linspace(-0.18, 0.02, len(values)) if len(values) > 1 else np.zeros(len(values))
     axis.scatter(values, height + np.asarray(spread), s=16, color=colour, marker=marker, alpha=0.7)
+    if not len(values):
+        return
     low, high = t_interval(values)
     axis.plot([low, high], [height + 0.25] * 2, color="black", linewidth=1.5)
     axis.plot(values.mean(), height + 0.25, "|", color="black", markersize=9)
@@ -268,6 +276,8 @@ def _card_row(outcome: Outcome) -> str:
         f"{outcome.effect:.3g} {html.escape(test.unit)}<br>95 % [{outcome.low:.3g}, "
         f"{outcome.high:.3g}], p = {outcome.p:.2g}<br>bootstrap {boot}<br>"
         f"registered: {test.direction} {test.threshold:g}"
+        + f" of {test.around:g}"
+        * (test.direction == "within")
     )
     return f"<tr>{statement}<td>{word}</td><td>{measured}</td><td>{_seed_strip(outcome)}</td></tr>"
 

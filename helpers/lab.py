@@ -7,6 +7,7 @@ range(20, 28)
 
 import hashlib
 import json
+import math
 import os
 import platform
 import time
@@ -26,6 +27,7 @@ from helpers.data import resolve_device
 PROFILES = ("smoke", "standard", "full")
 FIRST_SEED = 20  # seeds 0-2 were spent on pilots, 10-17 on designing the experiments
 TUNING_SEEDS = (100, 101, 102)  # learning rates are chosen on these and never judged on them
+MOST = TUNING_SEEDS[0] - FIRST_SEED
 MIME = "application/vnd.phase03.lab+json"
 
 T = TypeVar("T")
@@ -47,8 +49,8 @@ class Lab:
     ):
         if profile not in PROFILES:
             raise ValueError(f"profile is {profile!r}: choose one of {', '.join(PROFILES)}")
-        if seeds is not None and (not isinstance(seeds, int) or not 1 <= seeds <= 90):
-            raise ValueError(f"seeds is {seeds!r}: give a whole number from 1 to 90, or None")
+        if seeds is not None and (type(seeds) is not int or not 1 <= seeds <= MOST):
+            raise ValueError(f"seeds is {seeds!r}: give a whole number from 1 to {MOST}, or None")
         self.notebook, self.profile = notebook, profile
         self.device = resolve_device(device)
         self.verdicts: dict[str, Verdict] = {}
@@ -82,8 +84,9 @@ class Lab:
     def judge(self, claim_id: str, effects: Mapping[str, Sequence[float] | bool]) -> None:
         """Judge a claim (see `claims.judge`), show the verdict and keep the evidence.
 
-        At profile smoke the verdict reads NOT RUN and no evidence is kept. The verdict stays in
-        `lab.verdicts`. Raises ClaimError for a claim of another notebook.
+        At profile smoke the verdict reads NOT RUN; then, and while it is provisional, no evidence
+        is kept. Effects given as a Series bring their seeds along as its index. The verdict stays
+        in `lab.verdicts`. Raises ClaimError for a claim of another notebook.
         """
         verdict = claims.judge(claim_id, effects, run=self.profile != "smoke")
         if verdict.claim.notebook != self.notebook:
@@ -92,8 +95,9 @@ class Lab:
         if self._seeds is None and verdict.run and min(sampled, default=90) < verdict.claim.seeds:
             raise claims.ClaimError(f"{claim_id} is registered for {verdict.claim.seeds} seeds")
         self.verdicts[claim_id] = verdict
-        if verdict.run:
-            write_evidence(verdict, self.profile, str(self.device))
+        if verdict.run and not verdict.provisional:
+            seeds = {k: list(v.index) for k, v in effects.items() if isinstance(v, pd.Series)}
+            write_evidence(verdict, self.profile, str(self.device), seeds)
         figures.show_verdict(verdict)
 
     def close(self) -> "Closing":
@@ -137,8 +141,10 @@ def count_words(verdicts: Mapping[str, str]) -> str:
     return f"{len(words)} verdict{'s' * (len(words) != 1)}" + (f" ({counts})" if words else "")
 
 
-def write_evidence(verdict: Verdict, profile: str, device: str) -> Path:
-    """Store effects, intervals and versions of a verdict in `build/evidence/<id>.json`.
+def write_evidence(
+    verdict: Verdict, profile: str, device: str, seeds: Mapping[str, Sequence[int]] | None = None
+) -> Path:
+    """Store effects, seeds, intervals and versions of a verdict in `build/evidence/<id>.json`.
 
     Written beside its place and then moved there, so that no reader ever meets half a file. Goes
     to the working folder where the repository is read-only (Kaggle).
@@ -150,6 +156,7 @@ def write_evidence(verdict: Verdict, profile: str, device: str) -> Path:
         "verdict": verdict.word,
         "profile": profile,
         "device": device,
+        "seeds": seeds or {},
         "tests": [asdict(outcome) for outcome in verdict.outcomes],
         "versions": {name: version(name) for name in ("torch", "numpy", "scipy")},
         "python": platform.python_version(),
@@ -157,8 +164,17 @@ def write_evidence(verdict: Verdict, profile: str, device: str) -> Path:
     }
     path = folder / f"{verdict.claim.id}.json"
     partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(record, indent=1))
+    partial.write_text(json.dumps(_finite(record), indent=1, allow_nan=False))
     return partial.replace(path)
+
+
+def _finite(value: Any) -> Any:
+    """`value` with None for every number that JSON does not know."""
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def source_hash() -> str:

@@ -7,8 +7,8 @@ a notebook.
 
 import argparse
 import base64
+import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,16 +41,24 @@ def execute(
     """
     if not source.is_file():
         raise NotebookError(f"{source}: no such notebook")
-    known = papermill.inspect_notebook(str(source))
+    try:
+        known = papermill.inspect_notebook(str(source))
+    except Exception as error:
+        raise NotebookError(f"{source} is not a notebook: {error}") from error
     if unknown := set(parameters) - set(known):
         raise NotebookError(f"{source}: unknown parameter {sorted(unknown)}: it has {list(known)}")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".running-") as folder:
-        partial = Path(folder) / source.name
+    folder = target.parent / f".running-{source.stem}"
+    shutil.rmtree(folder, ignore_errors=True)  # left by a run that was killed
+    folder.mkdir()
+    try:
+        partial = folder / source.name
         _papermill(source, partial, parameters, timeout)
         notebook = normalise(nbformat.read(partial, as_version=4))
         nbformat.write(notebook, partial)
         partial.replace(target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     return notebook
 
 
@@ -69,7 +77,7 @@ def _papermill(source: Path, target: Path, parameters: Mapping[str, Any], timeou
             )
             return
         except PapermillExecutionError as error:
-            where = f"{source}: cell {error.exec_count}"
+            where = f"{source}: cell {error.exec_count - bool(parameters)}"
             raise NotebookError(
                 f"{where}\n\n{error.source}\n\n{error.ename}: {error.evalue}"
             ) from None
@@ -97,8 +105,19 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         if cell.cell_type == "code":
             count += 1
             cell.execution_count = count
-            cell.outputs = [_normalise_output(o, count) for o in cell.outputs if _kept(o)]
+            cell.outputs = _joined([_normalise_output(o, count) for o in cell.outputs if _kept(o)])
     return notebook
+
+
+def _joined(outputs: list) -> list:
+    """Neighbouring pieces of standard output as one."""
+    joined: list = []
+    for output in outputs:
+        if joined and output.output_type == joined[-1].output_type == "stream":
+            joined[-1].text += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def _kept(output: nbformat.NotebookNode) -> bool:
@@ -171,7 +190,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _execute(options: argparse.Namespace) -> int:
     if options.profile not in PROFILES:
         raise NotebookError(f"PROFILE is {options.profile!r}: choose from {', '.join(PROFILES)}")
-    if options.seeds and not options.seeds.isdigit():
+    if options.seeds and not options.seeds.isdecimal():
         raise NotebookError(f"SEEDS is {options.seeds!r}: give a whole number")
     parameters = {"profile": options.profile, "device": options.device}
     parameters |= {"seeds": int(options.seeds)} if options.seeds else {}

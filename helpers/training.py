@@ -4,6 +4,7 @@ The order of batches, the initial weights and dropout masks come from named rand
 run is a function of its own seed and settings and of nothing else.
 """
 
+import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -109,7 +110,8 @@ def fit(
         raise ValueError(f"steps is {steps}: a run needs at least one update")
     if not 0 < lr < float("inf"):
         raise ValueError(f"lr is {lr}: a learning rate is positive and finite")
-    check_split(data.train, data.classes)
+    for name in ("train", "valid", "test"):
+        check_split(getattr(data, name), data.classes, name)
     evaluation_steps = {*range(0, steps, evaluate_every or steps), steps} - {0}
     device = data.train.y.device
     order = batches(len(data.train.y), batch_size, steps, stream(seed, "batches"))
@@ -138,6 +140,8 @@ def fit(
             if step in evaluation_steps:
                 row = {"step": step} | _loss_report(step, losses)
                 row |= _split_report(model, data, loss_function)
+                if not math.isfinite(row["valid_loss"]) and row["diverged_at"] == 0:
+                    row["diverged_at"] = step
                 history.append(row)
                 losses.clear()
                 if row["diverged_at"] > 0:
@@ -227,9 +231,10 @@ def fit_many(
     `train`, a function with the signature of `fit`.
     Raises ValueError when there is nothing to train or an arm has no learning rate.
     """
+    seeds = tuple(seeds)
     jobs = [(arm, seed) for arm in arms for seed in seeds]
     rates = lr if isinstance(lr, Mapping) else dict.fromkeys(arms, lr)
-    if not jobs or set(rates) < set(arms):
+    if not jobs or not set(arms) <= set(rates):
         raise ValueError(f"nothing to train: arms {list(arms)}, learning rates {dict(rates)}")
     calls = [
         joblib.delayed(_train_one)(
@@ -271,7 +276,7 @@ def tune(
     Returns one row per learning rate, one column per arm; a rate at which any seed diverged
     counts as infinite. Test data plays no part. Use `best` to choose.
     """
-    columns = {}
+    columns, seeds = {}, tuple(seeds)
     for rate in learning_rates:
         runs = fit_many(arms, data, seeds=seeds, lr=rate, keep_models=False, **settings)
         columns[rate] = runs.final("valid_loss").mean(skipna=False).fillna(float("inf"))
@@ -281,8 +286,9 @@ def tune(
 def best(tuning: pd.DataFrame) -> dict[str, float]:
     """The learning rate of the lowest validation loss for each arm (column).
 
-    A rate that was not tried with an arm is NaN there, and no part of its grid. Raises ValueError when it lies at the edge of the grid: the true best may lie beyond, and
-    whatever would be measured with it is void.
+    A rate that was not tried with an arm is NaN there, and no part of its grid. Raises ValueError
+    when the best lies at the edge of the grid: the true best may lie beyond, and whatever would be
+    measured with it is void.
     """
     grids = {arm: losses.dropna() for arm, losses in tuning.items()}
     choice = {arm: losses.idxmin() for arm, losses in grids.items()}

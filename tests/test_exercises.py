@@ -4,7 +4,7 @@ import pytest
 
 from helpers.exercises import EXERCISES, check, hint, solution
 
-WRONG = [0, -1, 1e9, "no idea", [1, 2], [[1, 0], [0, 1]], float("nan"), {}, object(), True]
+WRONG = [0, -1, 1e9, "no idea", [1, 2], [[1, 0], [0, 1]], float("nan"), {}, print, True]
 
 
 def printed(capsys):
@@ -18,7 +18,7 @@ def test_right_answer_is_right(name, capsys):
 
 
 @pytest.mark.parametrize("name", EXERCISES)
-@pytest.mark.parametrize("answer", WRONG, ids=repr)
+@pytest.mark.parametrize("answer", WRONG, ids=lambda answer: f"{answer!r:.12}")
 def test_wrong_answer_is_wrong_and_never_an_error(name, answer, capsys):
     check(name, answer)
     assert printed(capsys).startswith("Not right")
