@@ -46,11 +46,12 @@ def edge_share(filters: Tensor, sigmas: Sequence[float] = (0.7, 1.0, 1.5, 2.0)) 
     """Share of each filter's energy that lies in the span of an oriented edge detector.
 
     `filters` is (n, k, k); returns n values in [0, 1], each the best over the widths `sigmas` in
-    pixels. The mean of a filter counts against it, so that a blur scores 0. A random 3x3 filter
-    scores 2/9 on average at one width: two dimensions out of nine.
+    pixels. Brightness is not an edge: the mean of a filter is taken off first, and a blur scores
+    0. A random 3x3 filter scores 1/4 on average at one width: two dimensions out of eight.
     """
     flat = filters.detach().double().flatten(1)  # (n, k*k)
-    energy = flat.square().sum(1).clamp_min(1e-30)
+    flat = flat - flat.mean(dim=1, keepdim=True)
+    energy = flat.square().sum(1).clamp_min(1e-20)
     shares = [
         (flat @ gaussian_derivatives(filters.shape[-1], s).flatten(1).T).square().sum(1) / energy
         for s in sigmas
@@ -157,6 +158,20 @@ def class_selectivity(means: Tensor) -> Tensor:
     top = means.amax(1)
     others = (means.sum(1) - top) / (means.shape[1] - 1)
     return (top - others) / (top + others)
+
+
+def detectors(features: Tensor, y: Tensor, drops: Tensor) -> tuple[Tensor, Tensor]:
+    """Which channels are selective for one class, and which that class depends on.
+
+    `features` (n, channels, h, w), labels `y` (n,) and `drops` of `ablation_drops`. Two boolean
+    tensors (channels,): class selectivity above 0.8; and an ablation that costs the channel's
+    favourite class at least ten points more than the others on average. A dead channel is neither.
+    """
+    means = class_means(features, y)
+    favourite = means.argmax(1, keepdim=True)
+    own = drops.gather(1, favourite)[:, 0]
+    others = (drops.sum(1) - own) / (drops.shape[1] - 1)
+    return class_selectivity(means) > 0.8, (own - others >= 0.1) & (means.amax(1) > 0)
 
 
 # --- gradients -------------------------------------------------------------------------------

@@ -65,10 +65,6 @@ def _is(number: float, within: float = 1e-6) -> Callable[[Any], bool]:
     return lambda answer: abs(float(answer) - number) <= within
 
 
-def _is_word(word: str) -> Callable[[Any], bool]:
-    return lambda answer: str(answer).strip().lower() == word.lower()
-
-
 def _answers_only_horizontal_edges(answer: Any) -> bool:
     kernel = torch.as_tensor(answer, dtype=torch.float32)
     upright = torch.tensor([[0.0, 0, 1, 1, 1]] * 5)
@@ -94,12 +90,6 @@ EXERCISES |= {
         "3 after the first convolution, 4 after pooling; then neighbours are 2 pixels apart.",
         "3, then 3 + 1 = 4, then 4 + 2 x 2 = 8, then 8 + 2 = 10.",
         10,
-    ),
-    "01.which-row-is-trained": Exercise(
-        _is_word("A"),
-        "You may have to guess: that is the point.",
-        "Row A is trained. If you could not tell, you are in good company.",
-        "A",
     ),
     "01.count-parameters": Exercise(
         _is(608),

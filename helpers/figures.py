@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from helpers.claims import Outcome, Verdict, t_interval
@@ -195,10 +196,14 @@ def curves(
             low, high = frame.min(axis=1), frame.max(axis=1)
             axis.fill_between(frame.index, low, high, color=colour, alpha=0.18, linewidth=0)
     if threshold is not None:
-        axis.axhline(threshold, color="black", linewidth=0.8, linestyle=":")
+        axis.axhline(threshold, color="black", linewidth=0.8, linestyle=":", label="threshold")
     axis.set(xlabel=xlabel, ylabel=ylabel)
     axis.set(**{f"{side}scale": "log" for side in log})
-    if len(lines) > 1:
+    if "x" not in log:
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if any(frame.shape[1] > 1 for frame in lines.values()):
+        axis.set_title("line: median of the networks; band: smallest to largest", fontsize=9)
+    if len(lines) > 1 or threshold is not None:
         axis.legend()
     show(figure, alt)
 
@@ -216,15 +221,17 @@ def seeds(
 
     `limits` fixes the ends of the axis; `guess` marks what the reader predicted.
     """
-    figure, axes = _figure(6.4, 0.45 * frame.shape[1] + 0.75)
+    figure, axes = _figure(6.4, 0.45 * frame.shape[1] + 1.0)
     axis = axes[0, 0]
     for k, arm in enumerate(frame):
         _strip(axis, k, frame[arm].dropna().to_numpy(), COLOURS[k % len(COLOURS)], MARKERS[k % 7])
     if threshold is not None:
-        axis.axvline(threshold, color="black", linewidth=0.8, linestyle=":")
+        axis.axvline(threshold, color="black", linewidth=0.8, linestyle=":", label="threshold")
     if guess is not None:
         axis.axvline(guess, color=COLOURS[3], linewidth=3, alpha=0.5, label="your guess")
-        axis.legend()
+    if threshold is not None or guess is not None:
+        axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    axis.set_title("dot: one network; bar: mean and its 95 % interval", fontsize=9)
     axis.set_yticks(range(frame.shape[1]), frame.columns)
     axis.set(xlabel=xlabel, ylim=(frame.shape[1] - 0.5, -0.5), xlim=limits)
     show(figure, alt)
@@ -256,7 +263,8 @@ def verdict_card(verdict: Verdict) -> str:
     claim = verdict.claim
     head = (
         f"<p><b>{html.escape(claim.id)}: {verdict.word.upper()}</b><br>"
-        f"“{html.escape(claim.quote)}”<br><i>{html.escape(claim.nuance)}</i></p>"
+        f"The recap: “{html.escape(claim.quote)}”<br>"
+        f"A careful engineer: <i>{html.escape(claim.nuance)}</i></p>"
     )
     if not verdict.run:
         return head + "<p>Not run: profile smoke is too short to judge by.</p>"
@@ -271,13 +279,13 @@ def _card_row(outcome: Outcome) -> str:
     statement = f'<td style="text-align:left;max-width:22em">{html.escape(test.statement)}</td>'
     if test.kind == "assertion":
         return f"<tr>{statement}<td>{word}</td><td>exact</td><td></td></tr>"
-    boot = "[{:.3g}, {:.3g}]".format(*outcome.bootstrap)
+    low, high = outcome.bootstrap
+    boot = f"[{low:.3g}, {high:.3g}]" if np.isfinite(low) else "–"
+    band = f" of {test.around:g}" if test.direction == "within" else ""
     measured = (
         f"{outcome.effect:.3g} {html.escape(test.unit)}<br>95 % [{outcome.low:.3g}, "
-        f"{outcome.high:.3g}], p = {outcome.p:.2g}<br>bootstrap {boot}<br>"
-        f"registered: {test.direction} {test.threshold:g}"
-        + f" of {test.around:g}"
-        * (test.direction == "within")
+        f"{outcome.high:.3g}]; bootstrap {boot}<br>"
+        f"registered: {test.direction} {test.threshold:g}{band}; against it p = {outcome.p:.2g}"
     )
     return f"<tr>{statement}<td>{word}</td><td>{measured}</td><td>{_seed_strip(outcome)}</td></tr>"
 

@@ -17,6 +17,7 @@ from helpers.diagnostics import (
     central_differences,
     class_means,
     class_selectivity,
+    detectors,
     edge_share,
     gaussian_derivatives,
     receptive_field,
@@ -124,9 +125,9 @@ def test_a_blur_a_spot_and_a_bar_detect_no_edge():
     assert shares.tolist() == pytest.approx([0] * 4, abs=1e-15)
 
 
-def test_the_mean_of_a_filter_counts_against_it():
-    across = gaussian_derivatives(3, 1.0)[0]
-    assert edge_share((across + 1 / 3)[None], [1.0]).item() == pytest.approx(0.5)
+def test_brightness_does_not_count():
+    filters = torch.randn(20, 5, 5, generator=torch.Generator().manual_seed(1)).double()
+    torch.testing.assert_close(edge_share(filters + 3), edge_share(filters))
 
 
 def test_edge_share_ignores_scale_and_takes_the_best_width():
@@ -138,11 +139,11 @@ def test_edge_share_ignores_scale_and_takes_the_best_width():
     assert shares.min() >= 0 and shares.max() <= 1
 
 
-def test_a_random_filter_scores_two_ninths():
+def test_a_random_filter_scores_a_quarter():
     filters = torch.randn(20_000, 3, 3, generator=torch.Generator().manual_seed(0))
-    shares = edge_share(filters, [1.0])  # Beta(1, 7/2): mean 2/9, variance 28/891
-    standard_error = math.sqrt(28 / 891 / len(filters))
-    assert shares.mean().item() == pytest.approx(2 / 9, abs=4 * standard_error)
+    shares = edge_share(filters, [1.0])  # Beta(1, 3): mean 1/4, variance 3/80
+    standard_error = math.sqrt(3 / 80 / len(filters))
+    assert shares.mean().item() == pytest.approx(1 / 4, abs=4 * standard_error)
 
 
 def test_relative_move_is_a_ratio_of_norms():
@@ -309,3 +310,35 @@ def test_central_differences_are_exact_for_a_parabola(shape):
     weight = torch.randn(shape, dtype=torch.float64)
     gradient = central_differences(lambda: (3 * weight**2 + weight).sum(), weight, eps=0.5)
     torch.testing.assert_close(gradient, 6 * weight + 1)
+
+
+def planted(channels: int = 10, per_class: int = 20) -> tuple[Tensor, Tensor]:
+    """Features in which channel k is active for class k alone, and the labels."""
+    y = torch.arange(10).repeat_interleave(per_class)
+    return F.one_hot(y, channels).float()[:, :, None, None], y
+
+
+def test_planted_detectors_are_found_and_shared_channels_are_not():
+    features, y = planted()
+
+    def classify(features):
+        return features.flatten(1) + torch.tensor([0.5] + [0.0] * 9)  # class 0 needs no channel
+
+    selective, needed = detectors(features, y, ablation_drops(classify, features, y))
+    assert selective.all()
+    assert needed.tolist() == [False] + [True] * 9
+
+
+def test_a_dead_channel_is_no_detector_whatever_it_costs():
+    features, y = planted(channels=11)
+    selective, needed = detectors(features, y, torch.eye(11)[:, :10])
+    assert not selective[10] and not needed[10] and needed[:10].all()
+    all_cost = torch.zeros(11, 10)
+    all_cost[:, 0] = 1.0
+    assert detectors(features, y, all_cost)[1].tolist() == [True] + [False] * 10
+
+
+def test_a_channel_that_answers_all_classes_is_not_selective():
+    features, y = planted()
+    selective, _ = detectors(torch.ones_like(features), y, torch.zeros(10, 10))
+    assert not selective.any()

@@ -243,8 +243,10 @@ def test_the_card_escapes_everything_it_quotes():
 def test_the_card_states_effect_interval_and_rule():
     text = Tags(figures.verdict_card(verdict())).text
     low, high = claims.t_interval(np.linspace(0.02, 0.03, 8))
-    assert f"0.025 a<b95 % [{low:.3g}, {high:.3g}], p = 0.0078" in text
-    assert "registered: above 0.01" in text and "registered: above 0.5" in text
+    assert f"0.025 a<b95 % [{low:.3g}, {high:.3g}]; bootstrap [" in text
+    assert (
+        "registered: above 0.01; against it p = 0.0078" in text and "registered: above 0.5" in text
+    )
     assert "exact" in text and text.count("supported") >= 2
 
 

@@ -39,7 +39,7 @@ MUTATIONS = {
         "shift_moves",
     ),
     "an edge share without squares": Mutation(
-        "diagnostics", ".T).square().sum(1)", ".T).abs().sum(1)", "two_ninths"
+        "diagnostics", ".T).square().sum(1)", ".T).abs().sum(1)", "scores_a_quarter"
     ),
     "selectivity against the second best": Mutation(
         "diagnostics",

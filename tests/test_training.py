@@ -292,6 +292,7 @@ def test_a_diverged_run_is_nan_and_harms_no_neighbour():
     alone = quick({"sane": wide}, toy(), seeds=(0, 1), optimizer=PLAIN_SGD)
     for metric in ("test_accuracy", "valid_loss"):
         assert runs.final(metric).wild.isna().all()
+    assert runs.final(diverged=1 / 3).wild.tolist() == [1 / 3, 1 / 3]
     pd.testing.assert_series_equal(runs.final().sane, alone.final().sane, check_exact=True)
     for seed in (0, 1):
         assert_same_weights(runs.models["sane", seed], alone.models["sane", seed])
@@ -328,14 +329,33 @@ def test_runs_are_a_tidy_table_with_their_models(three_runs):
         assert evaluate(model, toy().test)["loss"] == row.test_loss
 
 
-def test_final_and_difference_are_paired_by_seed(three_runs):
+def test_final_has_a_row_per_seed_and_a_column_per_arm(three_runs):
     final = three_runs.final("valid_loss")
     assert list(final.index) == three_runs.seeds == [4, 7] and list(final) == ["dense", "wide"]
     for seed in (4, 7):
         model = three_runs.models["wide", seed]
         assert final.wide[seed] == evaluate(model, toy().valid)["loss"]
-    gap = three_runs.difference("wide", "dense", "valid_loss")
-    assert gap.to_dict() == (final.wide - final.dense).to_dict() and gap.abs().min() > 0
+
+
+def test_curves_follow_one_arm():
+    runs = quick({"dense": dense, "wide": wide}, toy(), seeds=(0, 1), evaluate_every=2)
+    curves = runs.curves("wide", "valid_loss")
+    assert list(curves.index) == [2, 4] and list(curves) == [0, 1]
+    assert curves.loc[4, 1] == runs.final("valid_loss").wide[1]
+
+
+def test_a_mark_is_reached_when_it_holds_twice_running():
+    curves = pd.DataFrame(
+        {
+            "lucky once": [0.1, 0.9, 0.2, 0.9, 0.95],
+            "at once": [0.9, 0.9, 0.1, 0.1, 0.1],
+            "only at the end": [0.1, 0.1, 0.1, 0.1, 0.99],
+            "never": [0.1, 0.2, 0.3, 0.4, 0.5],
+        },
+        index=[10, 20, 30, 40, 50],
+    )
+    assert training.steps_to(0.9, curves, never=999).tolist() == [40, 10, 999, 999]
+    assert training.steps_to(0.9, curves).isna().sum() == 2
 
 
 def test_final_takes_the_last_evaluation():
