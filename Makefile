@@ -42,7 +42,13 @@ run-all: .venv/course  ## execute every notebook into build/, one line each
 
 executed: $(EXECUTED)
 
-$(BUILD)/%.ipynb: notebooks/%.ipynb $(COMMON) $(BUILD)/parameters
+# Keeps the kernel from warning, once a notebook, about what concerns nobody here.
+KERNEL_CONFIG := build/ipython/profile_default/ipython_kernel_config.py
+$(KERNEL_CONFIG):
+	@mkdir -p $(@D)
+	@echo "c.IPKernelApp.log_level = 50" > $@
+
+$(BUILD)/%.ipynb: notebooks/%.ipynb $(COMMON) $(BUILD)/parameters | $(KERNEL_CONFIG)
 	@$(PY) -m helpers.runner execute $< $@ --profile "$(PROFILE)" --seeds "$(SEEDS)" --device "$(DEVICE)"
 
 # Changes only when a parameter does, so that finished notebooks are not run again for nothing.
@@ -51,20 +57,20 @@ $(BUILD)/parameters: FORCE
 	@echo "SEEDS=$(SEEDS) DEVICE=$(DEVICE)" | cmp -s - $@ || echo "SEEDS=$(SEEDS) DEVICE=$(DEVICE)" > $@
 FORCE:
 
-test: .venv/dev lint  ## lint, unit and property tests, stored outputs of all notebooks (nbval)
+test: .venv/dev lint $(KERNEL_CONFIG)  ## lint, unit and property tests, stored outputs of all notebooks (nbval)
 	$(PY) -m pytest -n $(JOBS) --dist loadfile tests notebooks
 
 lint: .venv/dev  ## ruff on code and notebooks
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 
-nbval: .venv/dev  ## only the stored outputs of the chosen notebooks
+nbval: .venv/dev $(KERNEL_CONFIG)  ## only the stored outputs of the chosen notebooks
 	$(PY) -m pytest -n $(JOBS) --dist loadfile $(CHOSEN)
 
 lab: .venv/course  ## open the course in JupyterLab
 	$(PY) -m jupyter lab notebooks
 
-refresh: .venv/course  ## execute on the CPU and store the outputs in notebooks/
+refresh: .venv/course $(KERNEL_CONFIG)  ## execute on the CPU and store the outputs in notebooks/
 	@for notebook in $(CHOSEN); do \
 	  $(PY) -m helpers.runner execute $$notebook $$notebook --profile standard --device cpu; done
 	@$(PY) -m helpers.runner figure notebooks/01_cnn_filters.ipynb \
@@ -73,8 +79,8 @@ refresh: .venv/course  ## execute on the CPU and store the outputs in notebooks/
 verdicts: .venv/course  ## print the verdict lines of the notebooks executed last
 	@$(PY) -m helpers.runner verdicts $(EXECUTED)
 
-bench: .venv/dev  ## speed claims, measured side by side on this machine
-	$(PY) benchmarks/epoch.py
+bench: .venv/dev  ## speed claims, measured side by side; DATA=folder of the full Fashion-MNIST
+	env -u OMP_NUM_THREADS $(PY) benchmarks/epoch.py $(if $(DATA),--data "$(DATA)")
 
 lock: .venv/dev  ## renew requirements.lock from the current environment
 	$(PY) -m pip freeze --exclude-editable > build/lock && mv build/lock requirements.lock
