@@ -18,6 +18,7 @@ import torch
 
 from helpers import data
 from helpers.data import DataError, Dataset, Split
+from helpers.mnist1d import Mnist1dRecipe, make_mnist1d, mnist1d_templates
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "data"
@@ -46,7 +47,7 @@ def images(request) -> Dataset:
 
 @pytest.fixture(scope="module")
 def mnist1d() -> Dataset:
-    return data.make_mnist1d()
+    return make_mnist1d()
 
 
 @pytest.fixture
@@ -159,7 +160,7 @@ def test_loading_opens_no_socket(monkeypatch):
     data.load("mnist-5k")
     data.load_plays()
     data.load_reviews()
-    data.make_mnist1d(size=100)
+    make_mnist1d(size=100)
 
 
 @pytest.mark.parametrize(
@@ -446,20 +447,20 @@ def test_mnist1d_shapes(mnist1d):
 
 
 def test_mnist1d_is_determined_by_its_seed():
-    one, two, other = (data.make_mnist1d(seed=s, size=200) for s in (1, 1, 2))
+    one, two, other = (make_mnist1d(seed=s, size=200) for s in (1, 1, 2))
     assert torch.equal(one.train.x, two.train.x) and torch.equal(one.test.y, two.test.y)
     assert not torch.equal(one.train.x, other.train.x)
 
 
 def test_mnist1d_leaves_global_random_state_alone():
     before = np.random.get_state()[1].copy()
-    data.make_mnist1d(size=100)
+    make_mnist1d(size=100)
     assert np.array_equal(before, np.random.get_state()[1])
 
 
 def test_mnist1d_templates_equal_the_package():
     oracle = pytest.importorskip("mnist1d.data")
-    assert np.allclose(data.mnist1d_templates(), oracle.get_templates()["x"], rtol=0, atol=1e-15)
+    assert np.allclose(mnist1d_templates(), oracle.get_templates()["x"], rtol=0, atol=1e-15)
 
 
 def package_mnist1d(**changes) -> dict:
@@ -487,7 +488,7 @@ def test_mnist1d_as_published_equals_the_package(mnist1d):
 
 
 def test_mnist1d_with_other_settings_equals_the_package():
-    recipe = data.Mnist1dRecipe(60, (10, 30), 0.9, 20, 0.5, 0.1, 0.2)
+    recipe = Mnist1dRecipe(60, (10, 30), 0.9, 20, 0.5, 0.1, 0.2)
     theirs = package_mnist1d(
         seed=7,
         num_samples=300,
@@ -499,13 +500,13 @@ def test_mnist1d_with_other_settings_equals_the_package():
         iid_noise_scale=0.1,
         shear_scale=0.2,
     )
-    assert_same_signals(data.make_mnist1d(7, 300, recipe=recipe), theirs)
+    assert_same_signals(make_mnist1d(7, 300, recipe=recipe), theirs)
 
 
 @pytest.mark.parametrize("size", [0, -10, 50, 5001])
 def test_mnist1d_bad_size(size):
     with pytest.raises(DataError, match=rf"size {size} cannot be shared by 10 classes"):
-        data.make_mnist1d(size=size)
+        make_mnist1d(size=size)
 
 
 # ---------------------------------------------------------------- the rebuild script

@@ -3,6 +3,8 @@
 import base64
 import re
 import struct
+import subprocess
+import sys
 import tomllib
 from itertools import pairwise
 from pathlib import Path
@@ -90,6 +92,39 @@ def test_set_up_is_the_same_in_all_and_parameters_are_tagged(notebook):
     tagged = [c for c in code(notebook) if "parameters" in c.metadata.get("tags", [])]
     assert len(tagged) == 1
     assert re.findall(r"^(\w+) = ", tagged[0].source, re.M) == PARAMETERS
+
+
+def set_up(folder, kaggle):
+    source = code(nbformat.read(NOTEBOOKS[0], as_version=4))[0].source
+    source = source.replace("/kaggle/input", str(kaggle)) + "\nprint(roots[0])"
+    command = [sys.executable, "-c", source]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("folder", [ROOT, ROOT / "notebooks"])
+def test_set_up_finds_the_repository_nearby(folder, tmp_path):
+    assert set_up(folder, tmp_path).stdout.strip() == str(ROOT)
+
+
+@pytest.mark.parametrize("mount", ["course", "datasets/owner/course", "course/phase-03-main"])
+def test_set_up_finds_the_repository_on_kaggle(mount, tmp_path):
+    working, attached = tmp_path / "working", tmp_path / "input" / mount
+    working.mkdir()
+    (attached / "data").mkdir(parents=True)
+    (attached / "data" / "claims.toml").touch()
+    assert set_up(working, tmp_path / "input").stdout.strip() == str(attached)
+
+
+def test_set_up_finds_a_clone_inside_the_working_folder(tmp_path):
+    (tmp_path / "course" / "data").mkdir(parents=True)
+    (tmp_path / "course" / "data" / "claims.toml").touch()
+    assert set_up(tmp_path, tmp_path / "input").stdout.strip() == str(tmp_path / "course")
+
+
+def test_set_up_elsewhere_says_what_to_do(tmp_path):
+    result = set_up(tmp_path, tmp_path / "input")
+    assert result.returncode == 1
+    assert "open this notebook inside the repository" in result.stderr
 
 
 def test_cells_are_small(notebook):
