@@ -12,10 +12,12 @@ NOTEBOOK ?=
 PYTHON ?= python3
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())')
 
-# One notebook per core, one thread per notebook: more threads make small networks slower.
+# One notebook per core, one process and one thread per notebook; a notebook that runs alone
+# (refresh, lab) trains its networks on all cores. More threads make small networks slower.
 # glibc's malloc keeps its memory between updates instead of asking the system for it every time.
 export OMP_NUM_THREADS := 1
-export TQDM_DISABLE := 1
+export LOKY_MAX_CPU_COUNT := 1
+refresh lab: export LOKY_MAX_CPU_COUNT := $(JOBS)
 export PYTHONDONTWRITEBYTECODE := 1
 export MALLOC_MMAP_THRESHOLD_ := 33554432
 export MALLOC_TRIM_THRESHOLD_ := 1073741824

@@ -1,5 +1,6 @@
 """Pytest set-up for nbval, which re-runs every notebook and compares stored outputs."""
 
+import os
 import time
 from queue import Empty
 
@@ -8,6 +9,8 @@ import pytest
 from nbval.kernel import RunningKernel
 
 from helpers.lab import MIME
+
+os.environ.setdefault("TQDM_DISABLE", "1")  # kernels inherit it: no progress bars to compare
 
 # Shown but not compared: HTML always comes with a text that is; the closing record holds seconds.
 NOT_COMPARED = ("stderr", "text/html", MIME)

@@ -287,7 +287,8 @@ def _card_row(outcome: Outcome) -> str:
         f"{outcome.high:.3g}]; bootstrap {boot}<br>"
         f"registered: {test.direction} {test.threshold:g}{band}; against it p = {outcome.p:.2g}"
     )
-    return f"<tr>{statement}<td>{word}</td><td>{measured}</td><td>{_seed_strip(outcome)}</td></tr>"
+    measured = f'<td style="text-align:left">{measured}</td>'
+    return f"<tr>{statement}<td>{word}</td>{measured}<td>{_seed_strip(outcome)}</td></tr>"
 
 
 def _seed_strip(outcome: Outcome) -> str:

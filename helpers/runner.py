@@ -7,6 +7,7 @@ a notebook.
 
 import argparse
 import base64
+import os
 import shutil
 import sys
 import time
@@ -178,6 +179,7 @@ def main(arguments: list[str] | None = None) -> int:
     picture.add_argument("alt", help="how its alt text begins")
     picture.add_argument("target", type=Path)
     options = parser.parse_args(arguments)
+    os.environ.setdefault("TQDM_DISABLE", "1")  # kernels inherit it: no progress bars in outputs
     try:
         return {"execute": _execute, "verdicts": _verdicts, "figure": _figure}[options.command](
             options

@@ -5,6 +5,7 @@ run is a function of its own seed and settings and of nothing else.
 """
 
 import math
+import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from helpers.data import Dataset, Split, check_split
 
@@ -246,7 +247,9 @@ def fit_many(
     ]
     trained_before = networks_trained()
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
-    results = list(tqdm(parallel(calls), total=len(jobs), unit="network", leave=False))
+    quiet = bool(os.environ.get("TQDM_DISABLE"))  # set where outputs are stored or compared
+    bar = tqdm(parallel(calls), total=len(jobs), unit="network", leave=False, disable=quiet)
+    results = list(bar)
     _add_trained(trained_before + len(jobs) - networks_trained())
 
     tables = [

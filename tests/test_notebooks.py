@@ -69,7 +69,6 @@ def test_head_states_question_claims_budget_and_badges(notebook, path):
     assert "**The question.**" in head and "**Time budget:**" in head
     assert set(re.findall(r"^\| `([^`]+)`", head, re.M)) == set(judged(notebook))
     links = re.findall(r"\]\((https://(?:kaggle|colab)[^)]+)\)", head)
-    links = [link for link in links if "static" not in link and "assets" not in link]
     blob = f"{REPOSITORY.removeprefix('https://github.com/')}/blob/main/notebooks/{path.name}"
     assert len(links) == 2 and all(link.endswith(blob) for link in links)
 
