@@ -187,6 +187,9 @@ def main(arguments: list[str] | None = None) -> int:
     except NotebookError as error:
         print(f"FAILED {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("INTERRUPTED: what was finished is kept, run again for the rest", file=sys.stderr)
+        return 130
 
 
 def _execute(options: argparse.Namespace) -> int:

@@ -203,7 +203,8 @@ def running(pid: int) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc")
-def test_a_killed_run_leaves_the_old_target_and_nothing_that_is_trusted(tmp_path):
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_a_stopped_run_leaves_the_old_target_and_nothing_trusted(sent, status, tmp_path):
     sleeping = "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\n"
     source, target = (
         write(tmp_path, sleeping + "time.sleep(600)"),
@@ -212,12 +213,16 @@ def test_a_killed_run_leaves_the_old_target_and_nothing_that_is_trusted(tmp_path
     target.parent.mkdir()
     target.write_text("as it was")
     command = [sys.executable, "-m", "helpers.runner", "execute", str(source), str(target)]
-    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True
+    )
     pid = tmp_path / "pid"
     wait_until(lambda: process.poll() is not None or (pid.exists() and pid.read_text()))
     assert process.poll() is None
-    os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    os.killpg(process.pid, sent)
+    said = process.communicate()[1]
+    assert process.returncode == status
+    assert ("INTERRUPTED" in said) == (sent == signal.SIGINT)
 
     assert target.read_text() == "as it was"
     assert list(target.parent.glob("*.ipynb")) == [target]  # what make and readers look at
