@@ -1,15 +1,15 @@
 """Training: forward, loss, backward, step, for one network or for many.
 
-The order of batches, the initial weights and dropout masks come from named random streams, so a
-run is a function of its own seed and settings and of nothing else.
+`fit` trains one network in the open. `fit_many` trains a sweep: every arm at every setting of a
+grid on every seed, stacked (helpers/stacking.py) or one network per process, whichever is faster.
 """
 
 import math
 import os
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import joblib
@@ -19,57 +19,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from helpers import packs
 from helpers.data import Dataset, Split, check_split
+from helpers.execution import train_packs
+from helpers.runs import Runs
+from helpers.streams import Build, batches, initialise, stream, stream_seed
 
 # Small networks gain nothing from a second thread, and one thread makes runs repeatable.
 torch.set_num_threads(1)
 
-Build = Callable[[], nn.Module]
 Watch = Callable[[int, nn.Module], None]
 Train = Callable[..., pd.DataFrame]
 Schedule = Callable[[float], float]
 
 ADAM = partial(torch.optim.Adam, fused=True)
 SGD = partial(torch.optim.SGD, fused=True)
-
-
-def stream_seed(seed: int, name: str) -> int:
-    """Seed of the random stream `name` of run `seed`: streams of one run are unrelated."""
-    return zlib.crc32(f"{seed}/{name}".encode())
-
-
-def stream(seed: int, name: str) -> torch.Generator:
-    """A CPU random generator for one purpose ("batches", "weights", ...) of one run."""
-    return torch.Generator().manual_seed(stream_seed(seed, name))
-
-
-def initialise(build: Build, seed: int, device: torch.device | str = "cpu") -> nn.Module:
-    """Build a network with the initial weights that belong to `seed`.
-
-    Built on the CPU and then moved, so that every device starts from the same weights; laid out
-    channels last, which makes convolutions faster.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed(seed, "weights"))
-        return build().to(device, memory_format=torch.channels_last)
-
-
-def batches(
-    count: int, batch_size: int, steps: int, generator: torch.Generator
-) -> Iterator[Tensor]:
-    """Yield `steps` batches of indices into `count` examples, reshuffled every epoch.
-
-    Every batch is full: what does not fill one at the end of an epoch waits for the next shuffle.
-    Raises ValueError for a batch larger than the set.
-    """
-    if not 1 <= batch_size <= count:
-        raise ValueError(f"batch_size is {batch_size}, but the training set holds {count} examples")
-    per_epoch = count // batch_size
-    for step in range(steps):
-        if step % per_epoch == 0:
-            order = torch.randperm(count, generator=generator)
-        start = step % per_epoch * batch_size
-        yield order[start : start + batch_size]
 
 
 def constant(progress: float) -> float:
@@ -92,6 +56,8 @@ def fit(
     batch_size: int = 64,
     optimizer: Callable[..., torch.optim.Optimizer] = ADAM,
     schedule: Schedule = constant,
+    weight_decay: float | None = None,
+    clip: float | None = None,
     loss_function: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
     evaluate_every: int | None = None,
     watch: Watch | None = None,
@@ -103,23 +69,23 @@ def fit(
     validation and the test split, diverged_at (the first update whose loss was not
     finite, 0 for none; training stops at the evaluation after it).
     The learning rate of each update is `lr` times `schedule(progress)`, progress from 0 to 1.
+    `weight_decay` is the optimizer's (None: as it comes); `clip` is the largest norm a gradient may
+    have, longer ones are shortened to it (Pascanu et al. 2013, algorithm 1; None: no clipping).
     `watch(step, model)` is called before the first update (step 0) and after each.
 
     Raises ValueError for a run of no steps, a learning rate that is not positive and finite or a
     batch larger than the set, DataError for data that does not fit; all before training starts.
     """
-    if steps < 1:
-        raise ValueError(f"steps is {steps}: a run needs at least one update")
-    if not 0 < lr < float("inf"):
-        raise ValueError(f"lr is {lr}: a learning rate is positive and finite")
-    for name in ("train", "valid", "test"):
-        check_split(getattr(data, name), data.classes, name)
+    _check_data(data)
+    _check_settings(data, steps, lr, batch_size, weight_decay, clip)
     evaluation_steps = {*range(0, steps, evaluate_every or steps), steps} - {0}
     device = data.train.y.device
     order = batches(len(data.train.y), batch_size, steps, stream(seed, "batches"))
 
     model = model.to(device, memory_format=torch.channels_last).train()
-    update = optimizer([p for p in model.parameters() if p.requires_grad], lr=lr)
+    weights = [p for p in model.parameters() if p.requires_grad]
+    decay = {} if weight_decay is None else {"weight_decay": weight_decay}
+    update = optimizer(weights, lr=lr, **decay)
     history, losses = [], []
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(stream_seed(seed, "dropout"))
@@ -134,6 +100,8 @@ def fit(
             loss = loss_function(prediction, y)  # 2. loss
             update.zero_grad()
             loss.backward()  # 3. backward: a gradient for every weight
+            if clip is not None:
+                nn.utils.clip_grad_norm_(weights, clip)
             update.step()  # 4. step: every weight moves against its gradient
 
             losses.append(loss.detach())
@@ -150,6 +118,33 @@ def fit(
                     break
     _add_trained(1)
     return pd.DataFrame(history)
+
+
+def _check_data(data: Dataset) -> None:
+    for name in ("train", "valid", "test"):
+        check_split(getattr(data, name), data.classes, name)
+
+
+def _check_settings(
+    data: Dataset,
+    steps: int,
+    lr: float,
+    batch_size: int,
+    weight_decay: float | None = None,
+    clip: float | None = None,
+    **others: Any,
+) -> None:
+    count = len(data.train.y)
+    if steps < 1:
+        raise ValueError(f"steps is {steps}: a run needs at least one update")
+    if not 0 < lr < math.inf:
+        raise ValueError(f"lr is {lr}: a learning rate is positive and finite")
+    if not 1 <= batch_size <= count:
+        raise ValueError(f"batch_size is {batch_size}, but the training set holds {count} examples")
+    if weight_decay is not None and not 0 <= weight_decay < math.inf:
+        raise ValueError(f"weight_decay is {weight_decay}: it is zero or positive, and finite")
+    if clip is not None and not clip > 0:
+        raise ValueError(f"clip is {clip}: the largest norm of a gradient is positive")
 
 
 @torch.inference_mode()
@@ -187,134 +182,110 @@ def _split_report(model: nn.Module, data: Dataset, loss_function: Callable) -> d
     }
 
 
-@dataclass(frozen=True)
-class Runs:
-    """What `fit_many` brings back: one row per run and evaluation, and the trained networks."""
-
-    table: pd.DataFrame  # arm, lr, seed, then the history of `fit`
-    models: dict[tuple[str, int], nn.Module] = field(repr=False)  # by (arm, seed)
-
-    @property
-    def seeds(self) -> list[int]:
-        """The seeds of the runs, in order."""
-        return list(dict.fromkeys(self.table.seed))
-
-    def final(self, metric: str = "test_accuracy", diverged: float = math.nan) -> pd.DataFrame:
-        """The metric after the last update: one row per seed, one column per arm.
-
-        A run that diverged counts as `diverged`, whatever it scored before; in a comparison of
-        accuracies that is the accuracy of guessing.
-        """
-        last = self.table.groupby(["arm", "seed"], sort=False).tail(1)
-        last = last.assign(**{metric: last[metric].where(last.diverged_at == 0, diverged)})
-        table = last.pivot(index="seed", columns="arm", values=metric)
-        return table[list(dict.fromkeys(last.arm))]
-
-    def curves(self, arm: str, metric: str = "test_accuracy") -> pd.DataFrame:
-        """The metric along training for one arm: one row per evaluation, one column per seed."""
-        rows = self.table[self.table.arm == arm]
-        return rows.pivot(index="step", columns="seed", values=metric)
-
-
 def fit_many(
     arms: Mapping[str, Build],
     data: Dataset,
     *,
     seeds: Iterable[int],
-    lr: float | Mapping[str, float],
+    grid: Mapping[str, Sequence | Mapping[str, Any]] | None = None,
     train: Train = fit,
+    pack: int | None = None,
+    memory: float = 0.5,
     n_jobs: int = -1,
     keep_models: bool = True,
     **settings: Any,
 ) -> Runs:
-    """Train every arm on every seed, one network per process.
+    """Train every arm at every setting of the grid on every seed.
 
-    `arms` maps a name to a function that builds the network; all arms of a seed see the same
-    batches in the same order. `lr` is one learning rate, or one per arm; `settings` go to
-    `train`, a function with the signature of `fit`.
-    Raises ValueError when there is nothing to train or an arm has no learning rate.
+    `arms` maps a name to a function that builds the network; all runs of a seed see the same
+    batches in the same order. `settings` are those of `fit`, each one value, or a mapping that
+    gives each arm its own; `grid` maps settings to the values to try, in all combinations, or to
+    labelled values: {"lr": [0.01, 0.1], "optimizer": {"SGD": SGD, "Adam": ADAM}}.
+
+    Runs that differ only in seed, learning rate, weight decay and clip train as one stack of at
+    most `pack` networks; by default of as many as are fast on this device and fit into the share
+    `memory` of what is free there. Packs go through joblib: `n_jobs` processes, -1 for all cores
+    (one process for data on a GPU), or a cluster under `joblib.parallel_config`. A pack that runs
+    out of memory is halved, and networks that cannot be stacked train one by one; a warning says
+    so. Finished packs are found again where `execution.use_cache` keeps them. Another `train`, a
+    function with the signature of `fit`, trains one network at a time.
+
+    Raises ValueError for settings that `fit` refuses or does not know, for an empty grid and for
+    a value or seed that comes twice, before training starts; UnstackableError where `pack` asks
+    for a stack of networks that cannot be stacked.
     """
-    seeds = tuple(seeds)
-    jobs = [(arm, seed) for arm in arms for seed in seeds]
-    rates = lr if isinstance(lr, Mapping) else dict.fromkeys(arms, lr)
-    if not jobs or not set(arms) <= set(rates):
-        raise ValueError(f"nothing to train: arms {list(arms)}, learning rates {dict(rates)}")
-    calls = [
-        joblib.delayed(_train_one)(
-            arms[arm], data, seed, partial(train, lr=rates[arm], **settings), keep_models
-        )
-        for arm, seed in jobs
-    ]
+    runs = packs.expand(arms, seeds, grid or {}, _defaults(train) | settings)
+    _check_data(data)
+    for run in runs if train is fit else ():
+        _check_settings(data, **run.settings)
+    device = data.train.y.device
+    if device.type == "cuda" and n_jobs == -1:
+        n_jobs = 1
+    jobs = joblib.effective_n_jobs(n_jobs)
+    bytes_a_job = memory * packs.free_memory(device) / jobs
+
+    def most(run: packs.Run) -> int:
+        if train is not fit or run.settings["watch"]:
+            return 1
+        model = initialise(arms[run.arm], run.seed, device)
+        return pack or packs.pack_size(model, data, run.settings, bytes_a_job)
+
+    planned = packs.divide(runs, most, jobs)
+    surroundings = packs.fingerprint_of_data(data) + packs.fingerprint_of_code(device)
+    calls = []
+    for together in planned:
+        task = (arms[together[0].arm], together, train, pack, keep_models)
+        calls.append((packs.fingerprint(surroundings, task), data, *task))
+    results = {}
     trained_before = networks_trained()
-    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
     quiet = bool(os.environ.get("TQDM_DISABLE"))  # set where outputs are stored or compared
-    bar = tqdm(parallel(calls), total=len(jobs), unit="network", leave=False, disable=quiet)
-    results = list(bar)
-    _add_trained(trained_before + len(jobs) - networks_trained())
+    with tqdm(total=len(runs), unit="network", leave=False, disable=quiet) as bar:
+        for index, (trained, notes) in train_packs(calls, n_jobs):
+            for note in notes:
+                warnings.warn(note, stacklevel=2)
+            results |= {run.key: one for run, one in zip(planned[index], trained, strict=True)}
+            bar.update(len(trained))
+    _add_trained(trained_before + len(runs) - networks_trained())
 
-    tables = [
-        history.assign(arm=arm, lr=rates[arm], seed=seed)
-        for (arm, seed), (history, _) in zip(jobs, results, strict=True)
-    ]
+    axes = tuple(grid or ())
+    front = ["arm", *dict.fromkeys(["lr", *axes]), "seed"]
+    tables = []
+    for run in runs:
+        labels = {"lr": run.settings["lr"]} | dict(zip(axes, run.labels, strict=True))
+        tables.append(results[run.key][0].assign(arm=run.arm, **labels, seed=run.seed))
     table = pd.concat(tables, ignore_index=True)
-    front = ["arm", "lr", "seed"]
-    models = {job: model for job, (_, model) in zip(jobs, results, strict=True) if model}
-    return Runs(table[front + [c for c in table if c not in front]], models)
+    models = {}
+    for run in runs if keep_models else ():
+        models[run.key] = initialise(arms[run.arm], run.seed, device)
+        models[run.key].load_state_dict(results[run.key][1])
+    return Runs(table[front + [c for c in table if c not in front]], models, axes)
 
 
-def _train_one(build: Build, data: Dataset, seed: int, train: Train, keep_model: bool):
-    model = initialise(build, seed, data.train.y.device)
-    history = train(model, data, seed=seed)
-    return history, model if keep_model else None
-
-
-def steps_to(mark: float, curves: pd.DataFrame, never: float = math.nan) -> pd.Series:
-    """The first step of each column of `curves` (step, seed) that holds `mark` twice running.
-
-    Two evaluations in a row, so that one lucky measurement does not count; `never` for a column
-    that does not get there.
-    """
-    held = (curves >= mark) & (curves.shift(-1) >= mark)
-    return held.idxmax().where(held.any(), never)
+def _defaults(train: Train) -> dict[str, Any]:
+    """What `fit` does where nothing is said; another way of training knows its own."""
+    if train is not fit:
+        return {}
+    parameters = signature(fit).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
 def tune(
     arms: Mapping[str, Build],
     data: Dataset,
     *,
-    learning_rates: Sequence[float],
+    grid: Mapping[str, Sequence | Mapping[str, Any]],
     seeds: Iterable[int],
     **settings: Any,
 ) -> pd.DataFrame:
-    """Train every arm at every learning rate and tabulate the mean final validation loss.
+    """Train every arm at every point of the grid and tabulate the mean final validation loss.
 
-    Returns one row per learning rate, one column per arm; a rate at which any seed diverged
-    counts as infinite. Test data plays no part. Use `best` to choose.
+    Returns one row per point of the grid, one column per arm; a point at which any seed diverged
+    counts as infinite. Test data plays no part. Use `runs.best` to choose.
     """
-    columns, seeds = {}, tuple(seeds)
-    for rate in learning_rates:
-        runs = fit_many(arms, data, seeds=seeds, lr=rate, keep_models=False, **settings)
-        columns[rate] = runs.final("valid_loss").mean(skipna=False).fillna(float("inf"))
-    return pd.DataFrame(columns).T.rename_axis(index="lr")[list(arms)]
-
-
-def best(tuning: pd.DataFrame) -> dict[str, float]:
-    """The learning rate of the lowest validation loss for each arm (column).
-
-    A rate that was not tried with an arm is NaN there, and no part of its grid. Raises ValueError
-    when the best lies at the edge of the grid: the true best may lie beyond, and whatever would be
-    measured with it is void.
-    """
-    grids = {arm: losses.dropna() for arm, losses in tuning.items()}
-    choice = {arm: losses.idxmin() for arm, losses in grids.items()}
-    void = {
-        arm: choice[arm]
-        for arm, losses in grids.items()
-        if choice[arm] in (losses.index.min(), losses.index.max())
-    }
-    if void:
-        raise ValueError(f"void: best learning rate at the edge of its grid, extend it: {void}")
-    return choice
+    runs = fit_many(arms, data, seeds=seeds, grid=grid, keep_models=False, **settings)
+    losses = runs.final("valid_loss").mean(skipna=False).fillna(math.inf)
+    points = losses.index.droplevel("arm").drop_duplicates()
+    return losses.unstack("arm").loc[points, list(arms)].rename_axis(columns=None)
 
 
 _trained = 0
