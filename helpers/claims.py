@@ -9,33 +9,66 @@ measured effects with them. The rule, for a test on one number per seed:
     inconclusive   anything else
     provisional    fewer than six seeds: whatever it says, it is not a verdict
 
-A claim whose tests disagree is conditional.
+Rates, solved or not, are judged by exact tests instead; see the head of `data/claims.toml`. A claim
+whose tests disagree is conditional.
 
 Where the true effect lies exactly at the threshold, *supported* comes out at most 2.5 % of the time
-for symmetric effects, at six seeds or more (simulated in tests/test_claims.py). A long tail away
-from the claimed side breaks that promise: exponential effects reach 10 %.
+for symmetric effects, at six seeds or more. No rule promises that for the mean of every shape, and
+a few seeds do not show theirs, so `Outcome.caution` says what may go wrong. Steps of rounding as
+wide as the effects' standard deviation do harm too. All is simulated in tests/test_claims.py.
 """
 
+import math
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from helpers.statistics import (
+    CONFIDENCE,
+    bca_interval,
+    fisher_p,
+    rate_interval,
+    rates_interval,
+    rates_p,
+    sign_flip_p,
+    skewness,
+    t_interval,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 REGISTRY = ROOT / "data" / "claims.toml"
-CONFIDENCE = 0.95
 LEAST_SEEDS = 6  # with fewer, an exact sign-flip test cannot reach p = 0.05
+ROUNDING = 1e-5  # relative; accuracies in float32 differ by as much
+
+# Percent of wrong *supported* for a true mean at the threshold, from so many seeds up: effects with
+# an exponential or log-normal tail away from the claim; one run in ten that collapses.
+WRONGLY_SUPPORTED = {
+    6: (16, 54),
+    8: (16, 44),
+    10: (16, 36),
+    15: (14, 21),
+    20: (13, 13),
+    30: (12, 16),
+}
 
 
 class ClaimError(ValueError):
     """Effects that cannot be judged, or a claim that is not registered."""
 
 
-DIRECTIONS = {"mean": ("above", "below", "within"), "count": ("above", "below"), "assertion": ("",)}
+DIRECTIONS = {
+    "mean": ("above", "below", "within"),
+    "count": ("above", "below"),
+    "rates": ("above", "below"),
+    "assertion": ("",),
+}
 
 
 @dataclass(frozen=True)
@@ -46,7 +79,7 @@ class Test:
 
     name: str
     statement: str
-    kind: str  # "mean", "count" or "assertion"
+    kind: str  # "mean", "count", "rates" or "assertion"
     unit: str = ""
     direction: str = ""  # "above", "below" or "within" the threshold
     threshold: float = float("nan")
@@ -77,12 +110,31 @@ class Outcome:
 
     test: Test
     verdict: str  # "supported", "refuted" or "inconclusive"
-    effects: tuple[float, ...]  # one per seed; 0 or 1 for counts and assertions
+    effects: tuple  # one number per seed: 0 or 1 for counts and assertions, two of them for rates
     effect: float
     low: float
     high: float
     p: float
     bootstrap: tuple[float, float] = (float("nan"), float("nan"))
+    arms: tuple[str, str] = ("A", "B")  # for rates
+
+    @property
+    def caution(self) -> str:
+        """How often the rule supports wrongly, and where; empty where that is 2.5 % at most."""
+        count = len(self.effects)
+        if count < LEAST_SEEDS or self.test.kind not in ("mean", "rates"):
+            return ""
+        promise = "a wrong “supported” at the threshold: at most 2.5 %"
+        if self.test.kind == "rates":
+            return f"{promise}, or 16 % where seeds that solve it in one arm fail in the other"
+        tail, collapse = WRONGLY_SUPPORTED[max(n for n in WRONGLY_SUPPORTED if n <= count)]
+        skew = skewness(np.asarray(self.effects))
+        seen = f"skewness of these effects: {round(skew, 1) + 0.0:.1f}"  # + 0.0 turns -0.0 into 0.0
+        return (
+            f"{promise} for symmetric effects, up to {tail} % ({count} seeds) where a long tail "
+            f"points away from the claim, {collapse} % where one run in ten collapses; "
+            + ("these effects are all equal: no width" if math.isnan(skew) else seen)
+        )
 
 
 @dataclass(frozen=True)
@@ -142,8 +194,9 @@ def judge(
 ) -> Verdict:
     """Judge a claim by the effects measured for each of its tests.
 
-    `effects` maps every test's name to one number per seed (for an assertion: to True or False).
-    With run=False the effects are checked and the verdict reads NOT RUN.
+    `effects` maps every test's name to one number per seed; for rates to a table (seeds, 2) of 0
+    and 1, arm A then arm B; for an assertion to True or False. With run=False the effects are
+    checked and the verdict reads NOT RUN.
     Raises ClaimError for an unknown claim, a missing or unknown test and effects that are not
     finite.
     """
@@ -162,23 +215,38 @@ def judge(
 
 def decide(test: Test, effects: Sequence[float] | bool) -> Outcome:
     """Apply the rule to one test. Raises ClaimError for effects that cannot be judged."""
+    values = _checked(test, effects)
+    if test.kind == "assertion":
+        verdict = "supported" if values.all() else "refuted"
+        return Outcome(test, verdict, tuple(values), values.min(), *(float("nan"),) * 3)
+    if test.kind == "rates":
+        arms = tuple(map(str, effects)) if isinstance(effects, pd.DataFrame) else ("A", "B")
+        return _decide_rates(test, values.astype(int), arms)
+    return {"mean": _decide_mean, "count": _decide_count}[test.kind](test, values)
+
+
+def _checked(test: Test, effects: Sequence[float] | bool) -> np.ndarray:
+    """Effects as numbers (seeds,), for rates (seeds, 2)."""
     try:
         values = np.atleast_1d(np.asarray(effects, dtype=float))
     except (TypeError, ValueError) as error:
         raise ClaimError(f"{test.name}: effects are numbers, one per seed ({error})") from error
-    if values.ndim != 1 or not len(values):
-        raise ClaimError(f"{test.name}: effects of shape {values.shape}, expected one per seed")
-    if test.kind == "count" and not np.isin(values[np.isfinite(values)], (0, 1)).all():
-        raise ClaimError(f"{test.name}: a count takes 0 or 1 per seed, not {values.tolist()}")
-    if not np.isfinite(values).all():
+    shape, expected = ((2,), "0 or 1 for arm A and arm B,") if test.kind == "rates" else ((), "one")
+    if values.shape[1:] != shape or not len(values):
+        raise ClaimError(f"{test.name}: effects of shape {values.shape}, not {expected} per seed")
+    finite = np.isfinite(values)
+    if test.kind in ("count", "rates") and not np.isin(values[finite], (0, 1)).all():
+        raise ClaimError(f"{test.name}: {test.kind} take 0 or 1 per seed, not {values.tolist()}")
+    missing = ~finite.reshape(len(values), -1).all(1)
+    if missing.any():
+        labelled = isinstance(effects, pd.Series | pd.DataFrame)
+        seeds = f" (seeds {', '.join(map(str, effects.index[missing]))})" if labelled else ""
         raise ClaimError(
-            f"{test.name}: {np.sum(~np.isfinite(values))} of {len(values)} effects are not finite; "
-            "a diverged run is a finding of its own: count it, or say which seeds are left out"
+            f"{test.name}: {missing.sum()} of {len(values)} effects are not finite{seeds}; either "
+            "a seed was run in one arm only: run it in both; or a run diverged, a finding of its "
+            "own: count it, or say which seeds are left out"
         )
-    if test.kind == "assertion":
-        verdict = "supported" if values.all() else "refuted"
-        return Outcome(test, verdict, tuple(values), values.min(), *(float("nan"),) * 3)
-    return {"mean": _decide_mean, "count": _decide_count}[test.kind](test, values)
+    return values
 
 
 def _decide_mean(test: Test, values: np.ndarray) -> Outcome:
@@ -201,16 +269,35 @@ def _limits(test: Test) -> tuple[float, float]:
 
 
 def _decide_count(test: Test, values: np.ndarray) -> Outcome:
-    solved = stats.binomtest(int(values.sum()), len(values), test.threshold)
-    low, high = solved.proportion_ci(CONFIDENCE, method="exact")
+    solved = int(values.sum())
+    low, high = rate_interval(solved, len(values))
+    p = stats.binomtest(solved, len(values), test.threshold).pvalue
     verdict = _compare(low, high, _limits(test))
-    return Outcome(test, verdict, tuple(values), values.mean(), low, high, solved.pvalue)
+    return Outcome(test, verdict, tuple(values), values.mean(), low, high, p)
+
+
+def _decide_rates(test: Test, values: np.ndarray, arms: tuple[str, str]) -> Outcome:
+    a, b = values.sum(0).tolist()
+    count = len(values)
+    effect, (low, high) = (a - b) / count, rates_interval(a, b, count)
+    p = rates_p(a, b, count, test.threshold)
+    if (effect - test.threshold) * test.threshold >= 0:  # equal rates would lie on the other side
+        p = max(p, fisher_p(a, b, count))
+    verdict = _compare(low, high, _limits(test)) if p <= 1 - CONFIDENCE else "inconclusive"
+    return Outcome(
+        test, verdict, tuple(map(tuple, values.tolist())), effect, low, high, p, arms=arms
+    )
 
 
 def _compare(low: float, high: float, limits: tuple[float, float]) -> str:
-    if limits[0] < low and high < limits[1]:
+    if _less(limits[0], low) and _less(high, limits[1]):
         return "supported"
-    return "refuted" if high < limits[0] or limits[1] < low else "inconclusive"
+    return "refuted" if _less(high, limits[0]) or _less(limits[1], low) else "inconclusive"
+
+
+def _less(a: float, b: float) -> bool:
+    """Whether a < b by more than rounding: equal effects have an interval of no width."""
+    return a < b and not math.isclose(a, b, rel_tol=ROUNDING)
 
 
 def combine(verdicts: Iterable[str]) -> str:
@@ -221,46 +308,14 @@ def combine(verdicts: Iterable[str]) -> str:
     return "inconclusive" if "inconclusive" in found else found.pop()
 
 
-# --- statistics ------------------------------------------------------------------------------
+def holm(p_values: Mapping[Hashable, float]) -> dict[Hashable, float]:
+    """The p values of a family of tests, adjusted for their number; NaN stays outside the family.
 
-
-def t_interval(values: np.ndarray) -> tuple[float, float]:
-    """Student's t interval of the mean of `values` (n,); (nan, nan) for a single value."""
-    if len(values) < 2:
-        return float("nan"), float("nan")
-    if np.ptp(values) == 0:
-        return values[0], values[0]
-    return tuple(stats.ttest_1samp(values, 0).confidence_interval(CONFIDENCE))
-
-
-def sign_flip_p(differences: np.ndarray) -> float:
-    """Two-sided p of the sign-flip test that `differences` (n,) are symmetric about zero.
-
-    Exact up to 16 values (2^16 sign patterns), 65,536 random patterns beyond (Fisher 1935, The
-    Design of Experiments, section 21).
+    Holm 1979, "A simple sequentially rejective multiple test procedure". Raises ClaimError for a
+    number that is no p value.
     """
-    if len(differences) < 2:
-        return 1.0
-    result = stats.permutation_test(
-        (differences,),
-        lambda d, axis: d.mean(axis=axis),
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=2**16,
-        rng=np.random.default_rng(0),
-    )
-    return result.pvalue
-
-
-def bca_interval(values: np.ndarray) -> tuple[float, float]:
-    """Bias-corrected and accelerated bootstrap interval of the mean; too narrow for few seeds.
-
-    Shown beside the t interval, never decisive (Efron 1987, "Better bootstrap confidence
-    intervals"); (nan, nan) when all values are equal.
-    """
-    if len(values) < 2 or np.ptp(values) == 0:
-        return float("nan"), float("nan")
-    result = stats.bootstrap(
-        (values,), np.mean, confidence_level=CONFIDENCE, method="BCa", rng=np.random.default_rng(0)
-    )
-    return tuple(result.confidence_interval)
+    family = {name: p for name, p in p_values.items() if not math.isnan(p)}
+    if not all(0 <= p <= 1 for p in family.values()):
+        raise ClaimError(f"p values lie between 0 and 1, not so {family}")
+    adjusted = multipletests(list(family.values()), method="holm")[1] if family else []
+    return dict(p_values) | dict(zip(family, map(float, adjusted), strict=True))

@@ -11,7 +11,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +29,7 @@ FIRST_SEED = 40  # seeds 0-2 were spent on pilots, 10-37 on designing the experi
 TUNING_SEEDS = (100, 101, 102)  # learning rates are chosen on these and never judged on them
 MOST = TUNING_SEEDS[0] - FIRST_SEED
 MIME = "application/vnd.phase03.lab+json"
+NUMBERS = ("effect", "low", "high", "p")  # of each test, kept as evidence
 
 T = TypeVar("T")
 
@@ -85,8 +86,8 @@ class Lab:
         """Judge a claim (see `claims.judge`), show the verdict and keep the evidence.
 
         At profile smoke the verdict reads NOT RUN; then, and while it is provisional, no evidence
-        is kept. Effects given as a Series bring their seeds along as its index. The verdict stays
-        in `lab.verdicts`. Raises ClaimError for a claim of another notebook.
+        is kept. A Series or DataFrame of effects brings the seeds along as its index. The verdict
+        stays in `lab.verdicts`. Raises ClaimError for a claim of another notebook.
         """
         verdict = claims.judge(claim_id, effects, run=self.profile != "smoke")
         if verdict.claim.notebook != self.notebook:
@@ -96,8 +97,10 @@ class Lab:
             raise claims.ClaimError(f"{claim_id} is registered for {verdict.claim.seeds} seeds")
         self.verdicts[claim_id] = verdict
         if verdict.run and not verdict.provisional:
-            seeds = {k: list(v.index) for k, v in effects.items() if isinstance(v, pd.Series)}
-            write_evidence(verdict, self.profile, str(self.device), seeds)
+            tables = {k: v for k, v in effects.items() if isinstance(v, pd.Series | pd.DataFrame)}
+            seeds = {name: table.index.tolist() for name, table in tables.items()}
+            seconds = time.perf_counter() - self._started
+            write_evidence(verdict, self.profile, str(self.device), seconds, seeds)
         figures.show_verdict(verdict)
 
     def close(self) -> "Closing":
@@ -141,24 +144,34 @@ def count_words(verdicts: Mapping[str, str]) -> str:
     return f"{len(words)} verdict{'s' * (len(words) != 1)}" + (f" ({counts})" if words else "")
 
 
+def evidence_folder() -> Path:
+    """`build/evidence`; in the working folder where the repository is read-only (Kaggle)."""
+    return (ROOT if os.access(ROOT, os.W_OK) else Path.cwd()) / "build" / "evidence"
+
+
 def write_evidence(
-    verdict: Verdict, profile: str, device: str, seeds: Mapping[str, Sequence[int]] | None = None
+    verdict: Verdict,
+    profile: str,
+    device: str,
+    seconds: float,
+    seeds: Mapping[str, Sequence[int]] | None = None,
 ) -> Path:
     """Store effects, seeds, intervals and versions of a verdict in `build/evidence/<id>.json`.
 
-    Written beside its place and then moved there, so that no reader ever meets half a file. Goes
-    to the working folder where the repository is read-only (Kaggle).
+    `seconds` is how long the notebook has run so far. Written beside its place and then moved
+    there, so that no reader ever meets half a file.
     """
-    folder = (ROOT if os.access(ROOT, os.W_OK) else Path.cwd()) / "build" / "evidence"
+    folder = evidence_folder()
     folder.mkdir(parents=True, exist_ok=True)
     record = {
         "claim": verdict.claim.id,
         "verdict": verdict.word,
         "profile": profile,
         "device": device,
+        "seconds": round(seconds, 1),
         "seeds": seeds or {},
         "tests": [asdict(outcome) for outcome in verdict.outcomes],
-        "versions": {name: version(name) for name in ("torch", "numpy", "scipy")},
+        "versions": {name: version(name) for name in ("torch", "numpy", "scipy", "statsmodels")},
         "python": platform.python_version(),
         "source": source_hash(),
     }
@@ -175,6 +188,39 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def evidence_table(folder: Path | None = None) -> pd.DataFrame:
+    """One row per test of the evidence in `folder`, with Holm's p; no rows where none was kept.
+
+    Columns: claim, test, verdict, effect, low, high, p, p_holm, source. Assertions have no p; all
+    other rows are one family. `source` tells evidence of "this code" from that of "other code",
+    whose helpers or registry differed.
+    Raises ClaimError naming a file that is malformed.
+    """
+    here = source_hash()
+    files = sorted((folder or evidence_folder()).glob("*.json"))
+    columns = ["claim", "test", "verdict", *NUMBERS, "source"]
+    table = pd.DataFrame([row for file in files for row in _rows(file, here)], columns=columns)
+    adjusted = pd.Series(claims.holm(table["p"].to_dict()), dtype=float)
+    table.insert(columns.index("source"), "p_holm", adjusted)
+    return table
+
+
+def _rows(file: Path, here: str) -> Iterator[dict[str, Any]]:
+    """A row of `evidence_table` for each test in a file of evidence."""
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        source = "this code" if record["source"] == here else "other code"
+        for test in record["tests"]:
+            numbers = {key: math.nan if test[key] is None else float(test[key]) for key in NUMBERS}
+            if not (math.isnan(numbers["p"]) or 0 <= numbers["p"] <= 1):
+                raise ValueError(f"p is {numbers['p']}")
+            names = {"claim": record["claim"], "test": test["test"]["name"]}
+            yield names | {"verdict": test["verdict"]} | numbers | {"source": source}
+    except (ValueError, KeyError, TypeError) as error:
+        cure = "delete it and run its notebook again"
+        raise claims.ClaimError(f"{file} is malformed ({error!r}): {cure}") from error
 
 
 def source_hash() -> str:

@@ -199,6 +199,7 @@ def test_a_row_of_sixteen_filters_fits_the_page(shown):
 # ---------------------------------------------------------------- the verdict card
 
 MEAN = claims.Test("gain", 'x < y & "z" <b>', "mean", "a<b", "above", 0.01)
+RATES = claims.Test("solves", "A solves it more often.", "rates", "difference", "above", 0.1)
 COUNT = claims.Test("solved", "Most runs solve it.", "count", "rate of seeds", "above", 0.5)
 FACT = claims.Test("shape", "The shape is so.", "assertion")
 
@@ -265,6 +266,32 @@ def test_the_card_of_within_says_around_what():
     outcome = decide(test, np.linspace(1.9, 2.1, 8))
     text = Tags(figures.verdict_card(replace(verdict(), outcomes=(outcome,)))).text
     assert re.search(r"within 0\.5 of 2", text)
+
+
+def test_the_card_of_rates_shows_both_arms():
+    solved = pd.DataFrame({"<LSTM>": [1] * 8, "R&N": [1] + [0] * 7})
+    outcome = decide(RATES, solved)
+    card = Tags(figures.verdict_card(replace(verdict(), outcomes=(outcome,))))
+    low, high = outcome.low, outcome.high
+    assert f"0.875 difference95 % [{low:.3g}, {high:.3g}]; <LSTM> 8 of 8 [0.63, 1], " in card.text
+    assert "R&N 1 of 8 [0.0032, 0.53]" in card.text
+    assert f"registered: above 0.1; against it p = {outcome.p:.2g}" in card.text
+    assert outcome.caution in card.text
+    ((_, image),) = [tag for tag in card.tags if tag[0] == "img"]
+    assert image["alt"] == "<LSTM> 8 of 8, R&N 1 of 8 seeds solved, threshold 0.1: supported"
+    drawn = picture(image["src"].removeprefix("data:image/png;base64,"))
+    assert drawn.width < 300 and len(colours_of(drawn)) > 5
+
+
+def test_the_card_says_what_the_rule_cannot_promise():
+    text = Tags(figures.verdict_card(verdict())).text
+    assert text.count("a wrong “supported” at the threshold: at most 2.5 %") == 1  # the mean's
+    assert verdict().outcomes[0].caution in text
+
+
+def test_an_image_tag_ends_where_it_should():
+    card = figures.verdict_card(verdict())
+    assert card.count('"></td>') == card.count("<img") == 2
 
 
 def test_a_single_seed_can_be_shown():

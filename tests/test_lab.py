@@ -15,6 +15,7 @@ from helpers.data import DataError
 from helpers.lab import Lab, count_words
 
 MEAN = claims.Test("gain", "It gains a point.", "mean", "accuracy", "above", 0.01)
+RATES = claims.Test("solves", "A solves it more often.", "rates", "difference", "above", 0.0)
 FACT = claims.Test("shape", "The shape is so.", "assertion")
 EFFECTS = {"gain": np.linspace(0.02, 0.03, 10), "shape": True}
 
@@ -127,7 +128,21 @@ def test_a_verdict_leaves_complete_evidence(folder):
     assert gain["verdict"] == shape["verdict"] == "supported"
     assert gain["test"]["threshold"] == 0.01 and gain["test"]["name"] == "gain"
     assert kept["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert set(kept["versions"]) == {"torch", "numpy", "scipy", "statsmodels"}
     assert re.fullmatch("[0-9a-f]{64}", kept["source"])
+    assert 0 <= kept["seconds"] < 60
+
+
+def test_the_seeds_of_a_table_are_kept(folder, monkeypatch):
+    claim = replace(claims.registry()["toy"], test=(MEAN, RATES))
+    monkeypatch.setattr(claims, "registry", lambda: {"toy": claim})
+    solved = pd.DataFrame({"LSTM": [1] * 10, "RNN": [0] * 10}, index=range(40, 50))
+    gain = pd.Series(EFFECTS["gain"], index=range(40, 50))
+    Lab("01_toy").judge("toy", {"gain": gain, "solves": solved})
+    kept = evidence(folder)
+    assert kept["seeds"] == {"gain": list(range(40, 50)), "solves": list(range(40, 50))}
+    assert kept["tests"][1]["effects"] == [[1, 0]] * 10
+    assert kept["tests"][1]["arms"] == ["LSTM", "RNN"]
 
 
 def test_only_finished_evidence_is_left_and_the_newest_wins(folder):
@@ -194,6 +209,76 @@ def test_fewer_seeds_than_registered_are_refused_unless_asked_for(folder):
     book = Lab("01_toy", seeds=8)
     book.judge("toy", few)
     assert book.verdicts["toy"].word == "supported"
+
+
+# ---------------------------------------------------------------- the table of all evidence
+
+
+@pytest.fixture
+def kept(folder, monkeypatch):
+    """The folder of evidence on two claims, of a sampled test and an assertion each."""
+    toy = claims.registry()["toy"]
+    toys = {name: replace(toy, id=name) for name in ("toy", "toy.two")}
+    monkeypatch.setattr(claims, "registry", lambda: toys)
+    Lab("01_toy").judge("toy", EFFECTS)
+    Lab("01_toy").judge("toy.two", {"gain": 0.006 + np.linspace(0, 0.009, 10), "shape": False})
+    return lab.evidence_folder()
+
+
+def test_the_table_has_a_row_per_test_with_the_adjusted_p(kept):
+    table = lab.evidence_table()
+    assert list(table) == "claim test verdict effect low high p p_holm source".split()
+    assert table["claim"].tolist() == ["toy"] * 2 + ["toy.two"] * 2
+    assert table["verdict"].tolist() == ["supported", "supported", "inconclusive", "refuted"]
+    assert set(table["source"]) == {"this code"}
+    p = table["p"].to_numpy()
+    assert p[0] == pytest.approx(2 / 2**10) and p[2] > p[0]
+    assert table["p_holm"].tolist() == pytest.approx([2 * p[0], np.nan, p[2], np.nan], nan_ok=True)
+    assert table["low"][0] == pytest.approx(claims.t_interval(EFFECTS["gain"])[0])
+    assert table["low"].isna().tolist() == [False, True, False, True]
+
+
+def test_evidence_of_other_code_is_marked(kept):
+    file = kept / "toy.json"
+    file.write_text(file.read_text().replace(lab.source_hash(), "0" * 64))
+    table = lab.evidence_table(kept)
+    assert table["source"].tolist() == ["other code"] * 2 + ["this code"] * 2
+    assert table["p_holm"][2] == table["p"][2]  # still a family of two
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_without_evidence_the_table_is_empty(tmp_path, missing):
+    table = lab.evidence_table(tmp_path / "none" if missing else tmp_path)
+    assert len(table) == 0 and "p_holm" in table
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"source"', '"sauce"'),
+        ('"p"', '"q"'),
+        ('"p": 0.001953125', '"p": 7'),
+        ('"p": 0.001953125', '"p": "small"'),
+        ('"tests": [', '"tests": ["gain", '),
+        ("}", ""),
+        ("{", "["),
+    ],
+)
+def test_malformed_evidence_is_named(kept, old, new):
+    file = kept / "toy.json"
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+    with pytest.raises(
+        ClaimError, match=r"toy\.json is malformed .*: delete it and run its notebook"
+    ):
+        lab.evidence_table(kept)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[]", b"3", b"null", b"{}"])
+def test_a_file_that_is_no_evidence_is_named(kept, content):
+    (kept / "toy.json").write_bytes(content)
+    with pytest.raises(ClaimError, match=r"toy\.json is malformed"):
+        lab.evidence_table(kept)
 
 
 # ---------------------------------------------------------------- the closing line

@@ -48,7 +48,7 @@ MUTATIONS = {
         "class_selectivity",
     ),
     "an interval of 90 %": Mutation(
-        "claims", "CONFIDENCE = 0.95", "CONFIDENCE = 0.90", "t_interval_is_the_closed_form"
+        "statistics", "CONFIDENCE = 0.95", "CONFIDENCE = 0.90", "t_interval_is_the_closed_form"
     ),
     "below for above": Mutation(
         "claims",
@@ -58,6 +58,9 @@ MUTATIONS = {
     ),
     "disagreement ignored": Mutation(
         "claims", '{"supported", "refuted"} <= found', "False", "test_combine"
+    ),
+    "rates without Fisher": Mutation(
+        "claims", "p = max(p, fisher_p(a, b, count))", "pass", "fisher"
     ),
     "a spread about the wrong centre": Mutation(
         "data", "(levels - mean) ** 2", "(levels - 0.5) ** 2", "standardised_with_training"

@@ -1,0 +1,105 @@
+"""Intervals and p values behind the rule of `helpers.claims`, from SciPy and statsmodels.
+
+Every interval is of 95 %, every p two-sided.
+"""
+
+import numpy as np
+from scipy import stats
+from statsmodels.stats.proportion import confint_proportions_2indep
+
+CONFIDENCE = 0.95
+
+
+# --- one number per seed ---------------------------------------------------------------------
+
+
+def t_interval(values: np.ndarray) -> tuple[float, float]:
+    """Student's t interval of the mean of `values` (n,); (nan, nan) for a single value."""
+    if len(values) < 2:
+        return float("nan"), float("nan")
+    if np.ptp(values) == 0:
+        return values[0], values[0]
+    return tuple(stats.ttest_1samp(values, 0).confidence_interval(CONFIDENCE))
+
+
+def sign_flip_p(differences: np.ndarray) -> float:
+    """Two-sided p of the sign-flip test that `differences` (n,) are symmetric about zero.
+
+    Exact up to 16 values (2^16 sign patterns), 65,536 random patterns beyond (Fisher 1935, The
+    Design of Experiments, section 21).
+    """
+    if len(differences) < 2:
+        return 1.0
+    result = stats.permutation_test(
+        (differences,),
+        lambda d, axis: d.mean(axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=2**16,
+        rng=np.random.default_rng(0),
+    )
+    return result.pvalue
+
+
+def bca_interval(values: np.ndarray) -> tuple[float, float]:
+    """Bias-corrected and accelerated bootstrap interval of the mean; too narrow for few seeds.
+
+    Shown beside the t interval, never decisive (Efron 1987, "Better bootstrap confidence
+    intervals"); (nan, nan) when all values are equal.
+    """
+    if len(values) < 2 or np.ptp(values) == 0:
+        return float("nan"), float("nan")
+    result = stats.bootstrap(
+        (values,), np.mean, confidence_level=CONFIDENCE, method="BCa", rng=np.random.default_rng(0)
+    )
+    return tuple(result.confidence_interval)
+
+
+def skewness(values: np.ndarray) -> float:
+    """Sample skewness of `values` (n,), adjusted for n; nan when equal but for rounding."""
+    if np.allclose(values, values[0], rtol=1e-5, atol=0):
+        return float("nan")
+    return float(stats.skew(values, bias=False))
+
+
+# --- solved or not for each seed -------------------------------------------------------------
+
+
+def rate_interval(solved: int, count: int) -> tuple[float, float]:
+    """Clopper-Pearson interval of the rate at which seeds are solved: exact, hence cautious."""
+    return tuple(stats.binomtest(solved, count).proportion_ci(CONFIDENCE, method="exact"))
+
+
+def rates_interval(a: int, b: int, count: int) -> tuple[float, float]:
+    """Newcombe's interval of rate A minus rate B when `a` and `b` of `count` seeds are solved.
+
+    Newcombe 1998, "Interval estimation for the difference between independent proportions". Also
+    takes arrays of counts.
+    """
+    return confint_proportions_2indep(
+        a, count, b, count, compare="diff", method="newcomb", alpha=1 - CONFIDENCE
+    )
+
+
+def rates_p(a: int, b: int, count: int, threshold: float) -> float:
+    """Exact two-sided p that rate A minus rate B is `threshold`, arms independent.
+
+    An outcome is as extreme as this one when its Newcombe limit is. The p is the largest over 501
+    pairs of rates that differ by the threshold (Chan and Zhang 1999, "Test-based exact confidence
+    intervals for the difference of two binomial proportions").
+    """
+    counts = np.arange(count + 1)
+    low, high = rates_interval(counts[:, None], counts, count)  # of every outcome (A, B)
+    rates = np.linspace(max(0, threshold), min(1, 1 + threshold), 501)[:, None]
+    chance_a = stats.binom.pmf(counts, count, rates)
+    chance_b = stats.binom.pmf(counts, count, np.clip(rates - threshold, 0, 1))
+    tails = [
+        ((chance_a @ extreme) * chance_b).sum(1).max()
+        for extreme in (low >= low[a, b] - 1e-12, high <= high[a, b] + 1e-12)
+    ]
+    return min(1.0, 2 * min(tails))
+
+
+def fisher_p(a: int, b: int, count: int) -> float:
+    """Fisher's exact p that both arms are solved at the same rate."""
+    return stats.fisher_exact([[a, count - a], [b, count - b]]).pvalue
