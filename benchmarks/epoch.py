@@ -32,7 +32,8 @@ from torchvision.datasets import FashionMNIST
 
 from helpers.data import DataError, Dataset, Split, load, load_public, resolve_device
 from helpers.models import SimpleCNN
-from helpers.training import evaluate, fit, initialise
+from helpers.streams import initialise
+from helpers.training import evaluate, fit
 
 BATCH_SIZE = 64
 LEARNING_RATE = 1e-3

@@ -44,7 +44,9 @@ def train_packs(calls: Sequence[tuple], n_jobs: int) -> Iterator[tuple[int, Any]
     for attempt in range(1, ATTEMPTS + 1):
         parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
         try:
-            for index, result in parallel(task(train_pack, i, call) for i, call in waiting.items()):
+            for index, result in parallel(
+                task(train_pack, i, call) for i, call in [*waiting.items()]
+            ):
                 del waiting[index]
                 yield index, result
             return

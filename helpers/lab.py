@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import pandas as pd
 import torch
 
-from helpers import claims, figures, training
+from helpers import claims, execution, figures, sweeps, training
 from helpers.claims import ROOT, Verdict
 from helpers.data import resolve_device
 
@@ -57,6 +57,7 @@ class Lab:
         self.verdicts: dict[str, Verdict] = {}
         self._seeds, self._started = seeds, time.perf_counter()
         self._trained_before = training.networks_trained()
+        execution.use_cache(build_folder() / "cache" / notebook)
 
     def pick(self, *, smoke: T, standard: T, full: T) -> T:
         """The value that belongs to the profile."""
@@ -75,12 +76,9 @@ class Lab:
         """Number of updates: a tenth at profile smoke."""
         return self.pick(smoke=max(1, standard // 10), standard=standard, full=full or standard)
 
-    def choose(self, tuning: pd.DataFrame) -> dict[str, float]:
-        """Each arm's best learning rate of `training.tune`; the middle of its grid at smoke."""
-        if self.profile == "smoke":
-            grids = {arm: losses.dropna().index for arm, losses in tuning.items()}
-            return {arm: grid[len(grid) // 2] for arm, grid in grids.items()}
-        return training.best(tuning)
+    def choose(self, tuning: pd.DataFrame) -> dict[str, dict[str, Any]]:
+        """Each arm's best settings of `training.tune`; the middle of its grid at smoke."""
+        return sweeps.middle(tuning) if self.profile == "smoke" else sweeps.best(tuning)
 
     def judge(self, claim_id: str, effects: Mapping[str, Sequence[float] | bool]) -> None:
         """Judge a claim (see `claims.judge`), show the verdict and keep the evidence.
@@ -89,6 +87,11 @@ class Lab:
         is kept. A Series or DataFrame of effects brings the seeds along as its index. The verdict
         stays in `lab.verdicts`. Raises ClaimError for a claim of another notebook.
         """
+        tables = {k: v for k, v in effects.items() if isinstance(v, pd.Series | pd.DataFrame)}
+        seeds = {name: table.index.tolist() for name, table in tables.items()}
+        tuned_on = {seed for used in seeds.values() for seed in used} & set(TUNING_SEEDS)
+        if tuned_on:
+            raise claims.ClaimError(f"{claim_id}: seeds {sorted(tuned_on)} are for tuning only")
         verdict = claims.judge(claim_id, effects, run=self.profile != "smoke")
         if verdict.claim.notebook != self.notebook:
             raise claims.ClaimError(f"{claim_id} belongs to notebook {verdict.claim.notebook}")
@@ -97,14 +100,16 @@ class Lab:
             raise claims.ClaimError(f"{claim_id} is registered for {verdict.claim.seeds} seeds")
         self.verdicts[claim_id] = verdict
         if verdict.run and not verdict.provisional:
-            tables = {k: v for k, v in effects.items() if isinstance(v, pd.Series | pd.DataFrame)}
-            seeds = {name: table.index.tolist() for name, table in tables.items()}
             seconds = time.perf_counter() - self._started
             write_evidence(verdict, self.profile, str(self.device), seconds, seeds)
         figures.show_verdict(verdict)
 
     def close(self) -> "Closing":
-        """The closing line: networks trained, verdicts, seconds, versions."""
+        """The closing line: networks trained, verdicts, seconds, versions.
+
+        What was kept of an interrupted notebook is deleted: the next one measures anew.
+        """
+        execution.clear_cache()
         return Closing(
             self.notebook,
             training.networks_trained() - self._trained_before,
@@ -144,9 +149,14 @@ def count_words(verdicts: Mapping[str, str]) -> str:
     return f"{len(words)} verdict{'s' * (len(words) != 1)}" + (f" ({counts})" if words else "")
 
 
+def build_folder() -> Path:
+    """Where results go: `build`; in the working folder where the repository is read-only."""
+    return (ROOT if os.access(ROOT, os.W_OK) else Path.cwd()) / "build"
+
+
 def evidence_folder() -> Path:
-    """`build/evidence`; in the working folder where the repository is read-only (Kaggle)."""
-    return (ROOT if os.access(ROOT, os.W_OK) else Path.cwd()) / "build" / "evidence"
+    """`build/evidence`: one JSON file for every verdict."""
+    return build_folder() / "evidence"
 
 
 def write_evidence(

@@ -2,8 +2,8 @@
 
 A sweep is a list of runs (arm, settings, seed). Runs that differ only in seed, learning rate,
 weight decay or clipping can share a pack, one stacked computation. How many do depends on the
-network, the device and free memory: on a GPU as many as fit; on a CPU, where convolutions and the
-fused LSTM are faster alone, either one or a pack small enough for the caches.
+network, the device and free memory: on a GPU as many as fit; on a CPU, where 2-D convolutions and
+the fused LSTM are faster alone, either one or a pack small enough for the caches.
 """
 
 import hashlib
@@ -20,13 +20,17 @@ import cloudpickle
 import psutil
 import torch
 from torch import nn
-from torch.nn.modules.conv import _ConvNd
 
 from helpers.data import Dataset
 from helpers.recurrent import LSTM
 
 PER_NETWORK = ("lr", "weight_decay", "clip")  # what may differ within a pack
-ALONE_ON_CPU = (_ConvNd, nn.RNNBase, LSTM)  # faster one by one there: benchmarks/many.py
+ALONE_ON_CPU = (
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.RNNBase,
+    LSTM,
+)  # faster one by one there: benchmarks/many.py
 MOST_ON_CPU = 32  # beyond, a pack outgrows the caches and gains nothing
 HELPERS = Path(__file__).resolve().parent
 

@@ -22,8 +22,8 @@ from tqdm.auto import tqdm
 from helpers import packs
 from helpers.data import Dataset, Split, check_split
 from helpers.execution import train_packs
-from helpers.runs import Runs
 from helpers.streams import Build, batches, initialise, stream, stream_seed
+from helpers.sweeps import Runs
 
 # Small networks gain nothing from a second thread, and one thread makes runs repeatable.
 torch.set_num_threads(1)
@@ -280,7 +280,7 @@ def tune(
     """Train every arm at every point of the grid and tabulate the mean final validation loss.
 
     Returns one row per point of the grid, one column per arm; a point at which any seed diverged
-    counts as infinite. Test data plays no part. Use `runs.best` to choose.
+    counts as infinite. Test data plays no part. Use `sweeps.best` to choose.
     """
     runs = fit_many(arms, data, seeds=seeds, grid=grid, keep_models=False, **settings)
     losses = runs.final("valid_loss").mean(skipna=False).fillna(math.inf)

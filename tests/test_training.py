@@ -15,7 +15,9 @@ from torch.nn import functional as F
 from helpers import training
 from helpers.data import DataError, Dataset, Split
 from helpers.models import freeze
-from helpers.training import batches, best, evaluate, fit, fit_many, initialise, stream, tune
+from helpers.streams import batches, initialise, stream
+from helpers.sweeps import best, steps_to
+from helpers.training import evaluate, fit, fit_many, tune
 
 PLAIN_SGD = torch.optim.SGD
 HUGE = 1e30  # a learning rate that breaks any network with a hidden layer
@@ -354,8 +356,8 @@ def test_a_mark_is_reached_when_it_holds_twice_running():
         },
         index=[10, 20, 30, 40, 50],
     )
-    assert training.steps_to(0.9, curves, never=999).tolist() == [40, 10, 999, 999]
-    assert training.steps_to(0.9, curves).isna().sum() == 2
+    assert steps_to(0.9, curves, never=999).tolist() == [40, 10, 999, 999]
+    assert steps_to(0.9, curves).isna().sum() == 2
 
 
 def test_final_takes_the_last_evaluation():
@@ -428,7 +430,7 @@ def test_models_are_kept_only_on_request():
 
 def test_tune_tabulates_mean_final_validation_loss():
     rates, seeds = (0.01, 0.1), (100, 101)
-    table = tune({"b": dense, "a": wide}, toy(), learning_rates=rates, seeds=seeds, **TUNING)
+    table = tune({"b": dense, "a": wide}, toy(), grid={"lr": rates}, seeds=seeds, **TUNING)
     assert list(table.index) == list(rates) and list(table) == ["b", "a"]
     for rate in rates:
         runs = quick({"b": dense, "a": wide}, toy(), seeds=seeds, lr=rate)
@@ -439,7 +441,7 @@ def test_tune_tabulates_mean_final_validation_loss():
 
 
 def test_test_data_plays_no_part_in_tuning():
-    choose = partial(tune, {"dense": dense}, learning_rates=(0.01, 0.1), seeds=(100,), **TUNING)
+    choose = partial(tune, {"dense": dense}, grid={"lr": (0.01, 0.1)}, seeds=(100,), **TUNING)
     other = replace(toy(), test=toy_split(9, seed=77))
     pd.testing.assert_frame_equal(choose(toy()), choose(other), check_exact=True)
 
@@ -449,14 +451,14 @@ def test_a_rate_at_which_one_seed_diverged_counts_as_infinite():
     broken = [initialise(broken_half_the_time, s)[0].weight.isnan().any().item() for s in seeds]
     assert set(broken) == {True, False}
     arms = {"sane": dense, "fragile": broken_half_the_time}
-    table = tune(arms, toy(), learning_rates=(0.01, 0.1), seeds=seeds, **TUNING)
+    table = tune(arms, toy(), grid={"lr": (0.01, 0.1)}, seeds=seeds, **TUNING)
     assert np.isinf(table.fragile).all() and np.isfinite(table.sane).all()
 
 
 def test_a_diverged_rate_is_never_chosen():
     rates = (0.001, 0.1, HUGE)
     arms = {"wide": wide}
-    table = tune(arms, toy(), learning_rates=rates, seeds=(100,), optimizer=PLAIN_SGD, **TUNING)
+    table = tune(arms, toy(), grid={"lr": rates}, seeds=(100,), optimizer=PLAIN_SGD, **TUNING)
     assert table.wide[HUGE] == float("inf") and best(table) == {"wide": 0.1}
 
 
@@ -535,7 +537,7 @@ def test_nothing_to_train_is_said(arms, change):
 def test_seeds_may_come_from_a_generator():
     runs = quick({"a": dense, "b": dense}, toy(), seeds=(seed for seed in (0, 1)))
     assert len(runs.models) == 4
-    tuning = tune({"a": dense}, toy(), learning_rates=(0.1, 0.2), seeds=iter((0, 1)), **TUNING)
+    tuning = tune({"a": dense}, toy(), grid={"lr": (0.1, 0.2)}, seeds=iter((0, 1)), **TUNING)
     assert np.isfinite(tuning).all().all()
 
 

@@ -8,8 +8,6 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
-HISTORY = ("step", "train_loss", "diverged_at")
-
 
 @dataclass(frozen=True)
 class Runs:
@@ -72,18 +70,31 @@ def best(tuning: pd.DataFrame) -> dict[str, dict[str, Any]]:
     true best may lie beyond, and whatever would be measured with it is void. Zero and infinity
     are no such ends, as nothing lies beyond.
     """
-    choice = {name: {} for name in tuning.index.names}
-    void = []
-    for arm, losses in tuning.items():
-        tried = losses.dropna()
-        point = tried.idxmin() if tuning.index.nlevels > 1 else (tried.idxmin(),)
-        for level, (name, value) in enumerate(zip(tuning.index.names, point, strict=True)):
-            choice[name][arm] = value
-            if _at_the_end(value, tried.index.get_level_values(level)):
-                void.append(f"{arm}: {name} {value}")
+    chosen = _by_setting(tuning, {arm: losses.dropna().idxmin() for arm, losses in tuning.items()})
+    void = [
+        f"{arm}: {name} {value}"
+        for name, values in chosen.items()
+        for arm, value in values.items()
+        if _at_the_end(value, tuning[arm].dropna().index.get_level_values(name))
+    ]
     if void:
         raise ValueError(f"void: best value at the edge of its grid, extend it: {', '.join(void)}")
-    return choice
+    return chosen
+
+
+def middle(tuning: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """The settings in the middle of each arm's grid, where a choice would mean nothing."""
+    grids = {arm: losses.dropna().index for arm, losses in tuning.items()}
+    return _by_setting(tuning, {arm: grid[len(grid) // 2] for arm, grid in grids.items()})
+
+
+def _by_setting(tuning: pd.DataFrame, points: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    names = tuning.index.names
+    points = points if len(names) > 1 else {arm: (point,) for arm, point in points.items()}
+    return {
+        name: {arm: point[level] for arm, point in points.items()}
+        for level, name in enumerate(names)
+    }
 
 
 def _at_the_end(value: Any, grid: pd.Index) -> bool:
