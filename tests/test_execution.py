@@ -361,20 +361,19 @@ def test_a_notebook_that_was_interrupted_goes_on_and_one_that_closed_starts_anew
 # ---------------------------------------------------------------- killed
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA does not survive a fork")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
     """SIGKILL at random moments, until one attempt comes through."""
     settings = {"steps": 40, "batch_size": 10, "lr": 0.1, "n_jobs": 1, "pack": 1}
     undisturbed = fit_many({"a": dense}, toy(), seeds=range(30), **settings).table
-    context = multiprocessing.get_context("fork")  # everything is imported already
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch._dynamo", "pandas", "cloudpickle", "psutil"])
     moments, kills, counts = random.Random(0), 0, []
     while True:
         process = context.Process(
             target=sweep_to_kill, args=(tmp_path / "kept", tmp_path / "table")
         )
         process.start()
-        if kills < 4:
+        if kills < 3:
             goal = len(stored(tmp_path / "kept")) + 3  # has got somewhere, however slow the machine
             while process.is_alive() and len(stored(tmp_path / "kept")) < goal:
                 time.sleep(0.01)
