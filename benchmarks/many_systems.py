@@ -135,7 +135,7 @@ def _trial(config: dict, name: str, steps: int, device: str) -> None:
     _warm(name, device)  # once a process
     start = time.perf_counter()  # the same clock in all processes of a machine
     done = _plain_job(name, steps, device, config["seed"])
-    tune.report({"done": asdict(done), "start": start, "end": time.perf_counter()})
+    tune.report({"work": asdict(done), "start": start, "end": time.perf_counter()})
 
 
 class RayTune(System):
@@ -168,7 +168,7 @@ class RayTune(System):
         if results.errors:
             raise RuntimeError(f"Ray Tune: {results.errors[0]}")
         trials = [result.metrics for result in results]
-        done = merge([Done(**metrics["done"]) for metrics in trials])
+        done = merge([Done(**metrics["work"]) for metrics in trials])
         seconds = max(m["end"] for m in trials) - min(m["start"] for m in trials)
         return replace(done, seconds=seconds)
 
