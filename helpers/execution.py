@@ -28,7 +28,7 @@ def use_cache(folder: Path | None) -> None:
     torch and kind of processor.
     """
     global _memory
-    _memory = joblib.Memory(folder, verbose=0)
+    _memory = joblib.Memory(folder, verbose=0, compress=("zlib", 1))  # its checksum finds damage
 
 
 def clear_cache() -> None:
@@ -45,7 +45,8 @@ def train_packs(calls: Sequence[tuple], n_jobs: int) -> Iterator[tuple[int, Any]
         parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
         try:
             for index, result in parallel(
-                task(train_pack, i, call) for i, call in [*waiting.items()]
+                task(train_pack if call[0] else _train_pack, i, call)
+                for i, call in [*waiting.items()]
             ):
                 del waiting[index]
                 yield index, result
@@ -58,11 +59,15 @@ def train_packs(calls: Sequence[tuple], n_jobs: int) -> Iterator[tuple[int, Any]
 
 
 def _numbered(train_pack: Callable, index: int, call: tuple) -> tuple[int, Any]:
-    return index, train_pack(*call)
+    try:
+        return index, train_pack(*call)
+    except OSError as error:  # a full disk must not stop the training
+        trained, notes = _train_pack(*call)
+        return index, (trained, [f"finished packs cannot be kept: {error}", *notes])
 
 
 def _train_pack(
-    key: str,
+    key: str | None,
     data: Dataset,
     build: Build,
     runs: Sequence[packs.Run],
@@ -72,7 +77,7 @@ def _train_pack(
 ) -> tuple[list[tuple[pd.DataFrame, dict | None]], list[str]]:
     """History and weights of every run of a pack, and what should be said about it.
 
-    Cached by `key` alone, which stands for everything else.
+    Cached by `key` alone, which stands for everything else; not at all where it is None.
     """
     try:
         return _train_together(data, build, runs, train, keep_models), []
