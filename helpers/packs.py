@@ -6,10 +6,14 @@ network, the device and free memory: on a GPU as many as fit; on a CPU, where 2-
 the fused LSTM are faster alone, either one or a pack small enough for the caches.
 """
 
+import dis
+import functools
 import hashlib
+import importlib.metadata
 import io
 import itertools
 import math
+import sys
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -84,9 +88,12 @@ def expand(
 
 
 def _labelled(name: str, values: Sequence) -> dict:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ValueError(f"{name}: the grid is {values!r}, give a list of the values to try")
+    values = list(values)
     axis = {value: value for value in values}
-    if len(axis) < len(list(values)):
-        raise ValueError(f"{name}: the grid {list(values)} holds a value twice")
+    if len(axis) < len(values):
+        raise ValueError(f"{name}: the grid {values} holds a value twice")
     return axis
 
 
@@ -122,7 +129,9 @@ def training_memory(model: nn.Module, data: Dataset, settings: Mapping[str, Any]
     for module in model.modules():
         if hasattr(module, "fused"):
             module.fused = False
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+    on_gpu = [data.train.y.device] if data.train.y.is_cuda else []
+    saving = torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor)
+    with torch.random.fork_rng(devices=on_gpu), saving:
         x, y = (part[: settings["batch_size"]].clone() for part in data.train)
         loss = settings["loss_function"](model(x), y)
     weights = sum(p.nbytes for p in model.parameters())
@@ -144,12 +153,16 @@ def divide(runs: Sequence[Run], size: Callable[[Run], int], jobs: int) -> list[l
     """
     kin = {}
     for run in runs:
-        apart = [(name, run.settings[name]) for name in run.settings if name not in PER_NETWORK]
-        kin.setdefault((run.arm, *(f"{name}={value!r}" for name, value in apart)), []).append(run)
-    wanted = math.ceil(jobs / len(kin))
+        # By identity: two losses or optimizers may differ in what neither == nor repr shows.
+        apart = [(name, id(v)) for name, v in run.settings.items() if name not in PER_NETWORK]
+        kin.setdefault((run.arm, *apart), []).append(run)
+    families = list(kin.values())
+    counts = [math.ceil(len(family) / size(family[0])) for family in families]
+    while sum(counts) < min(jobs, len(runs)):
+        lengths = [len(family) / count for family, count in zip(families, counts, strict=True)]
+        counts[lengths.index(max(lengths))] += 1
     packs = []
-    for family in kin.values():
-        count = max(math.ceil(len(family) / size(family[0])), min(wanted, len(family)))
+    for family, count in zip(families, counts, strict=True):
         cuts = [len(family) * k // count for k in range(count + 1)]
         packs += [family[a:b] for a, b in itertools.pairwise(cuts)]
     return packs
@@ -159,13 +172,59 @@ def divide(runs: Sequence[Run], size: Callable[[Run], int], jobs: int) -> list[l
 
 
 class _Pickler(cloudpickle.CloudPickler):
-    """Pickles code by what it does: without the file and the line it was written in."""
+    """Pickles what code does, never where it stands: without files, lines and memory addresses.
+
+    Installed packages are named only; what a notebook or a module beside it defines is taken apart.
+    Only for fingerprints, it cannot be read back.
+    """
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, types.CodeType):
-            parts = (obj.co_code, obj.co_consts, obj.co_names, obj.co_varnames, obj.co_freevars)
+            constants = [sorted(c, key=repr) if type(c) is frozenset else c for c in obj.co_consts]
+            parts = (obj.co_code, constants, obj.co_names, obj.co_varnames, obj.co_freevars)
             return tuple, (parts,)
+        if isinstance(obj, torch.Tensor):
+            return str, (_digest([obj]), type(obj), obj.requires_grad)
+        if isinstance(obj, types.ModuleType) and _is_own(obj.__name__):
+            return bytes, (Path(obj.__file__).read_bytes() if _has_file(obj) else obj.__name__,)
+        # The third part is pickled last: a function may refer to itself.
+        if isinstance(obj, types.FunctionType) and _is_own(obj.__module__):
+            used = {name: obj.__globals__.get(name) for name in _global_names(obj.__code__)}
+            how = (obj.__defaults__, obj.__kwdefaults__, obj.__closure__, vars(obj))
+            return object, (), (obj.__code__, *how, used)
+        if isinstance(obj, type) and _is_own(obj.__module__):
+            members = [(k, v) for k, v in vars(obj).items() if k not in NO_MEMBERS]
+            members = [(k, v) for k, v in members if not isinstance(v, types.MemberDescriptorType)]
+            return object, (), (obj.__bases__, members)
         return super().reducer_override(obj)
+
+
+NO_MEMBERS = {"__module__", "__qualname__", "__firstlineno__", "__static_attributes__"}
+NO_MEMBERS |= {"__dict__", "__weakref__", "_abc_impl"}
+LOAD_GLOBALS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
+
+
+def _global_names(code: types.CodeType) -> list[str]:
+    """Globals that code reads, that of the functions inside it included."""
+    read = [i.argval for i in dis.get_instructions(code) if i.opname in LOAD_GLOBALS]
+    inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
+    return list(dict.fromkeys(itertools.chain(read, *map(_global_names, inner))))
+
+
+def _has_file(module: types.ModuleType) -> bool:
+    return bool(getattr(module, "__file__", None)) and Path(module.__file__).is_file()
+
+
+@functools.cache
+def _is_own(module: str | None) -> bool:
+    """Whether a module is neither Python's nor installed nor one of the helpers."""
+    top = (module or "").partition(".")[0]
+    return not (top in sys.stdlib_module_names or top == HELPERS.name or top in _installed())
+
+
+@functools.cache
+def _installed() -> Mapping[str, Any]:
+    return importlib.metadata.packages_distributions()
 
 
 def fingerprint(*parts: Any) -> str:
@@ -177,11 +236,14 @@ def fingerprint(*parts: Any) -> str:
 
 def fingerprint_of_data(data: Dataset) -> str:
     """SHA-256 over all tensors of a dataset."""
+    return _digest(part for split in (data.train, data.valid, data.test) for part in split)
+
+
+def _digest(tensors: Iterable[torch.Tensor]) -> str:
     digest = hashlib.sha256()
-    for split in (data.train, data.valid, data.test):
-        for part in split:
-            digest.update(f"{part.dtype}{tuple(part.shape)}".encode())
-            digest.update(part.detach().cpu().contiguous().numpy())
+    for part in tensors:
+        digest.update(f"{part.dtype}{tuple(part.shape)}".encode())
+        digest.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
 
 

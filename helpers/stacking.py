@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from helpers.data import Dataset, Split
+from helpers.data import IGNORED, Dataset, Split
 from helpers.streams import batches, stream, stream_seed
 
 # Their update is proportional to the learning rate, which leaves no trace in their state.
@@ -33,13 +33,15 @@ class UnstackableError(ValueError):
 class Stack:
     """Networks of one architecture, their weights stacked: (networks, ...) for every tensor.
 
-    Raises UnstackableError when the networks differ in the shape of a weight.
+    Raises UnstackableError when the networks differ in more than their numbers.
     """
 
     def __init__(self, models: Sequence[nn.Module], loss_function: Callable):
-        shapes = {tuple((k, v.shape) for k, v in model.state_dict().items()) for model in models}
-        if len(shapes) > 1:
-            raise UnstackableError("networks of a stack have equal shapes: make them separate arms")
+        if len({_architecture(model) for model in models}) > 1:
+            raise UnstackableError(
+                "networks of a stack have equal layers and shapes: make them separate arms, or "
+                "train one network at a time (pack=1)"
+            )
         self.models, self.loss_function = models, loss_function
         self.parameters, self.buffers = stack_module_state(list(models))
         self.template = copy.deepcopy(models[0]).train()
@@ -92,23 +94,35 @@ class Stack:
 
     @torch.no_grad()
     def evaluate(self, split: Split, batch_size: int = 100) -> dict[str, Tensor]:
-        """Mean loss and accuracy of each network, in evaluation mode: float64 (networks,) each."""
+        """Loss and accuracy of each network as by `training.evaluate`: float64 (networks,)."""
         self.template.eval()
+        labelled = not split.y.is_floating_point()
         loss = correct = torch.zeros(len(self.models), dtype=torch.float64, device=split.y.device)
         for x, y in zip(split.x.split(batch_size), split.y.split(batch_size), strict=True):
-            prediction = self.forward(x, shared=True)
-            loss = loss + vmap(self.loss_function, in_dims=(0, None))(prediction, y) * len(y)
-            correct = correct + (prediction.argmax(2) == y).sum(1)
+            prediction = self.forward(x, shared=True)  # (networks, batch, ...)
+            mean = vmap(self.loss_function, in_dims=(0, None))(prediction, y)
+            loss = loss + mean * (y != IGNORED).sum()
+            if labelled:
+                correct = correct + (prediction.argmax(2) == y).flatten(1).sum(1)
         self.template.train()
-        return {"loss": loss / len(split.y), "accuracy": correct / len(split.y)}
+        count = (split.y != IGNORED).sum()
+        return {"loss": loss / count} | ({"accuracy": correct / count} if labelled else {})
 
     @torch.no_grad()
     def unstack(self) -> None:
         """Copy the weights back into the networks."""
         for k, model in enumerate(self.models):
-            for name, value in model.state_dict(keep_vars=True).items():
-                stacked = self.parameters if name in self.parameters else self.buffers
-                value.copy_(stacked[name][k])
+            for name, value in model.named_parameters():
+                value.copy_(self.parameters[name][k])
+            for name, value in model.named_buffers():
+                value.copy_(self.buffers[name][k])
+
+
+def _architecture(model: nn.Module) -> tuple:
+    """What networks of a stack have in common: layers as printed, and every weight's shape."""
+    weights = [(name, w.shape, w.requires_grad) for name, w in model.named_parameters()]
+    buffers = [(name, buffer.shape) for name, buffer in model.named_buffers()]
+    return str(model), *weights, *buffers
 
 
 class StackedOptimizer:
@@ -164,6 +178,7 @@ class StackedOptimizer:
         """Scale each network's gradient down to its norm `clip`, as `clip_grad_norm_` does."""
         norms = torch.stack([w.grad.flatten(1).norm(dim=1) for w in self.weights]).norm(dim=0)
         scale = (self.clip / (norms + 1e-6)).clamp(max=1.0)
+        scale = torch.where(self.clip == math.inf, 1.0, scale)  # else inf / inf where a norm is
         for w in self.weights:
             w.grad.mul_(_per_network(scale, w))
 

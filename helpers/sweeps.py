@@ -92,9 +92,14 @@ def _by_setting(tuning: pd.DataFrame, points: dict[str, Any]) -> dict[str, dict[
     names = tuning.index.names
     points = points if len(names) > 1 else {arm: (point,) for arm, point in points.items()}
     return {
-        name: {arm: point[level] for arm, point in points.items()}
+        name: {arm: _label(point[level]) for arm, point in points.items()}
         for level, name in enumerate(names)
     }
+
+
+def _label(value: Any) -> Any:
+    """A label of a grid as it was given: pandas makes NaN of None."""
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _at_the_end(value: Any, grid: pd.Index) -> bool:

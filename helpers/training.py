@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from helpers import packs
-from helpers.data import Dataset, Split, check_split
+from helpers.data import IGNORED, Dataset, Split, check_split
 from helpers.execution import train_packs
 from helpers.streams import Build, batches, initialise, stream, stream_seed
 from helpers.sweeps import Runs
@@ -31,6 +31,8 @@ torch.set_num_threads(1)
 Watch = Callable[[int, nn.Module], None]
 Train = Callable[..., pd.DataFrame]
 Schedule = Callable[[float], float]
+
+GIVEN_TO_EVERY_RUN = ("model", "data", "seed")  # by fit_many
 
 ADAM = partial(torch.optim.Adam, fused=True)
 SGD = partial(torch.optim.SGD, fused=True)
@@ -77,7 +79,7 @@ def fit(
     batch larger than the set, DataError for data that does not fit; all before training starts.
     """
     _check_data(data)
-    _check_settings(data, steps, lr, batch_size, weight_decay, clip)
+    _check_settings(data, steps, lr, batch_size, weight_decay, clip, evaluate_every)
     evaluation_steps = {*range(0, steps, evaluate_every or steps), steps} - {0}
     device = data.train.y.device
     order = batches(len(data.train.y), batch_size, steps, stream(seed, "batches"))
@@ -132,6 +134,7 @@ def _check_settings(
     batch_size: int,
     weight_decay: float | None = None,
     clip: float | None = None,
+    evaluate_every: int | None = None,
     **others: Any,
 ) -> None:
     count = len(data.train.y)
@@ -145,6 +148,20 @@ def _check_settings(
         raise ValueError(f"weight_decay is {weight_decay}: it is zero or positive, and finite")
     if clip is not None and not clip > 0:
         raise ValueError(f"clip is {clip}: the largest norm of a gradient is positive")
+    if evaluate_every is not None and evaluate_every < 1:
+        raise ValueError(f"evaluate_every is {evaluate_every}: use 1 or more, or None")
+
+
+def _check_names(train: Train, given: Iterable[str]) -> None:
+    """Raise ValueError for a setting that `train` does not know or cannot do without."""
+    known = {n: p for n, p in signature(train).parameters.items() if n not in GIVEN_TO_EVERY_RUN}
+    needed = [n for n, p in known.items() if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+    if missing := [name for name in needed if name not in given]:
+        raise ValueError(f"{', '.join(missing)}: missing, give it as a setting or in the grid")
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+        return
+    if unknown := [name for name in given if name not in known]:
+        raise ValueError(f"{', '.join(unknown)}: no such setting, there are {', '.join(known)}")
 
 
 @torch.inference_mode()
@@ -154,15 +171,22 @@ def evaluate(
     loss_function: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
     batch_size: int = 500,
 ) -> dict[str, float]:
-    """Mean loss and accuracy of `model`, in evaluation mode, on one split."""
+    """Mean loss and accuracy of `model`, in evaluation mode, on one split.
+
+    Where every step has a label, accuracy counts all that are not IGNORED; where y is a number to
+    be approached (floating) there is no accuracy.
+    """
     was_training, loss, correct = model.training, 0.0, 0
+    labelled = not split.y.is_floating_point()
     model.eval()
     for x, y in zip(split.x.split(batch_size), split.y.split(batch_size), strict=True):
         prediction = model(x)
-        loss += loss_function(prediction, y).item() * len(y)
-        correct += (prediction.argmax(1) == y).sum().item()
+        loss += loss_function(prediction, y).item() * (y != IGNORED).sum().item()
+        if labelled:
+            correct += (prediction.argmax(1) == y).sum().item()
     model.train(was_training)
-    return {"loss": loss / len(split.y), "accuracy": correct / len(split.y)}
+    count = (split.y != IGNORED).sum().item()
+    return {"loss": loss / count} | ({"accuracy": correct / count} if labelled else {})
 
 
 def _loss_report(step: int, losses: Sequence[Tensor]) -> dict[str, float]:
@@ -214,7 +238,12 @@ def fit_many(
     a value or seed that comes twice, before training starts; UnstackableError where `pack` asks
     for a stack of networks that cannot be stacked.
     """
-    runs = packs.expand(arms, seeds, grid or {}, _defaults(train) | settings)
+    grid = dict(grid or {})
+    _check_names(train, [*settings, *grid])
+    if pack is not None and pack < 1:
+        raise ValueError(f"pack is {pack}: train one network or more at a time")
+    defaults = {name: v for name, v in _defaults(train).items() if name not in grid}
+    runs = packs.expand(arms, seeds, grid, defaults | settings)
     _check_data(data)
     for run in runs if train is fit else ():
         _check_settings(data, **run.settings)
@@ -235,7 +264,8 @@ def fit_many(
     calls = []
     for together in planned:
         task = (arms[together[0].arm], together, train, pack, keep_models)
-        calls.append((packs.fingerprint(surroundings, task), data, *task))
+        watched = together[0].settings.get("watch")  # who watches wants to see it again
+        calls.append((None if watched else packs.fingerprint(surroundings, task), data, *task))
     results = {}
     trained_before = networks_trained()
     quiet = bool(os.environ.get("TQDM_DISABLE"))  # set where outputs are stored or compared
@@ -247,11 +277,11 @@ def fit_many(
             bar.update(len(trained))
     _add_trained(trained_before + len(runs) - networks_trained())
 
-    axes = tuple(grid or ())
+    axes = tuple(grid)
     front = ["arm", *dict.fromkeys(["lr", *axes]), "seed"]
     tables = []
     for run in runs:
-        labels = {"lr": run.settings["lr"]} | dict(zip(axes, run.labels, strict=True))
+        labels = {"lr": run.settings.get("lr")} | dict(zip(axes, run.labels, strict=True))
         tables.append(results[run.key][0].assign(arm=run.arm, **labels, seed=run.seed))
     table = pd.concat(tables, ignore_index=True)
     models = {}

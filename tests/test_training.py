@@ -7,44 +7,27 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
+from zoo import (
+    HUGE,
+    assert_close_weights,
+    assert_same_weights,
+    dense,
+    toy,
+    toy_split,
+    wide,
+    with_dropout,
+)
 
-from helpers import training
+from helpers import execution, training
 from helpers.data import DataError, Dataset, Split
 from helpers.models import freeze
 from helpers.streams import batches, initialise, stream
-from helpers.sweeps import best, steps_to
+from helpers.sweeps import best
 from helpers.training import evaluate, fit, fit_many, tune
 
 PLAIN_SGD = torch.optim.SGD
-HUGE = 1e30  # a learning rate that breaks any network with a hidden layer
-
-
-def toy_split(count: int, seed: int, dtype: torch.dtype = torch.float32) -> Split:
-    """Three noisy classes in four dimensions."""
-    random = torch.Generator().manual_seed(seed)
-    y = torch.randint(3, (count,), generator=random)
-    return Split(torch.randn(count, 4, generator=random).add(F.one_hot(y, 4)).to(dtype), y)
-
-
-def toy(dtype: torch.dtype = torch.float32) -> Dataset:
-    splits = [toy_split(count, seed, dtype) for seed, count in enumerate((50, 23, 31))]
-    return Dataset("toy", *splits, ("a", "b", "c"), 0.0, 1.0)
-
-
-def dense() -> nn.Module:
-    return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
-
-
-def wide() -> nn.Module:
-    return nn.Sequential(nn.Linear(4, 9), nn.ReLU(), nn.Linear(9, 3))
-
-
-def with_dropout() -> nn.Module:
-    return nn.Sequential(nn.Linear(4, 5), nn.Dropout(0.5), nn.Linear(5, 3))
 
 
 def broken_half_the_time() -> nn.Module:
@@ -54,8 +37,10 @@ def broken_half_the_time() -> nn.Module:
     return model
 
 
+smooth = nn.CrossEntropyLoss(label_smoothing=0.9)  # prints like one without
 TUNING = {"steps": 4, "batch_size": 10, "n_jobs": 1}
 quick = partial(fit_many, lr=0.1, **TUNING)
+alone = partial(quick, pack=1)  # one network at a time: bit for bit the same as `fit`
 
 
 def descend(
@@ -72,64 +57,6 @@ def descend(
                 weight -= rate * gradient
         losses.append(loss.item())
     return losses
-
-
-def assert_same_weights(one: nn.Module, other: nn.Module) -> None:
-    for name, weight in one.state_dict().items():
-        assert torch.equal(weight, other.state_dict()[name]), name
-
-
-# ---------------------------------------------------------------- random streams
-
-
-def test_streams_are_repeatable_and_unrelated():
-    first = {
-        (seed, name): torch.randn(8, generator=stream(seed, name)).tolist()
-        for seed in (0, 1, 11)
-        for name in ("batches", "weights", "dropout")
-    }
-    assert len({tuple(numbers) for numbers in first.values()}) == len(first)
-    assert torch.randn(8, generator=stream(1, "weights")).tolist() == first[1, "weights"]
-
-
-def test_global_random_state_is_left_alone():
-    before = torch.get_rng_state()
-    fit(initialise(with_dropout, seed=0), toy(), steps=3, lr=0.1, seed=0, batch_size=10)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_initial_weights_do_not_depend_on_global_random_state():
-    one = initialise(dense, seed=3)
-    torch.rand(7)
-    assert_same_weights(one, initialise(dense, seed=3))
-    assert not torch.equal(one[0].weight, initialise(dense, seed=4)[0].weight)
-
-
-# ---------------------------------------------------------------- batches
-
-
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(count=st.integers(1, 40), share=st.floats(0, 1), steps=st.integers(1, 50))
-def test_batches_are_full_and_show_no_example_twice_an_epoch(count, share, steps):
-    size = max(1, round(share * count))
-    drawn = list(batches(count, size, steps, torch.Generator().manual_seed(0)))
-    assert len(drawn) == steps and all(len(batch) == size for batch in drawn)
-    per_epoch = count // size
-    for start in range(0, steps, per_epoch):
-        seen = torch.cat(drawn[start : start + per_epoch])
-        assert len(seen.unique()) == len(seen)
-        assert seen.min() >= 0 and seen.max() < count
-
-
-def test_every_epoch_is_shuffled_anew():
-    drawn = torch.cat(list(batches(100, 20, 15, stream(0, "batches")))).reshape(3, 100)
-    assert (drawn.sort(1).values == torch.arange(100)).all()
-    assert len({tuple(epoch.tolist()) for epoch in drawn}) == 3
-
-
-def test_every_example_gets_its_turn_when_the_last_batch_is_not_full():
-    drawn = torch.cat(list(batches(7, 5, 30, stream(0, "batches"))))
-    assert len(drawn.unique()) == 7
 
 
 # ---------------------------------------------------------------- one run
@@ -291,13 +218,13 @@ def test_divergence_is_dated_to_the_first_broken_update():
 def test_a_diverged_run_is_nan_and_harms_no_neighbour():
     arms = {"sane": wide, "wild": wide}
     runs = quick(arms, toy(), seeds=(0, 1), lr={"sane": 0.1, "wild": HUGE}, optimizer=PLAIN_SGD)
-    alone = quick({"sane": wide}, toy(), seeds=(0, 1), optimizer=PLAIN_SGD)
+    without = quick({"sane": wide}, toy(), seeds=(0, 1), optimizer=PLAIN_SGD)
     for metric in ("test_accuracy", "valid_loss"):
         assert runs.final(metric).wild.isna().all()
     assert runs.final(diverged=1 / 3).wild.tolist() == [1 / 3, 1 / 3]
-    pd.testing.assert_series_equal(runs.final().sane, alone.final().sane, check_exact=True)
+    pd.testing.assert_series_equal(runs.final().sane, without.final().sane, check_exact=True)
     for seed in (0, 1):
-        assert_same_weights(runs.models["sane", seed], alone.models["sane", seed])
+        assert_same_weights(runs.models["sane", seed], without.models["sane", seed])
 
 
 def test_a_run_broken_by_its_very_last_update_is_nan_too():
@@ -312,9 +239,8 @@ def test_a_run_broken_by_its_very_last_update_is_nan_too():
 
 @pytest.fixture(scope="module")
 def three_runs():
-    return quick(
-        {"dense": dense, "wide": wide}, toy(), seeds=(4, 7), lr={"dense": 0.1, "wide": 0.2}
-    )
+    rates = {"dense": 0.1, "wide": 0.2}
+    return alone({"dense": dense, "wide": wide}, toy(), seeds=(4, 7), lr=rates)
 
 
 def test_runs_are_a_tidy_table_with_their_models(three_runs):
@@ -331,54 +257,71 @@ def test_runs_are_a_tidy_table_with_their_models(three_runs):
         assert evaluate(model, toy().test)["loss"] == row.test_loss
 
 
-def test_final_has_a_row_per_seed_and_a_column_per_arm(three_runs):
-    final = three_runs.final("valid_loss")
-    assert list(final.index) == three_runs.seeds == [4, 7] and list(final) == ["dense", "wide"]
-    for seed in (4, 7):
-        model = three_runs.models["wide", seed]
-        assert final.wide[seed] == evaluate(model, toy().valid)["loss"]
-
-
-def test_curves_follow_one_arm():
-    runs = quick({"dense": dense, "wide": wide}, toy(), seeds=(0, 1), evaluate_every=2)
-    curves = runs.curves("wide", "valid_loss")
-    assert list(curves.index) == [2, 4] and list(curves) == [0, 1]
-    assert curves.loc[4, 1] == runs.final("valid_loss").wide[1]
-
-
-def test_a_mark_is_reached_when_it_holds_twice_running():
-    curves = pd.DataFrame(
-        {
-            "lucky once": [0.1, 0.9, 0.2, 0.9, 0.95],
-            "at once": [0.9, 0.9, 0.1, 0.1, 0.1],
-            "only at the end": [0.1, 0.1, 0.1, 0.1, 0.99],
-            "never": [0.1, 0.2, 0.3, 0.4, 0.5],
-        },
-        index=[10, 20, 30, 40, 50],
-    )
-    assert steps_to(0.9, curves, never=999).tolist() == [40, 10, 999, 999]
-    assert steps_to(0.9, curves).isna().sum() == 2
-
-
-def test_final_takes_the_last_evaluation():
-    runs = quick({"dense": dense}, toy(), seeds=(0,), evaluate_every=1)
-    assert len(runs.table) == 4
-    assert runs.final("test_loss").dense[0] == evaluate(runs.models["dense", 0], toy().test)["loss"]
-
-
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_runs_do_not_depend_on_processes_or_other_arms(n_jobs, three_runs):
     before = training.networks_trained()
     arms = {"wide": wide, "masks": with_dropout, "dense": dense}
     rates = {"wide": 0.2, "masks": 0.3, "dense": 0.1}
-    runs = quick(arms, toy(), seeds=(7,), lr=rates, n_jobs=n_jobs)
+    runs = alone(arms, toy(), seeds=(7,), lr=rates, n_jobs=n_jobs)
     assert training.networks_trained() - before == 3
     for arm in ("dense", "wide"):
         assert_same_weights(runs.models[arm, 7], three_runs.models[arm, 7])
         assert runs.final("test_loss")[arm][7] == three_runs.final("test_loss")[arm][7]
-    alone = initialise(with_dropout, 7)
-    fit(alone, toy(), steps=4, lr=0.3, seed=7, batch_size=10)
-    assert_same_weights(runs.models["masks", 7], alone)
+    by_fit = initialise(with_dropout, 7)
+    fit(by_fit, toy(), steps=4, lr=0.3, seed=7, batch_size=10)
+    assert_same_weights(runs.models["masks", 7], by_fit)
+
+
+def test_a_stack_gives_the_same_table_as_one_network_at_a_time():
+    grid = {"lr": [0.05, 0.1], "clip": {"tight": 0.1, "none": None}}
+    sweep = partial(fit_many, data=toy(torch.float64), seeds=range(3), grid=grid, **TUNING)
+    double = {"a": lambda: dense().double(), "b": lambda: wide().double()}
+    one, four, most = (sweep(double, pack=pack, evaluate_every=2) for pack in (1, 4, None))
+    for other in (four, most):
+        pd.testing.assert_frame_equal(one.table, other.table, check_exact=False, rtol=1e-12)
+        for key, model in one.models.items():
+            assert_close_weights(model, other.models[key], atol=1e-12)
+    assert list(one.models)[2:4] == [("a", 0.05, "tight", 2), ("a", 0.05, "none", 0)]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("weight_decay", {"none": None, "some": 0.5}),
+        ("optimizer", {"SGD": training.SGD, "Adam": training.ADAM}),
+        ("schedule", {"flat": training.constant, "falling": training.linear_decay}),
+        ("batch_size", [5, 10]),
+        ("steps", [2, 6]),
+        ("clip", [None, 0.01]),
+        ("loss_function", {"plain": nn.CrossEntropyLoss(), "smooth": smooth}),
+    ],
+)
+def test_any_setting_may_be_a_grid(name, values):
+    """Those whose values look the same printed, too: nothing of one point rubs off on another."""
+    plain = {k: v for k, v in {"lr": 0.1, **TUNING}.items() if k != name}
+    runs = fit_many({"a": dense}, toy(), seeds=(0, 1), grid={name: values}, **plain)
+    labelled = values if isinstance(values, dict) else {value: value for value in values}
+    assert runs.final("valid_loss").shape == (2, 2)
+    for label, value in labelled.items():
+        single = fit_many({"a": dense}, toy(), seeds=(0, 1), **plain | {name: value})
+        for seed in (0, 1):
+            assert_close_weights(runs.models["a", label, seed], single.models["a", seed], 1e-6)
+    first, second = (runs.models["a", label, 0] for label in labelled)
+    assert not torch.allclose(first[0].weight, second[0].weight, rtol=1e-3)
+
+
+def test_a_sweep_leaves_the_global_random_state_alone():
+    before = torch.get_rng_state()
+    quick({"a": with_dropout}, toy(), seeds=(0, 1))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_watched_runs_are_watched_every_time(tmp_path):
+    execution.use_cache(tmp_path)
+    for _ in range(2):
+        seen = []
+        quick({"a": dense}, toy(), seeds=(0, 1), watch=lambda step, _, seen=seen: seen.append(step))
+        assert seen == [0, 1, 2, 3, 4] * 2
 
 
 def test_arms_share_batches_and_initial_weights():
@@ -393,7 +336,7 @@ def test_arms_share_batches_and_initial_weights():
         return freeze(dense(), ["0"])
 
     arms = {"dense": dense, "wide": wide, "frozen": frozen}
-    runs = quick(arms, toy(), seeds=(3,), loss_function=loss_function)
+    runs = alone(arms, toy(), seeds=(3,), loss_function=loss_function)
     assert len(shown) == 12 and shown[:4] == shown[4:8] == shown[8:]
     assert torch.equal(runs.models["frozen", 3][0].weight, initialise(dense, 3)[0].weight)
 
@@ -433,7 +376,7 @@ def test_tune_tabulates_mean_final_validation_loss():
     table = tune({"b": dense, "a": wide}, toy(), grid={"lr": rates}, seeds=seeds, **TUNING)
     assert list(table.index) == list(rates) and list(table) == ["b", "a"]
     for rate in rates:
-        runs = quick({"b": dense, "a": wide}, toy(), seeds=seeds, lr=rate)
+        runs = alone({"b": dense, "a": wide}, toy(), seeds=seeds, lr=rate)
         for arm in "ab":
             assert table.loc[rate, arm] == pytest.approx(
                 np.mean([evaluate(runs.models[arm, s], toy().valid)["loss"] for s in seeds])
@@ -459,28 +402,19 @@ def test_a_diverged_rate_is_never_chosen():
     rates = (0.001, 0.1, HUGE)
     arms = {"wide": wide}
     table = tune(arms, toy(), grid={"lr": rates}, seeds=(100,), optimizer=PLAIN_SGD, **TUNING)
-    assert table.wide[HUGE] == float("inf") and best(table) == {"wide": 0.1}
+    assert table.wide[HUGE] == float("inf") and best(table) == {"lr": {"wide": 0.1}}
 
 
-def grid(**columns) -> pd.DataFrame:
-    return pd.DataFrame(columns, index=[0.001, 0.01, 0.1, 1.0])
-
-
-def test_best_is_the_lowest_loss_of_each_arm():
-    assert best(grid(a=[4, 2, 3, 5], b=[4, 3, 1, float("inf")])) == {"a": 0.01, "b": 0.1}
-
-
-@pytest.mark.parametrize("losses", [[1, 2, 3, 4], [4, 3, 2, 1], [float("inf")] * 4])
-def test_a_best_rate_at_the_edge_voids_the_run_and_names_the_arm(losses):
-    with pytest.raises(ValueError, match=r"void: .*edge of its grid.*'lost'") as failure:
-        best(grid(fine=[4, 2, 3, 5], lost=losses))
-    assert "fine" not in str(failure.value)
-
-
-def test_the_edge_is_that_of_the_values_not_of_the_rows():
-    assert best(grid(a=[1, 4, 2, 3]).loc[[0.1, 0.001, 1.0, 0.01]].assign(a=[1, 2, 2, 2])) == {
-        "a": 0.1
-    }
+def test_what_was_best_can_be_trained_with():
+    grid = {"lr": (0.001, 0.1, HUGE), "clip": (None, 1.0)}
+    choose = partial(tune, {"a": wide, "b": wide}, toy(), seeds=(100,), optimizer=PLAIN_SGD)
+    table = choose(grid=grid, **TUNING)
+    assert table.shape == (6, 2) and list(table.index.names) == ["lr", "clip"]
+    table.loc[(0.1, None), "a"] = table.loc[(0.1, 1.0), "b"] = 0.0
+    chosen = best(table.drop(index=[(0.1, 1.0)]))
+    assert chosen == {"lr": {"a": 0.1, "b": 0.1}, "clip": {"a": None, "b": None}}
+    runs = fit_many({"a": wide, "b": wide}, toy(), seeds=(0,), **chosen, **TUNING)
+    assert len(runs.table) == 2
 
 
 # ---------------------------------------------------------------- bad input
@@ -497,6 +431,10 @@ def test_the_edge_is_that_of_the_values_not_of_the_rows():
         ({"lr": float("nan")}, "lr is nan"),
         ({"batch_size": 51}, "batch_size is 51, but the training set holds 50 examples"),
         ({"batch_size": 0}, "batch_size is 0"),
+        ({"weight_decay": -1}, "weight_decay is -1"),
+        ({"weight_decay": float("inf")}, "weight_decay is inf"),
+        ({"clip": 0}, "clip is 0: the largest norm of a gradient is positive"),
+        ({"evaluate_every": -2}, "evaluate_every is -2"),
     ],
 )
 def test_bad_settings_are_named_before_any_update(change, message):
@@ -519,19 +457,58 @@ def test_unfit_data_is_refused(train):
         fit(dense(), replace(toy(), train=train), steps=1, lr=0.1, seed=0, batch_size=10)
 
 
+NAN, INFINITY = float("nan"), float("inf")
+TWO = {"a": dense, "b": dense}
+
+
 @pytest.mark.parametrize(
-    ("arms", "change"),
+    ("change", "message"),
     [
-        ({}, {}),
-        ({"a": dense}, {"seeds": ()}),
-        ({"a": dense, "b": dense}, {"lr": {"a": 0.1}}),
-        ({"a": dense}, {"lr": {}}),
-        ({"a": dense, "b": dense}, {"lr": {"a": 0.1, "unused": 0.1}}),
+        ({"arms": {}}, r"nothing to train: arms \[\]"),
+        ({"seeds": ()}, r"nothing to train: arms \['a'\], seeds \[\]"),
+        ({"arms": TWO, "lr": {"a": 0.1}}, r"lr is given for the arms \['a'\], but not for 'b'"),
+        ({"lr": {}}, r"lr is given for the arms \[\], but not for 'a'"),
+        ({"seeds": (0, 1, 0)}, r"seeds \[0, 1, 0\] hold a seed twice"),
+        ({"grid": {"clip": []}}, r"empty axes \['clip'\]"),
+        ({"grid": {"clip": {}}}, r"empty axes \['clip'\]"),
+        ({"grid": {"clip": [1, 2, 1.0]}}, r"clip: the grid \[1, 2, 1.0\] holds a value twice"),
+        ({"grid": {"clip": iter([1, 1])}}, r"clip: the grid \[1, 1\] holds a value twice"),
+        ({"grid": {"clip": 1.0}}, r"clip: the grid is 1.0, give a list"),
+        ({"grid": {"lr": [0.1, 0.2]}}, r"\['lr'\] are in the grid and given as a setting"),
+        ({"grid": {"weight_decay": [0, -1]}}, "weight_decay is -1"),
+        ({"grid": {"weight_decay": [0, NAN]}}, "weight_decay is nan"),
+        ({"grid": {"clip": [1, 0]}}, "clip is 0"),
+        ({"grid": {"clip": [1, NAN]}}, "clip is nan"),
+        ({"evaluate_every": 0}, "evaluate_every is 0"),
+        ({"pack": 0}, "pack is 0"),
+        ({"pack": -1}, "pack is -1"),
+        ({"stepz": 3}, "stepz: no such setting, there are steps, lr, batch_size"),
+        ({"grid": {"momentum": [0, 0.9]}}, "momentum: no such setting, there are steps, lr"),
+        ({"seed": 3}, "seed: no such setting"),
     ],
 )
-def test_nothing_to_train_is_said(arms, change):
-    with pytest.raises(ValueError, match="nothing to train: arms"):
-        quick(arms, toy(), **{"seeds": (0,)} | change)
+def test_a_bad_sweep_is_named_before_any_update(change, message):
+    before = training.networks_trained()
+    with pytest.raises(ValueError, match=message):
+        quick(**{"arms": {"a": dense}, "data": toy(), "seeds": (0,)} | change)
+    assert training.networks_trained() == before
+
+
+@pytest.mark.parametrize("lr", [0, -0.1, NAN, INFINITY])
+def test_a_bad_rate_in_a_grid_is_named(lr):
+    with pytest.raises(ValueError, match=f"lr is {lr}: a learning rate is positive and finite"):
+        fit_many({"a": dense}, toy(), seeds=(0,), grid={"lr": [0.1, lr]}, **TUNING)
+
+
+@pytest.mark.parametrize(
+    ("settings_of_run", "missing"),
+    [({"steps": 3}, "lr"), ({"lr": 0.1}, "steps"), ({}, "steps, lr")],
+)
+def test_missing_settings_are_named(settings_of_run, missing):
+    with pytest.raises(ValueError, match=f"^{missing}: missing"):
+        fit_many({"a": dense}, toy(), seeds=(0,), **settings_of_run)
+    with pytest.raises(ValueError, match=r"^note: missing"):
+        fit_many({"a": dense}, toy(), seeds=(0,), lr=1, train=train_in_silence)
 
 
 def test_seeds_may_come_from_a_generator():

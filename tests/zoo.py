@@ -1,0 +1,139 @@
+"""Small networks and data that several tests share."""
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from helpers import execution
+from helpers.data import Dataset, Split
+from helpers.models import CNN1D, SimpleCNN
+from helpers.recurrent import GRU, LSTM, RNN, SequenceClassifier
+from helpers.training import fit_many
+
+HUGE = 1e30  # a learning rate that breaks any network with a hidden layer
+
+
+def toy_split(count: int, seed: int, dtype: torch.dtype = torch.float32) -> Split:
+    """Three noisy classes in four dimensions."""
+    random = torch.Generator().manual_seed(seed)
+    y = torch.randint(3, (count,), generator=random)
+    return Split(torch.randn(count, 4, generator=random).add(F.one_hot(y, 4)).to(dtype), y)
+
+
+def toy(dtype: torch.dtype = torch.float32) -> Dataset:
+    splits = [toy_split(count, seed, dtype) for seed, count in enumerate((50, 23, 31))]
+    return Dataset("toy", *splits, ("a", "b", "c"), 0.0, 1.0)
+
+
+def noise(shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> Dataset:
+    """Random inputs of any shape with random labels."""
+    random = torch.Generator().manual_seed(0)
+    splits = [
+        Split(
+            torch.randn(count, *shape, generator=random, dtype=torch.float64).to(dtype),
+            torch.randint(3, (count,), generator=random),
+        )
+        for count in (120, 30, 30)
+    ]
+    return Dataset("noise", *splits, ("a", "b", "c"), 0.0, 1.0)
+
+
+def on(data: Dataset, device: torch.device | str) -> Dataset:
+    splits = [Split(*(part.to(device) for part in s)) for s in (data.train, data.valid, data.test)]
+    return Dataset(data.name, *splits, data.classes, data.mean, data.std)
+
+
+def dense() -> nn.Module:
+    return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
+
+
+def wide() -> nn.Module:
+    return nn.Sequential(nn.Linear(4, 9), nn.ReLU(), nn.Linear(9, 3))
+
+
+def with_dropout() -> nn.Module:
+    return nn.Sequential(nn.Linear(4, 5), nn.Dropout(0.5), nn.Linear(5, 3))
+
+
+class Tokens(nn.Module):
+    """An embedding of whole numbers, which come as floats, and a recurrent cell."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(5, 4)
+        self.classifier = SequenceClassifier(GRU(4, 5), 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.embedding(x.abs().mul(2).long().clamp(max=4)))
+
+
+class Tied(nn.Module):
+    """Two layers that share one weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False)
+        self.two.weight = self.one.weight
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.two(torch.tanh(self.one(x))))
+
+
+class Frozen(nn.Sequential):
+    """The first layer does not learn."""
+
+    def __init__(self):
+        super().__init__(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
+        self[0].requires_grad_(False)
+
+
+def batch_norm() -> nn.Module:
+    """No bias before BatchNorm: its gradient is pure rounding noise, which Adam amplifies."""
+    return nn.Sequential(
+        nn.Conv2d(1, 3, 3, bias=False),
+        nn.BatchNorm2d(3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(3 * 8 * 8, 3),
+    )
+
+
+def layer_norm() -> nn.Module:
+    return nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 3))
+
+
+# name: (shape of one example, build)
+ZOO = {
+    "CNN": ((1, 10, 10), lambda: SimpleCNN(size=10, classes=3, channels=(2, 3), hidden=6)),
+    "BatchNorm": ((1, 10, 10), batch_norm),
+    "LayerNorm": ((6,), layer_norm),
+    "RNN": ((7, 4), lambda: SequenceClassifier(RNN(4, 5), 3)),
+    "LSTM": ((7, 4), lambda: SequenceClassifier(LSTM(4, 5), 3)),
+    "GRU": ((7, 4), lambda: SequenceClassifier(GRU(4, 5), 3)),
+    "CNN1D": ((16,), lambda: CNN1D(channels=3, classes=3, length=16)),
+    "tokens": ((6,), Tokens),
+    "tied": ((4,), Tied),
+    "frozen": ((4,), Frozen),
+}
+
+
+def assert_same_weights(one: nn.Module, other: nn.Module) -> None:
+    for name, weight in one.state_dict().items():
+        assert torch.equal(weight, other.state_dict()[name]), name
+
+
+def assert_close_weights(one: nn.Module, other: nn.Module, atol: float) -> None:
+    """Weights and buffers differ by less than `atol`; NaN equals NaN."""
+    torch.testing.assert_close(
+        one.state_dict(), other.state_dict(), rtol=0, atol=atol, equal_nan=True
+    )
+
+
+def sweep_to_kill(folder: str, result: str) -> None:
+    """Thirty packs, kept in `folder`; for a process that is killed while it trains them."""
+    execution.use_cache(folder)
+    settings = {"steps": 40, "batch_size": 10, "lr": 0.1, "n_jobs": 1, "pack": 1}
+    table: pd.DataFrame = fit_many({"a": dense}, toy(), seeds=range(30), **settings).table
+    table.to_pickle(result)
