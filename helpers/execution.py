@@ -4,6 +4,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from helpers.data import Dataset
 from helpers.stacking import UnstackableError, fit_stack, is_out_of_memory
 from helpers.streams import Build, initialise
 
+UNKEPT = "finished packs cannot be kept for an interrupted sweep"
 ATTEMPTS = 3  # how often packs are given to new workers when workers die
 
 _memory = joblib.Memory(None, verbose=0)
@@ -33,8 +35,20 @@ def use_cache(folder: Path | None) -> None:
     torch and kind of processor.
     """
     global _memory
-    place = folder and Path(folder).resolve()  # workers may stand elsewhere
-    _memory = joblib.Memory(place, verbose=0, compress=("zlib", 1))  # its checksum finds damage
+    _memory = joblib.Memory(None, verbose=0)
+    with _saying_what_cannot_be_kept(stacklevel=4):
+        place = folder and Path(folder).resolve()  # workers may stand elsewhere
+        # The checksum of a compressed file finds damage.
+        _memory = joblib.Memory(place, verbose=0, compress=("zlib", 1))
+
+
+@contextmanager
+def _saying_what_cannot_be_kept(stacklevel: int) -> Iterator[None]:
+    """Goes on without a cache, with a warning, where the disk is full or may not be written."""
+    try:
+        yield
+    except OSError as error:
+        warnings.warn(f"{UNKEPT}: {error}", stacklevel=stacklevel)
 
 
 def clear_cache() -> None:
@@ -50,7 +64,9 @@ def train_packs(calls: Sequence[tuple], n_jobs: int) -> Iterator[tuple[int, Any]
     """
     waiting = dict(enumerate(calls))
     task = joblib.delayed(_numbered)
-    train_pack = _memory.cache(_train_pack, ignore=["data", "build", "runs", "train"])
+    train_pack = _train_pack
+    with _saying_what_cannot_be_kept(stacklevel=5):
+        train_pack = _memory.cache(_train_pack, ignore=["data", "build", "runs", "train"])
     for attempt in range(1, ATTEMPTS + 1):
         try:
             for index, result in _parallel(n_jobs)(
@@ -87,7 +103,7 @@ def _numbered(train_pack: Callable, index: int, *call: Any) -> tuple[int, Any]:
             return index, train_pack(*call)
         except OSError as error:  # a full disk must not stop the training
             trained, notes = _train_pack(*call)
-            return index, (trained, [f"finished packs cannot be kept: {error}", *notes])
+            return index, (trained, [f"{UNKEPT}: {error}", *notes])
 
 
 def _train_pack(

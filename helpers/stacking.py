@@ -162,24 +162,25 @@ class StackedOptimizer:
     @torch.no_grad()
     def step(self) -> None:
         """Move every weight against its gradient, each network at its own rate."""
+        moving = [w for w in self.weights if w.grad is not None]  # others play no part in the loss
         if self.clip is not None:
-            self._clip_gradients()
+            self._clip_gradients(moving)
         if self.decay is not None and not self.decoupled:
-            for w in self.weights:
+            for w in moving:
                 w.grad.addcmul_(w, _per_network(self.decay, w))
-        before = [w.clone() for w in self.weights]
+        before = [w.clone() for w in moving]
         self.inner.step()
-        for w, old in zip(self.weights, before, strict=True):
+        for w, old in zip(moving, before, strict=True):
             if self.decay is not None and self.decoupled:
                 w.addcmul_(old, _per_network(self.decay, w), value=-1)
             torch.lerp(old, w, _per_network(self.lr, w), out=w)
 
-    def _clip_gradients(self) -> None:
+    def _clip_gradients(self, weights: list[Tensor]) -> None:
         """Scale each network's gradient down to its norm `clip`, as `clip_grad_norm_` does."""
-        norms = torch.stack([w.grad.flatten(1).norm(dim=1) for w in self.weights]).norm(dim=0)
+        norms = torch.stack([w.grad.reshape(len(w), -1).norm(dim=1) for w in weights]).norm(dim=0)
         scale = (self.clip / (norms + 1e-6)).clamp(max=1.0)
         scale = torch.where(self.clip == math.inf, 1.0, scale)  # else inf / inf where a norm is
-        for w in self.weights:
+        for w in weights:
             w.grad.mul_(_per_network(scale, w))
 
 

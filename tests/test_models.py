@@ -10,7 +10,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from helpers.data import Dataset, Split
-from helpers.models import MLP, SimpleCNN, correlate, freeze, output_size, parameter_count
+from helpers.models import (
+    CNN1D,
+    MLP,
+    SimpleCNN,
+    correlate,
+    freeze,
+    output_size,
+    parameter_count,
+)
 from helpers.training import fit
 
 EXAMPLES = settings(max_examples=80, deadline=None, derandomize=True)
@@ -71,6 +79,30 @@ def test_mlp_flattens_and_has_one_hidden_layer():
     mlp, x = MLP(inputs=12, hidden=5, classes=3), torch.randn(4, 1, 3, 4)
     hidden = (x.reshape(4, 12) @ mlp.dense.weight.T + mlp.dense.bias).clamp_min(0)
     torch.testing.assert_close(mlp(x), hidden @ mlp.head.weight.T + mlp.head.bias)
+
+
+def test_cnn1d_is_the_papers_network():
+    cnn = CNN1D()
+    assert parameter_count(cnn) == 25 * 5 + 25 + 2 * (25 * 25 * 3 + 25) + 125 * 10 + 10 == 5210
+    assert cnn(torch.zeros(7, 40)).shape == cnn(torch.zeros(7, 1, 40)).shape == (7, 10)
+    x = torch.randn(7, 40)
+    assert torch.equal(cnn(x), cnn(x[:, None]))
+    for convolution, length in ((cnn.conv1, 19), (cnn.conv2, 10), (cnn.conv3, 5)):
+        x = F.relu(convolution(x.reshape(7, -1, x.shape[-1])))
+        assert x.shape == (7, 25, length)
+    assert cnn.head.in_features == 125
+
+
+@EXAMPLES
+@given(
+    length=st.integers(4, 60),
+    channels=st.integers(1, 4),
+    in_channels=st.integers(1, 3),
+    classes=st.integers(2, 5),
+)
+def test_cnn1d_fits_other_signals(length, channels, in_channels, classes):
+    cnn = CNN1D(channels, classes, in_channels, length)
+    assert cnn(torch.randn(2, in_channels, length)).shape == (2, classes)
 
 
 def test_relu_after_pooling_equals_relu_before_it():

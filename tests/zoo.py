@@ -89,6 +89,18 @@ class Frozen(nn.Sequential):
         self[0].requires_grad_(False)
 
 
+class Odd(nn.Module):
+    """A weight without dimensions, and a layer that the loss does not depend on."""
+
+    def __init__(self):
+        super().__init__()
+        self.gain, self.layer = nn.Parameter(torch.tensor(0.5)), nn.Linear(4, 3)
+        self.unused = nn.Linear(2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.gain * self.layer(x)
+
+
 def batch_norm() -> nn.Module:
     """No bias before BatchNorm: its gradient is pure rounding noise, which Adam amplifies."""
     return nn.Sequential(
@@ -109,13 +121,14 @@ ZOO = {
     "CNN": ((1, 10, 10), lambda: SimpleCNN(size=10, classes=3, channels=(2, 3), hidden=6)),
     "BatchNorm": ((1, 10, 10), batch_norm),
     "LayerNorm": ((6,), layer_norm),
-    "RNN": ((7, 4), lambda: SequenceClassifier(RNN(4, 5), 3)),
-    "LSTM": ((7, 4), lambda: SequenceClassifier(LSTM(4, 5), 3)),
-    "GRU": ((7, 4), lambda: SequenceClassifier(GRU(4, 5), 3)),
+    "RNN": ((5, 4), lambda: SequenceClassifier(RNN(4, 5), 3)),
+    "LSTM": ((5, 4), lambda: SequenceClassifier(LSTM(4, 5), 3)),
+    "GRU": ((5, 4), lambda: SequenceClassifier(GRU(4, 5), 3)),
     "CNN1D": ((16,), lambda: CNN1D(channels=3, classes=3, length=16)),
     "tokens": ((6,), Tokens),
     "tied": ((4,), Tied),
     "frozen": ((4,), Frozen),
+    "odd": ((4,), Odd),
 }
 
 
