@@ -32,7 +32,7 @@ def sweep(seeds: int, cache: Path, result: Path) -> None:
     """Train every learning rate on so many seeds and leave the table in `result`."""
     execution.use_cache(cache)
     arms, grid = {"MLP": partial(MLP, 40, 32)}, {"lr": RATES}
-    settings = {"steps": 400, "pack": PACK, "n_jobs": 2, "keep_models": False}
+    settings = {"steps": 100, "pack": PACK, "n_jobs": 2, "keep_models": False}
     data = make_mnist1d(size=1000)
     fit_many(arms, data, seeds=range(seeds), grid=grid, **settings).table.to_pickle(result)
 
@@ -98,10 +98,13 @@ def compare(seeds: int, kills: int, moments: int, folder: Path) -> None:
     latest = first + (whole - first) / kills  # so that the last kill still finds work to disturb
     chance, done = random.Random(moments), 0
     for number in range(1, kills + 1):
-        moment = chance.uniform(0, latest)
+        moment = chance.uniform(first / 2, latest)
         assert kill_once(seeds, rough, moment), "finished before the last kill: use more seeds"
         before, done = done, kept(rough)
-        print(f"kill {number} after {moment:.1f} s: {done} packs kept, {done - before} new")
+        print(
+            f"kill {number} after {moment:.1f} s: {done} packs kept, {done - before} new",
+            flush=True,
+        )
     begin = time.monotonic()
     assert start(seeds, rough).wait() == 0, "the sweep failed after the last kill"
     seconds = time.monotonic() - begin
