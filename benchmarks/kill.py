@@ -32,7 +32,7 @@ def sweep(seeds: int, cache: Path, result: Path) -> None:
     """Train every learning rate on so many seeds and leave the table in `result`."""
     execution.use_cache(cache)
     arms, grid = {"MLP": partial(MLP, 40, 32)}, {"lr": RATES}
-    settings = {"steps": 400, "pack": PACK, "n_jobs": 2, "keep_models": False}
+    settings = {"steps": 100, "pack": PACK, "n_jobs": 2, "keep_models": False}
     data = make_mnist1d(size=1000)
     fit_many(arms, data, seeds=range(seeds), grid=grid, **settings).table.to_pickle(result)
 
@@ -61,9 +61,14 @@ def undisturbed(seeds: int, folder: Path) -> tuple[float, float]:
     return first or 0.0, time.monotonic() - begin
 
 
-def kill_once(seeds: int, folder: Path, seconds: float) -> bool:
-    """Start the sweep and kill it after so many seconds; False if it was finished by then."""
-    process = start(seeds, folder)
+def kill_once(seeds: int, folder: Path, packs: int, seconds: float) -> bool:
+    """Start the sweep, kill it so long after so many new packs; False if it was finished by then.
+
+    Counted in packs, because on a busy machine seconds say little about how far a sweep has come.
+    """
+    before, process = kept(folder), start(seeds, folder)
+    while process.poll() is None and kept(folder) < before + packs:
+        time.sleep(0.05)
     try:
         process.wait(seconds)
         return False
@@ -95,13 +100,13 @@ def compare(seeds: int, kills: int, moments: int, folder: Path) -> None:
     first, whole = undisturbed(seeds, calm)
     packs = kept(calm)
     print(f"undisturbed: {len(RATES) * seeds} networks, {packs} packs, {whole:.1f} s", flush=True)
-    latest = first + (whole - first) / kills  # so that the last kill still finds work to disturb
-    chance, done = random.Random(moments), 0
+    chance, most, done = random.Random(moments), packs // (kills + 4), 0
     for number in range(1, kills + 1):
-        moment = chance.uniform(0, latest)
-        assert kill_once(seeds, rough, moment), "finished before the last kill: use more seeds"
+        new = chance.randint(0, most)  # 0: while the process or its workers are starting
+        delay = chance.uniform(0, (whole - first) / packs if new else first)
+        assert kill_once(seeds, rough, new, delay), "finished before the last kill: use more seeds"
         before, done = done, kept(rough)
-        print(f"kill {number} after {moment:.1f} s: {done} packs kept, {done - before} new")
+        print(f"kill {number}: {done} packs kept, {done - before} of them new", flush=True)
     begin = time.monotonic()
     assert start(seeds, rough).wait() == 0, "the sweep failed after the last kill"
     seconds = time.monotonic() - begin
