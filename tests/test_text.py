@@ -258,7 +258,8 @@ def test_byte_pairs_are_learned_and_saved(pairs, tmp_path):
 
     held_out = load_plays().test[:2000]
     assert len(pairs) == 400 and len(pairs.encode(held_out)) < 0.7 * len(held_out)
-    assert "".join(pairs.pieces("the king")) == "the king" and "the" in pairs.pieces("the king")
+    pieces = pairs.pieces("of the king")
+    assert "".join(pieces) == "of the king" and " the" in pieces
     pairs.save(tmp_path / "pairs.json")
     loaded = BytePairs.load(tmp_path / "pairs.json")
     loaded.require(pairs.fingerprint)
@@ -421,42 +422,70 @@ def test_bad_windows_are_named(call, message):
 # ---------------------------------------------------------------- n-grams
 
 
-def witten_bell(train: list[int], context: list[int], token: int, size: int, order: int) -> float:
-    """The same by its definition: Witten and Bell's formula, counted anew for each question."""
+def grams(train: list[int], order: int) -> list[tuple[int, ...]]:
+    return [tuple(train[i : i + order]) for i in range(len(train) - order + 1)]
+
+
+def kneser_ney_counts(train: list[int], order: int, highest: bool) -> Counter:
+    if highest:
+        return Counter(grams(train, order))
+    return Counter(gram[1:] for gram in set(grams(train, order + 1)))
+
+
+def discount(counts: Counter, count: int) -> float:
+    n = [sum(c == k for c in counts.values()) for k in range(5)]
+    d = [0.0, 0.5, 1.0, 1.5]
+    if n[1] and n[2] and n[3]:
+        y = n[1] / (n[1] + 2 * n[2])
+        better = [k - (k + 1) * y * n[k + 1] / n[k] for k in (1, 2, 3)]
+        d = [0.0, *better] if min(better) > 0 else d
+    return d[min(count, 3)]
+
+
+def by_definition(smoothing, train, context, token, size, order, highest=True) -> float:
+    """Share of a token from the formulas alone: all is counted anew for each question."""
     if order == 0:
         return 1 / size
-    lower = witten_bell(train, context, token, size, order - 1)
+    lower = by_definition(smoothing, train, context, token, size, order - 1, False)
     if order - 1 > len(context):
+        h = None
+    else:
+        h = tuple(context[len(context) - (order - 1) :])
+    counts = kneser_ney_counts(train, order, highest or smoothing == "witten-bell")
+    after = Counter({gram[-1]: c for gram, c in counts.items() if gram[:-1] == h})
+    if h is None or not after:
         return lower
-    h = context[len(context) - (order - 1) :]
-    after = Counter(
-        train[i + order - 1] for i in range(len(train) - order + 1) if train[i : i + order - 1] == h
-    )
-    if not after:
-        return lower
-    return (after[token] + len(after) * lower) / (after.total() + len(after))
+    if smoothing == "witten-bell":
+        return (after[token] + len(after) * lower) / (after.total() + len(after))
+    cut = {w: discount(counts, c) for w, c in after.items()}
+    gain = after[token] - cut[token] if token in after else 0
+    return (gain + sum(cut.values()) * lower) / after.total()
 
 
 token_lists = st.lists(st.integers(0, 3), min_size=4, max_size=40)
+smoothings = st.sampled_from(["kneser-ney", "witten-bell"])
 
 
 @quick
-@given(token_lists, token_lists, st.integers(1, 4))
-def test_ngrams_equal_their_definition(train, test, order):
-    model = NGrams(torch.tensor(train), order, 5)
-    for k in range(1, order + 1):
-        nats = model.nats(torch.tensor(test), k)
+@given(token_lists, st.lists(st.integers(0, 3), min_size=1, max_size=9), smoothings)
+def test_ngrams_equal_their_definition(train, test, smoothing):
+    model = NGrams(torch.tensor(train), 4, 5, smoothing)
+    for order in range(1, 5):
+        nats = model.nats(torch.tensor(test), order)
         assert nats.dtype == torch.float64 and len(nats) == len(test)
         for t, token in enumerate(test):
-            expected = witten_bell(train, test[:t], token, 5, k)
-            assert nats[t].item() == pytest.approx(-math.log(expected), abs=1e-12)
+            # The shorter context of the first tokens counts as a lower order would.
+            share = by_definition(smoothing, train, test[:t], token, 5, order)
+            assert nats[t].item() == pytest.approx(-math.log(share), abs=1e-12)
 
 
 @quick
-@given(token_lists, st.lists(st.integers(0, 4), max_size=6), st.integers(1, 5))
-def test_ngram_probabilities_sum_to_one_and_agree_with_the_surprise(train, context, order):
+@given(token_lists, st.lists(st.integers(0, 4), max_size=6), st.integers(1, 5), smoothings)
+def test_ngram_probabilities_sum_to_one_and_agree_with_the_surprise(
+    train, context, order, smoothing
+):
     order = min(order, len(train))
-    model = NGrams(torch.tensor(train), order, 5)
+    model = NGrams(torch.tensor(train), order, 5, smoothing)
     for k in range(1, order + 1):
         shares = model.probabilities(ids(*context), k)
         assert shares.sum().item() == pytest.approx(1, abs=1e-12) and (shares > 0).all()
@@ -466,21 +495,36 @@ def test_ngram_probabilities_sum_to_one_and_agree_with_the_surprise(train, conte
 
 
 def test_first_order_by_hand():
-    shares = NGrams(ids(2, 2, 2, 3), 1, 4).probabilities(ids())
+    counts = ids(2, 2, 2, 3)  # three 2s and one 3 of four ids
+    shares = NGrams(counts, 1, 4, "witten-bell").probabilities(ids())
     assert shares.tolist() == pytest.approx([0.5 / 6, 0.5 / 6, 3.5 / 6, 1.5 / 6])
+    shares = NGrams(counts, 1, 4).probabilities(ids())  # cut by 1.5 and 0.5, a quarter each back
+    assert shares.tolist() == pytest.approx([0.5 / 4, 0.5 / 4, 2 / 4, 1 / 4])
+
+
+def test_kneser_ney_counts_what_came_before():
+    """Chen and Goodman's San Francisco: frequent, but after one word only."""
+    train = ids(0, 1, 0, 1, 0, 1, 2, 3, 4, 3, 5, 3)  # 1 always after 0, 3 after three others
+    after_5 = NGrams(train, 2, 6).probabilities(ids(5))
+    assert after_5[1] == after_5[0] < after_5[2] * 1.01 < after_5[3]
 
 
 def test_ngrams_on_the_plays():
     plays = load_plays()
     vocabulary = Vocabulary.build(characters(plays.train))
     train, test = (vocabulary.encode(list(t), strict=True) for t in (plays.train, plays.test))
-    model = NGrams(train[:300_000], 5, len(vocabulary))
-    curve = [model.nats(test, order).mean().item() for order in range(1, 6)]
-    assert curve[0] > curve[1] > curve[2] > curve[3] and 1.8 < min(curve) < 2.2
-    counts = torch.bincount(train[:300_000], minlength=len(vocabulary)).double()
+    train = train[:300_000]
+    kneser_ney, witten_bell = (
+        NGrams(train, 5, len(vocabulary), s) for s in ("kneser-ney", "witten-bell")
+    )
+    curve = [kneser_ney.nats(test, order).mean().item() for order in range(1, 6)]
+    assert curve == sorted(curve, reverse=True) and 1.6 < curve[-1] < 1.9
+    assert curve[-1] < witten_bell.nats(test).mean().item() - 0.1
+    counts = torch.bincount(train, minlength=len(vocabulary)).double()
     kinds = (counts > 0).sum().item()
     shares = (counts + kinds / len(vocabulary)) / (300_000 + kinds)
-    assert curve[0] == pytest.approx(-shares[test].log().mean().item(), abs=1e-12)
+    by_hand = -shares[test].log().mean().item()
+    assert witten_bell.nats(test, 1).mean().item() == pytest.approx(by_hand, abs=1e-12)
 
 
 def test_many_words_do_not_overflow():
@@ -494,6 +538,7 @@ def test_many_words_do_not_overflow():
     [
         (lambda: NGrams(ids(1, 2), 0, 5), r"order is 0"),
         (lambda: NGrams(ids(1, 2), 3, 5), r"3-grams need .* 3 tokens or more"),
+        (lambda: NGrams(ids(1, 2), 1, 5, "laplace"), r"unknown smoothing 'laplace': use 'kneser"),
         (lambda: NGrams([1, 2], 1, 5), r"1-grams need a tensor"),
         (lambda: NGrams(ids(1, 5), 1, 5), r"run from 1 to 5: they must lie in 0\.\.4"),
         (lambda: NGrams(ids(1, -1), 1, 5), r"run from -1 to 1"),
