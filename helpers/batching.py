@@ -55,7 +55,8 @@ def length_buckets(
     """Batches of indices (at most batch_size,) of sequences of similar length, each index once.
 
     Sorted by length, or, with a generator, in random order: the batches, and which of equally
-    long sequences share one. Raises DataError for bad lengths or a batch_size under 1.
+    long sequences share one. If all batches are full, no other grouping has less padding.
+    Raises DataError for bad lengths or a batch_size under 1.
     """
     if batch_size < 1:
         raise DataError(f"batch_size is {batch_size}: use 1 or more")

@@ -5,7 +5,7 @@ at a time, slow for a million characters; KenLM has to be compiled.
 """
 
 import math
-from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,40 +14,75 @@ from torch import Tensor
 from helpers.splits import DataError
 
 
+class Table(NamedTuple):
+    """How one level of n-grams shares out probability: p = (gain + kept p_lower) / total."""
+
+    gain: np.ndarray  # (grams,)
+    kept: np.ndarray  # (contexts,) for the next lower order
+    total: np.ndarray  # (contexts,) 0 for a context to skip
+
+
+class Level(NamedTuple):
+    """The n-grams seen of one length, sorted by key, and what they are worth at two places."""
+
+    keys: np.ndarray
+    highest: Table  # where this is the longest context asked for
+    lower: Table  # where it smooths a longer one
+
+
 class NGrams:
     """Interpolated n-grams of all orders up to `order`, counted in training tokens (N,) int64.
 
-    The share of a token w after a context h, its last order - 1 tokens, is
-    p(w | h) = (count(hw) + kinds(h) p(w | h')) / (count(h) + kinds(h)), where kinds(h) is how many
-    different tokens were seen after h, and h' is h without its oldest token. Below the first order
-    all `size` ids are equally likely. Witten and Bell 1991, in the
-    recursive form of Chen and Goodman 1999, section 2.4.
+    The share of a token w after a context h of order - 1 tokens mixes what was counted after h
+    with the share of w after h', which is h without its oldest token, and so on down to equal
+    shares for all `size` ids. The smoothing says how:
 
-    Raises DataError for an order under 1, fewer tokens than the order, or ids outside 0..size - 1.
+    "kneser-ney": counts are cut by a discount, D1, D2 or D3 for counts of 1, 2 or more, and what
+    is cut goes to h'; there, not occurrences of h'w are counted but different tokens before it
+    (Kneser and Ney 1995; modified, with discounts as estimated by Chen and Goodman 1999, section
+    3; where a small text allows no estimate, 0.5, 1 and 1.5).
+    "witten-bell": p(w | h) = (count(hw) + kinds(h) p(w | h')) / (count(h) + kinds(h)), where
+    kinds(h) is how many different tokens followed h (Witten and Bell 1991). A weaker baseline.
+
+    Raises DataError for an order under 1, fewer tokens than the order, ids outside 0..size - 1 or
+    an unknown smoothing.
     """
 
-    def __init__(self, tokens: Tensor, order: int, size: int):
+    def __init__(self, tokens: Tensor, order: int, size: int, smoothing: str = "kneser-ney"):
         if order < 1:
             raise DataError(f"order is {order}: use 1 (no context) or more")
+        if smoothing not in ("kneser-ney", "witten-bell"):
+            raise DataError(f"unknown smoothing {smoothing!r}: use 'kneser-ney' or 'witten-bell'")
         if not isinstance(tokens, Tensor) or len(tokens) < order:
             raise DataError(
                 f"{order}-grams need a tensor of {order} tokens or more: give more text"
             )
-        self.order, self.size = order, size
-        # Level k holds the k-grams seen: a k-gram's key is its first k - 1 tokens' place in level
-        # k - 1, times size, plus its last token. Keys are sorted; a place is an index into them.
-        self._levels: list[tuple[np.ndarray, np.ndarray]] = []
-        self._after: list[tuple[np.ndarray, np.ndarray]] = []  # count(h) and kinds(h)
+        self.order, self.size, self.smoothing = order, size, smoothing
+        self._levels: list[Level] = []
+        # A gram's key is the place of its first tokens among the shorter grams, times size, plus
+        # its last token. Its place is the index of its key among the sorted keys.
         ids = self._checked(tokens)
-        places, contexts = np.zeros(len(ids), np.int64), 1
+        shorter, contexts = np.zeros(len(ids) + 1, np.int64), 1  # places of grams one token shorter
         for level in range(order):
-            keys = places * size + ids[level:]
-            seen, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
-            parents = seen // size
-            totals = np.bincount(parents, counts, contexts)
-            self._levels.append((seen, counts))
-            self._after.append((totals, np.bincount(parents, minlength=contexts)))
-            places, contexts = inverse[:-1], len(seen)
+            keys, first, inverse, counts = np.unique(
+                shorter[:-1] * size + ids[level:],
+                return_index=True,
+                return_inverse=True,
+                return_counts=True,
+            )
+            if level > 0 and smoothing == "kneser-ney":
+                newer = shorter[first + 1]  # each gram without its oldest token
+                self._count_what_came_before(np.bincount(newer, minlength=contexts))
+            table = self._table(counts, keys // size, contexts)
+            self._levels.append(Level(keys, table, table))
+            shorter, contexts = inverse, len(keys)
+
+    def _count_what_came_before(self, counts: np.ndarray) -> None:
+        """Where the last level smooths a longer one, count different tokens before its grams."""
+        last = self._levels[-1]
+        contexts = len(last.highest.total)
+        lower = self._table(counts, last.keys // self.size, contexts)
+        self._levels[-1] = last._replace(lower=lower)
 
     def nats(self, tokens: Tensor, order: int | None = None) -> Tensor:
         """Surprise -log p of each token given those before it, float64 (N,), from tokens (N,).
@@ -60,8 +95,8 @@ class NGrams:
             raise DataError("there are no tokens to score: give one or more")
         shares = np.full(len(ids), 1 / self.size)
         places = np.zeros(len(ids), np.int64)  # of each token's context; -1: never seen
-        for level in self._upto(order):
-            shares, found = self._refine(level, places, ids, shares)
+        for level, table in self._tables(order):
+            shares, found = self._refine(level, table, places, ids, shares)
             places = np.concatenate([[-1], found[:-1]])
         return torch.from_numpy(-np.log(shares))
 
@@ -74,40 +109,49 @@ class NGrams:
         ids = self._checked(context)
         every = np.arange(self.size)
         shares = np.full(self.size, 1 / self.size)
-        for level in self._upto(order):
+        for level, table in self._tables(order):
             place = self._place(ids[len(ids) - level :]) if level <= len(ids) else -1
-            shares, _ = self._refine(level, np.full(self.size, place), every, shares)
+            places = np.full(self.size, place)
+            shares, _ = self._refine(level, table, places, every, shares)
         return torch.from_numpy(shares)
 
+    def _table(self, counts: np.ndarray, parents: np.ndarray, contexts: int) -> Table:
+        """Of counts (grams,) whose contexts are at the places `parents` (grams,)."""
+        totals = np.bincount(parents, counts, contexts)
+        if self.smoothing == "witten-bell":
+            kinds = np.bincount(parents, minlength=contexts)
+            return Table(counts, kinds, totals + kinds)
+        discounts = _discounts(counts)[np.minimum(counts, 3)]
+        return Table(counts - discounts, np.bincount(parents, discounts, contexts), totals)
+
+    def _tables(self, order: int | None) -> list[tuple[int, Table]]:
+        order = self.order if order is None else order
+        if not 1 <= order <= self.order:
+            raise DataError(f"order is {order}: the model counted orders 1 to {self.order}")
+        lower = [level.lower for level in self._levels[: order - 1]]
+        return list(enumerate([*lower, self._levels[order - 1].highest]))
+
     def _refine(
-        self, level: int, places: np.ndarray, ids: np.ndarray, shares: np.ndarray
+        self, level: int, table: Table, places: np.ndarray, ids: np.ndarray, shares: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Shares with one more token of context, at `places`, and places of the longer grams."""
-        counts, found = self._look_up(level, places, ids)
-        totals, kinds = (np.where(places >= 0, after[places], 0) for after in self._after[level])
-        refined = (counts + kinds * shares) / np.maximum(totals + kinds, 1)
-        return np.where(totals > 0, refined, shares), found
+        found = self._look_up(level, places, ids)
+        gain = np.where(found >= 0, table.gain[found], 0)
+        kept, total = (np.where(places >= 0, a[places], 0) for a in (table.kept, table.total))
+        refined = (gain + kept * shares) / np.maximum(total, 1)
+        return np.where(total > 0, refined, shares), found
 
-    def _look_up(
-        self, level: int, places: np.ndarray, ids: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        seen, counts = self._levels[level]
-        keys = places * self.size + ids
+    def _look_up(self, level: int, places: np.ndarray, ids: np.ndarray) -> np.ndarray:
+        """Places of the grams made of the contexts at `places` and `ids`; -1: never seen."""
+        seen, keys = self._levels[level].keys, places * self.size + ids
         index = np.minimum(np.searchsorted(seen, keys), len(seen) - 1)
-        known = (places >= 0) & (seen[index] == keys)
-        return np.where(known, counts[index], 0), np.where(known, index, -1)
+        return np.where((places >= 0) & (seen[index] == keys), index, -1)
 
     def _place(self, context: np.ndarray) -> int:
         place = np.zeros(1, np.int64)
         for level, token in enumerate(context):
-            _, place = self._look_up(level, place, token)
+            place = self._look_up(level, place, token)
         return int(place[0])
-
-    def _upto(self, order: int | None) -> Iterator[int]:
-        order = self.order if order is None else order
-        if not 1 <= order <= self.order:
-            raise DataError(f"order is {order}: the model counted orders 1 to {self.order}")
-        return iter(range(order))
 
     def _checked(self, tokens: Tensor) -> np.ndarray:
         if tokens.ndim != 1 or (len(tokens) and tokens.dtype != torch.int64):
@@ -118,6 +162,17 @@ class NGrams:
                 f"0..{self.size - 1}; size is the length of the vocabulary that encoded them"
             )
         return tokens.cpu().numpy().astype(np.int64)
+
+
+def _discounts(counts: np.ndarray) -> np.ndarray:
+    """What to cut from counts of 0, 1, 2 and more (Chen and Goodman 1999, equation 17)."""
+    n1, n2, n3, n4 = np.bincount(counts, minlength=5)[1:5]
+    if min(n1, n2, n3) > 0:
+        y = n1 / (n1 + 2 * n2)
+        estimated = np.array([0, 1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3])
+        if (estimated[1:] > 0).all():
+            return estimated
+    return np.array([0, 0.5, 1, 1.5])
 
 
 def sample_next(

@@ -334,7 +334,7 @@ FOURTH_SILENT = torch.tensor([[0, 1, 2, 0, 1]] * 3 + [[data.IGNORED] * 5])
         (Split(torch.zeros(4, 0), torch.zeros(4, 0, dtype=torch.int64)), 3, r"shape \(4, 0\)"),
         (Split(torch.zeros(4, 3), torch.tensor(1)), 3, r"y \(\)"),
         (good_split(), 0, r"int64, and there are no classes: name .*y\.float\(\)"),
-        (good_regression()._replace(y=torch.ones(4)), 0, r"y \(4,\): .*outputs; .*y\[:, None\]"),
+        (good_regression()._replace(y=torch.ones(4)), 0, r"y \(4,\): .*outputs\) .*y\[:, None\]"),
         (good_regression()._replace(y=torch.ones(5, 1)), 0, r"y \(5, 1\): .*N of at least 1"),
         (good_regression()._replace(y=torch.full((4, 1), float("nan"))), 0, r"y holds 4 NaN"),
     ],
