@@ -68,6 +68,7 @@ def test_causal_cnn_equals_one_padded_on_the_left():
 @EXAMPLES
 @given(kernel_size=st.integers(1, 5), layers=st.integers(1, 4), per_layer=st.integers(1, 2))
 def test_receptive_field_is_what_autograd_sees(kernel_size, layers, per_layer):
+    cell = cnn(1, 6, kernel_size=kernel_size, layers=layers, per_layer=per_layer)
     # Positive weights, so that no unit is silent behind its ReLU.
     with torch.no_grad():
         for parameter in cell.parameters():

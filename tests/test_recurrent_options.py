@@ -374,6 +374,15 @@ def test_layers_carry_the_state_of_all():
         cell.run(X, state[:1])
 
 
+def test_dropout_acts_between_layers_in_training_only():
+    torch.manual_seed(0)
+    cell = Layers(GRU(2, 4), GRU(4, 4), dropout=0.5).double()
+    _, state = cell.run(X)
+    torch.testing.assert_close(state[0], cell.cells[0](X)[:, -1])  # not on what is read
+    assert not torch.allclose(cell(X), cell.cells[1](cell.cells[0](X)))
+    torch.testing.assert_close(cell.eval()(X), cell.cells[1](cell.cells[0](X)))
+
+
 def test_layers_that_do_not_fit():
     with pytest.raises(ValueError, match="each reads what the one below says"):
         Layers(LSTM(2, 4), LSTM(5, 4))
