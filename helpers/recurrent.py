@@ -63,6 +63,11 @@ class Cell(nn.Module):
         """Tensors in its state."""
         return len(self.states)
 
+    @property
+    def uses_kernel(self) -> bool:
+        """Whether torch's kernel does the work: never with a gate held or tied."""
+        return self.fused and not self.clamp and not self.tied
+
     def extra_repr(self) -> str:
         options = {"wipe_every": self.wipe_every, "clamp": self.clamp, "tied": self.tied}
         chosen = [f"{name}={value}" for name, value in options.items() if value]
@@ -135,7 +140,7 @@ class Cell(nn.Module):
 
     def advance(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """All steps of `x` from `state` on, by torch's kernel or in the open."""
-        if self.fused and not self.clamp and not self.tied:
+        if self.uses_kernel:
             return self.torch_kernel(x, state)
         (outputs,), state = self.unroll(x, state, ("hidden",))
         return outputs, state
