@@ -62,6 +62,78 @@ MUTATIONS = {
     "rates without Fisher": Mutation(
         "claims", "p = max(p, fisher_p(a, b, count))", "pass", "fisher"
     ),
+    "an interpolation from the wrong end": Mutation(
+        "stacking", "torch.lerp(old, w,", "torch.lerp(w, old,", "by_hand"
+    ),
+    "one clipping for the whole stack": Mutation(
+        "stacking",
+        "torch.stack([w.grad.reshape(len(w), -1).norm(dim=1) for w in weights]).norm(dim=0)",
+        "torch.stack([w.grad.norm() for w in weights]).norm()",
+        "by_hand",
+    ),
+    "decay of the wrong kind": Mutation(
+        "stacking",
+        'self.decoupled = bool(self.inner.defaults.get("decoupled_weight_decay"))',
+        "self.decoupled = False",
+        "alone_for_every and LayerNorm-AdamW",
+    ),
+    "one rate for all": Mutation(
+        "stacking",
+        "self.lr = weights, lr",
+        "self.lr = weights, lr * 0 + lr[0]",
+        "alone_for_every and LayerNorm-SGD",
+    ),
+    "batches shared by all seeds": Mutation(
+        "stacking",
+        "yield torch.stack(drawn)[which]",
+        "yield torch.stack(drawn)[which * 0]",
+        "alone_for_every and LayerNorm-SGD",
+    ),
+    "buffers left behind": Mutation(
+        "stacking", "value.copy_(self.buffers[name][k])", "pass", "buffers_are_brought_back"
+    ),
+    "the same masks for all": Mutation(
+        "stacking", 'randomness="different"', 'randomness="same"', "masks_are_independent"
+    ),
+    "dropout left on in a stack": Mutation(
+        "stacking", "self.template.eval()", "pass", "dropout_is_off"
+    ),
+    "a check that leaves traces": Mutation(
+        "stacking", "buffer.copy_(kept[name])", "pass", "check_leaves_no_trace"
+    ),
+    "the schedule ignored": Mutation(
+        "stacking",
+        "rates * schedule((step - 1) / steps)",
+        "rates",
+        "alone_for_every and LayerNorm-SGD",
+    ),
+    "divergence a step late": Mutation(
+        "stacking", "step - len(values) + 1\n", "step - len(values) + 2\n", "divergence_is_dated"
+    ),
+    "packs of strangers": Mutation(
+        "packs", "name not in PER_NETWORK]", 'name == "steps"]', "kept_apart"
+    ),
+    "a run left out": Mutation(
+        "packs", "family[a:b] for", "family[a : max(a + 1, b - 1)] for", "every_run_is_in_one_pack"
+    ),
+    "a fingerprint without defaults": Mutation(
+        "packs",
+        "(obj.__defaults__, obj.__kwdefaults__,",
+        "(None, None,",
+        "whatever_a_function_does",
+    ),
+    "a reset gate before the product": Mutation(
+        "recurrent", "n_x + r * n_h", "n_x + n_h", "one_number_at_a_time"
+    ),
+    "a look into the future": Mutation(
+        "recurrent", "inputs.unbind(0):", "inputs.flip(0).unbind(0):", "does_not_know_the_future"
+    ),
+    "halves of a pack exchanged": Mutation(
+        "execution",
+        "parts = [runs[:half], runs[half:]]",
+        "parts = [runs[half:], runs[:half]]",
+        "too_large_is_halved",
+    ),
     "a spread about the wrong centre": Mutation(
         "data", "(levels - mean) ** 2", "(levels - 0.5) ** 2", "standardised_with_training"
     ),
@@ -80,6 +152,8 @@ def copy_repository(folder: Path) -> Path:
     (folder / "tests").mkdir()
     for module in {mutation.helper for mutation in MUTATIONS.values()}:
         shutil.copy(ROOT / "tests" / f"test_{module}.py", folder / "tests")
+    for shared in ("zoo", "conftest"):
+        shutil.copy(ROOT / "tests" / f"{shared}.py", folder / "tests")
     return folder
 
 
@@ -114,7 +188,9 @@ def results(tmp_path_factory) -> dict[str, tuple[int, str]]:
     for name, mutation in MUTATIONS.items():
         mutate(folders[name], mutation)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "hypothesis", "torch", "pandas", "scipy.stats"])
+    context.set_forkserver_preload(
+        ["pytest", "hypothesis", "torch._dynamo", "pandas", "scipy.stats"]
+    )
     with context.Pool(2, maxtasksperchild=1) as pool:
         calls = [(folders[name], arguments) for name, arguments in jobs.items()]
         return dict(zip(jobs, pool.starmap(run_tests, calls, chunksize=1), strict=True))
