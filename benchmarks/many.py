@@ -22,7 +22,14 @@ HERE = Path(__file__).resolve().parent
 TASKS = ("simple-cnn", "cnn1d", "rnn-50", "lstm-50", "gru-50", "rnn-100", "lstm-100", "gru-100")
 PACKS, LARGE_PACKS = (1, 4, 16, 64), (256, 1024)
 FEWEST = 4  # networks in one measurement of a small pack
-QUICK = {"tasks": ["cnn1d", "rnn-50"], "packs": [4], "repeats": 1, "networks": 8, "steps": 20}
+QUICK = {
+    "tasks": ["cnn1d", "rnn-50"],
+    "packs": [4],
+    "repeats": 1,
+    "networks": 4,
+    "loop_networks": 2,
+    "steps": 8,
+}
 
 
 @dataclass(frozen=True)

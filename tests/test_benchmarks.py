@@ -36,7 +36,7 @@ ABSENT = dict.fromkeys(("ray", "jax"), "not installed: No module named 'it'")
 def test_quick_run_of_the_loop_and_ours(tmp_path):
     command = [sys.executable, SCRIPT, "--quick", "--device", "cpu"]
     command += ["--skip", "joblib", "ray", "jax", "--out", tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "many.json").read_text())
     assert set(report) == {"machine", "settings", "missing", "runs", "memory"}
