@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -40,6 +40,13 @@ class Dataset:
     classes: tuple[str, ...]
     mean: float | tuple[float, ...]
     std: float | tuple[float, ...]
+
+    def to(self, device: str | torch.device) -> Dataset:
+        """The same dataset with its tensors on `device`."""
+        parts = {s: getattr(self, s) for s in ("train", "valid", "test")}
+        return replace(
+            self, **{s: Split(x.to(device), y.to(device)) for s, (x, y) in parts.items()}
+        )
 
 
 def check_split(split: Split, classes: int | Sequence[str], name: str = "split") -> None:

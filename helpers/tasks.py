@@ -4,6 +4,7 @@ Every task is a `Dataset` of sequences, drawn once from named streams of a data 
 nothing to do with the seed of a run: all runs meet the same data. Symbols are one-hot, so that
 every network of the course takes them as they are; `x.argmax(-1)` gives them back as numbers.
 Draw as many training sequences as there are steps times batch size, and none is seen twice.
+Tensors are on the CPU; `task.to(device)` moves them.
 """
 
 import hashlib

@@ -81,6 +81,12 @@ def test_another_process_draws_the_same():
     assert other.stdout.split() == [digest(make()) for make in SMALL.values()]
 
 
+def test_a_dataset_moves_to_a_device():
+    moved = SMALL["adding"]().to("meta")
+    assert {t.device.type for s in splits(moved) for t in s} == {"meta"}
+    assert moved.name == "adding-20" and moved.train.x.shape == (200, 20, 2)
+
+
 def test_classes_are_balanced():
     for name in ("which-came-first", "key-token"):
         for split in splits(SMALL[name]()):  # but for sequences drawn again
