@@ -19,7 +19,17 @@ import many_worker
 from many_worker import NotInstalledError, Worker
 
 HERE = Path(__file__).resolve().parent
-TASKS = ("simple-cnn", "cnn1d", "rnn-50", "lstm-50", "gru-50", "rnn-100", "lstm-100", "gru-100")
+TASKS = (
+    "simple-cnn",
+    "simple-cnn-tensors",
+    "cnn1d",
+    "rnn-50",
+    "lstm-50",
+    "gru-50",
+    "rnn-100",
+    "lstm-100",
+    "gru-100",
+)
 PACKS, LARGE_PACKS = (1, 4, 16, 64), (256, 1024)
 FEWEST = 4  # networks in one measurement of a small pack
 QUICK = {

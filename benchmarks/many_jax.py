@@ -147,6 +147,7 @@ def recurrent(step: Callable, states: int, w: Weights, x: jax.Array) -> jax.Arra
 
 NETWORKS: dict[str, tuple[Shapes, Callable[[Weights, jax.Array], jax.Array]]] = {
     "simple-cnn": (SIMPLE_CNN, simple_cnn),
+    "simple-cnn-tensors": (SIMPLE_CNN, simple_cnn),
     "cnn1d": (CNN_1D, cnn_1d),
     "rnn": (recurrent_shapes(1), partial(recurrent, rnn_step, 1)),
     "lstm": (recurrent_shapes(4), partial(recurrent, lstm_step, 2)),

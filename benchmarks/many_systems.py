@@ -15,7 +15,7 @@ import joblib
 import torch
 from many_tasks import Task, count, make_task
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader
 
 from helpers.data import Dataset, Split
 
@@ -44,8 +44,9 @@ def train_plain(task: Task, steps: int, device: str, seed: int) -> Done:
     """The loop as most people write it."""
     torch.manual_seed(seed)
     model = task.plain().to(device)
-    dataset = TensorDataset(*task.data.train)
-    loader = DataLoader(dataset, batch_size=task.batch_size, shuffle=True, drop_last=True)
+    loader = DataLoader(
+        task.examples(task.data), batch_size=task.batch_size, shuffle=True, drop_last=True
+    )
     optimizer = torch.optim.Adam(model.parameters(), lr=task.lr)
     criterion = nn.CrossEntropyLoss()
     losses, samples = [], 0

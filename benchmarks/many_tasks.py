@@ -9,12 +9,17 @@ from functools import cache, partial
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
+from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data import TensorDataset
+from torchvision import transforms
 
 from helpers.data import DIGITS, Dataset, Split, load
 from helpers.mnist1d import make_mnist1d
 from helpers.models import CNN1D, SimpleCNN
-from helpers.recurrent import GRU, LSTM, RNN, SequenceClassifier
+from helpers.recurrent import GRU, LSTM, RNN
+from helpers.sequences import LastStep
 
 INPUTS, HIDDEN, CLASSES = 8, 32, 10  # of the recurrent networks
 TRAIN, HELD_OUT = 2000, 64  # sequences to train on; examples in each other split
@@ -32,6 +37,7 @@ class Task:
     plain: Callable[[], nn.Module]  # with torch's own layers
     ours: Callable[[], nn.Module]
     lr: float = 1e-3
+    examples: Callable[[Dataset], TorchDataset] = lambda data: TensorDataset(*data.train)
 
     @property
     def parameters(self) -> int:
@@ -40,7 +46,7 @@ class Task:
 
 
 class PlainRecurrent(nn.Module):
-    """What `SequenceClassifier` computes, with torch's recurrent layer, batch first."""
+    """What `LastStep` computes, with torch's recurrent layer, batch first."""
 
     def __init__(self, layer: type[nn.RNNBase]):
         super().__init__()
@@ -52,9 +58,26 @@ class PlainRecurrent(nn.Module):
         return self.head(outputs[:, -1])
 
 
+class Pictures(TorchDataset):
+    """Digits as torchvision's MNIST hands them out: a picture at a time, through transforms."""
+
+    def __init__(self, data: Dataset):
+        pixels = (data.train.x[:, 0] * data.std + data.mean) * 255
+        self.pixels, self.labels = pixels.round().byte(), data.train.y.tolist()
+        normalise = transforms.Normalize((data.mean,), (data.std,))
+        self.transform = transforms.Compose([transforms.ToTensor(), normalise])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        picture = Image.fromarray(self.pixels[index].numpy(), mode="L")
+        return self.transform(picture), self.labels[index]
+
+
 def our_recurrent(cell: type[nn.Module]) -> nn.Module:
     """The same network from the course's cell."""
-    return SequenceClassifier(cell(INPUTS, HIDDEN), CLASSES)
+    return LastStep(cell(INPUTS, HIDDEN), CLASSES)
 
 
 def count(model: nn.Module) -> int:
@@ -82,7 +105,12 @@ def _recurrent(kind: str, length: int) -> Task:
 
 
 TASKS: dict[str, Callable[[], Task]] = {
-    "simple-cnn": lambda: Task("simple-cnn", load("mnist-5k"), 64, SimpleCNN, SimpleCNN),
+    "simple-cnn": lambda: Task(
+        "simple-cnn", load("mnist-5k"), 64, SimpleCNN, SimpleCNN, examples=Pictures
+    ),
+    "simple-cnn-tensors": lambda: Task(
+        "simple-cnn-tensors", load("mnist-5k"), 64, SimpleCNN, SimpleCNN
+    ),
     "cnn1d": lambda: Task("cnn1d", make_mnist1d(), 64, CNN1D, CNN1D, lr=3e-3),
     **{f"{kind}-{t}": partial(_recurrent, kind, t) for t in (50, 100) for kind in CELLS},
 }

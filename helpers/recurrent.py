@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from helpers.sequences import LastStep as SequenceClassifier  # noqa: F401 (its older name)
 from helpers.sequences import State
 
 
