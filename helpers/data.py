@@ -12,14 +12,15 @@ import hashlib
 import io
 import re
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from helpers.splits import IGNORED as IGNORED
+from helpers.splits import DataError, Dataset, Split, check_split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,33 +37,6 @@ PUBLIC = {  # name here: (class in torchvision.datasets, names of the labels)
     "cifar10": ("CIFAR10", OBJECTS),
 }
 VALID_SEED = 3  # fixes which tenth of a public training set is held out for validation
-
-
-class DataError(ValueError):
-    """Data, a file or a device is not usable; the message names the cause and the cure."""
-
-
-class Split(NamedTuple):
-    """Inputs x, float32 (N, ...), and labels y, int64 (N,), on one device."""
-
-    x: Tensor
-    y: Tensor
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Three disjoint splits, the names of the labels, and the mean and std already divided out.
-
-    mean and std are floats, or one float a channel for colour images.
-    """
-
-    name: str
-    train: Split
-    valid: Split
-    test: Split
-    classes: tuple[str, ...]
-    mean: float | tuple[float, ...]
-    std: float | tuple[float, ...]
 
 
 class Plays(NamedTuple):
@@ -95,37 +69,6 @@ def resolve_device(name: str | torch.device = "auto") -> torch.device:
     if name == "mps" and not has_mps:
         raise DataError("mps asked for, but this PyTorch sees no Apple GPU: use device='cpu'")
     return torch.device(name)
-
-
-def check_split(split: Split, classes: int | Sequence[str], name: str = "split") -> None:
-    """Raise DataError unless x is finite floating (N, ...) and y int64 (N,) in [0, classes).
-
-    classes is their number or their names; name is what messages call this split.
-    """
-    x, y = split
-    count = classes if isinstance(classes, int) else len(classes)
-    for part, value in (("x", x), ("y", y)):
-        if not isinstance(value, Tensor):
-            kind = type(value).__name__
-            raise DataError(f"{name}.{part} is a {kind}: make it a tensor (torch.as_tensor)")
-    if not x.is_floating_point():
-        raise DataError(f"{name}.x has dtype {x.dtype}: convert it with x.float()")
-    if y.dtype != torch.int64:
-        raise DataError(f"{name}.y has dtype {y.dtype}: class labels must be int64, use y.long()")
-    if y.ndim != 1 or x.ndim < 2 or len(x) != len(y) or len(y) == 0:
-        raise DataError(
-            f"{name}.x has shape {tuple(x.shape)} and y {tuple(y.shape)}: expected (N, ...) and "
-            "(N,) with the same N of at least 1; give x a dimension of features, and one y a row"
-        )
-    low, high = int(y.min()), int(y.max())
-    if low < 0 or high >= count:
-        raise DataError(
-            f"{name}.y runs from {low} to {high}: labels of {count} classes must lie in "
-            f"0..{count - 1}; renumber them or correct the number of classes"
-        )
-    if not torch.isfinite(x).all():
-        bad = int((~torch.isfinite(x)).sum())
-        raise DataError(f"{name}.x holds {bad} NaN or infinite values: remove or replace them")
 
 
 def _read_verified(name: str) -> bytes:

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 def activations(model: nn.Module, x: Tensor, layer: str) -> Tensor:
@@ -172,6 +174,55 @@ def detectors(features: Tensor, y: Tensor, drops: Tensor) -> tuple[Tensor, Tenso
     own = drops.gather(1, favourite)[:, 0]
     others = (drops.sum(1) - own) / (drops.shape[1] - 1)
     return class_selectivity(means) > 0.8, (own - others >= 0.1) & (means.amax(1) > 0)
+
+
+# --- memory ----------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def linear_probe(
+    states: Tensor, symbols: Tensor, lags: Sequence[int] = range(21), ridge: float = 1e-6
+) -> pd.Series:
+    """Accuracy with which a linear read-out of the state names the symbol of `lag` steps before.
+
+    `states` is (sequences, time, hidden), `symbols` int64 (sequences, time) what was read at each
+    step; independent and evenly drawn, they are guessed right one time in their number. One-hot
+    least squares, fitted in float64 to the first half of the sequences and scored on the rest, at
+    the same steps for every lag. `ridge` acts like noise of that variance on every unit: what is
+    fainter cannot be read (Alain and Bengio 2017, "Understanding intermediate layers using linear
+    classifier probes"). Returns accuracy indexed by lag.
+
+    Raises ValueError for shapes that do not fit, fewer than two sequences, lags outside the
+    sequence, a ridge not above 0 and states that are not finite.
+    """
+    _check_probe(states, symbols, lags, ridge)
+    first, time, half = max(lags), states.shape[1], len(states) // 2
+    read = F.pad(states[:, first:].double(), (0, 1), value=1.0)  # a constant takes up the mean
+    fitted, scored = read[:half].flatten(0, 1), read[half:].flatten(0, 1)
+    noise = ridge * len(fitted) * torch.eye(read.shape[2], dtype=read.dtype, device=read.device)
+    accuracy = {}
+    for lag in lags:
+        target = symbols[:, first - lag : time - lag]
+        one_hot = F.one_hot(target[:half].flatten(), int(symbols.max()) + 1).double()
+        weights = torch.linalg.solve(fitted.T @ fitted + noise, fitted.T @ one_hot)
+        named = (scored @ weights).argmax(1)
+        accuracy[lag] = (named == target[half:].flatten()).double().mean().item()
+    return pd.Series(accuracy, name="accuracy").rename_axis("lag")
+
+
+def _check_probe(states: Tensor, symbols: Tensor, lags: Sequence[int], ridge: float) -> None:
+    shapes = f"states {tuple(states.shape)} and symbols {tuple(symbols.shape)}"
+    if states.ndim != 3 or states.shape[:2] != symbols.shape or symbols.dtype != torch.int64:
+        raise ValueError(
+            f"{shapes}: use (sequences, time, hidden) and int64 (sequences, time) of the same steps"
+        )
+    if len(states) < 2 or not lags or min(lags) < 0 or max(lags) >= states.shape[1]:
+        raise ValueError(
+            f"{shapes}, lags {list(lags)}: use two sequences or more, and lags from 0 that are "
+            "shorter than them"
+        )
+    if ridge <= 0 or symbols.min() < 0 or not states.isfinite().all():
+        raise ValueError("a probe needs finite states, symbols from 0 and a ridge above 0")
 
 
 # --- gradients -------------------------------------------------------------------------------

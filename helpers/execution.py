@@ -1,5 +1,7 @@
 """Packs at work: in processes or on a cluster, stacked or one by one, and kept when done."""
 
+import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +24,9 @@ ATTEMPTS = 3  # how often packs are given to new workers when workers die
 
 _memory = joblib.Memory(None, verbose=0)
 
+# Initial weights and dropout come from torch's random state, which all threads of a worker share.
+_one_at_a_time = threading.Lock()
+
 
 def use_cache(folder: Path | None) -> None:
     """Keep every finished pack in `folder`, so that an interrupted sweep goes on; None to stop.
@@ -32,8 +37,9 @@ def use_cache(folder: Path | None) -> None:
     global _memory
     _memory = joblib.Memory(None, verbose=0)
     with _saying_what_cannot_be_kept(stacklevel=4):
+        place = folder and Path(folder).resolve()  # workers may stand elsewhere
         # The checksum of a compressed file finds damage.
-        _memory = joblib.Memory(folder, verbose=0, compress=("zlib", 1))
+        _memory = joblib.Memory(place, verbose=0, compress=("zlib", 1))
 
 
 @contextmanager
@@ -51,35 +57,53 @@ def clear_cache() -> None:
 
 
 def train_packs(calls: Sequence[tuple], n_jobs: int) -> Iterator[tuple[int, Any]]:
-    """Train packs in any order; yields (index, result). Starts again what a dead worker had."""
+    """Train packs in any order; yields (index, result). Starts again what a dead worker had.
+
+    On Ray, which hands back all results together, a dead worker costs every pack that `use_cache`
+    does not keep.
+    """
     waiting = dict(enumerate(calls))
     task = joblib.delayed(_numbered)
     train_pack = _train_pack
     with _saying_what_cannot_be_kept(stacklevel=5):
         train_pack = _memory.cache(_train_pack, ignore=["data", "build", "runs", "train"])
     for attempt in range(1, ATTEMPTS + 1):
-        parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
         try:
-            for index, result in parallel(
-                task(train_pack if call[0] else _train_pack, i, call)
+            for index, result in _parallel(n_jobs)(
+                task(train_pack if call[0] else _train_pack, i, *call)
                 for i, call in [*waiting.items()]
             ):
                 del waiting[index]
                 yield index, result
             return
-        except TerminatedWorkerError as error:
+        except _signs_of_death() as error:
             if attempt == ATTEMPTS:
                 raise
             note = f"a worker process died, {len(waiting)} packs start again: {error}"
             warnings.warn(note.splitlines()[0], stacklevel=3)
 
 
-def _numbered(train_pack: Callable, index: int, call: tuple) -> tuple[int, Any]:
+def _signs_of_death() -> tuple[type[Exception], ...]:
+    """What joblib's processes and Ray's raise when a worker dies; Dask goes on by itself."""
+    ray = sys.modules.get("ray.exceptions")
+    return (TerminatedWorkerError, ray.RayActorError) if ray else (TerminatedWorkerError,)
+
+
+def _parallel(n_jobs: int) -> joblib.Parallel:
+    """Results as they come where the backend can (Ray cannot), otherwise all at the end."""
     try:
-        return index, train_pack(*call)
-    except OSError as error:  # a full disk must not stop the training
-        trained, notes = _train_pack(*call)
-        return index, (trained, [f"{UNKEPT}: {error}", *notes])
+        return joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
+    except ValueError:
+        return joblib.Parallel(n_jobs=n_jobs)
+
+
+def _numbered(train_pack: Callable, index: int, *call: Any) -> tuple[int, Any]:
+    with _one_at_a_time:
+        try:
+            return index, train_pack(*call)
+        except OSError as error:  # a full disk must not stop the training
+            trained, notes = _train_pack(*call)
+            return index, (trained, [f"{UNKEPT}: {error}", *notes])
 
 
 def _train_pack(

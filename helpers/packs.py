@@ -108,10 +108,15 @@ def _of_arm(arm: str, name: str, value: Any) -> Any:
 def pack_size(model: nn.Module, data: Dataset, settings: Mapping[str, Any], memory: float) -> int:
     """Most networks like `model` that are trained together, within `memory` bytes."""
     on_cpu = data.train.y.device.type == "cpu"
-    if on_cpu and any(isinstance(module, ALONE_ON_CPU) for module in model.modules()):
+    if on_cpu and any(_faster_alone(module) for module in model.modules()):
         return 1
     fit_in = int(memory / training_memory(model, data, settings))
     return max(1, min(fit_in, MOST_ON_CPU) if on_cpu else fit_in)
+
+
+def _faster_alone(module: nn.Module) -> bool:
+    """Whether a CPU trains it faster one by one, as measured by benchmarks/many.py."""
+    return isinstance(module, ALONE_ON_CPU) or (isinstance(module, LSTM) and module.uses_kernel)
 
 
 def training_memory(model: nn.Module, data: Dataset, settings: Mapping[str, Any]) -> int:

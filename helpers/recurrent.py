@@ -3,12 +3,17 @@
 A cell maps sequences (batch, time, inputs) to its hidden state after every step (batch, time,
 hidden). Parameters have the names, shapes and order of gates of `torch.nn`, so that weights can be
 copied with `load_state_dict`. Torch's kernels compute the same equations and are used for one
-network; a stack of networks (`training.fit_stack`) needs the steps in the open.
+network; a stack of networks (`training.fit_stack`) needs the steps in the open, and so does a cell
+whose gates are watched or clamped. Ways to start the weights are in `helpers.initialisation`.
 """
+
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from helpers.sequences import State
 
 
 class Cell(nn.Module):
@@ -17,17 +22,34 @@ class Cell(nn.Module):
     With G gates: `weight_ih_l0` (G hidden, inputs), `weight_hh_l0` (G hidden, hidden) and two
     biases (G hidden,), drawn as torch does, uniformly within 1 / sqrt(hidden) of zero.
     `fused` says whether torch's kernel may do the work; the result is the same without.
+    `wipe_every` sets the state to zero before steps 0, k, 2k ... of every call: no memory is older
+    than k steps. `clamp` holds gates of `clampable` at a value, {"forget": 1.0}: their weights then
+    do nothing. Both may be changed on a finished cell.
+
+    Raises ValueError for sizes below 1, an unknown gate and a value outside [0, 1].
     """
 
     gates: tuple[str, ...]
     states: tuple[str, ...] = ("hidden",)
+    clampable: tuple[str, ...] = ()
+    keeps: str | None = None  # the gate that says how much of the state stays
+    tied = False
 
-    def __init__(self, inputs: int, hidden: int, fused: bool = True):
+    def __init__(
+        self,
+        inputs: int,
+        hidden: int,
+        fused: bool = True,
+        wipe_every: int | None = None,
+        clamp: Mapping[str, float] | None = None,
+    ):
         super().__init__()
         if inputs < 1 or hidden < 1:
             raise ValueError(f"a cell of {inputs} inputs and {hidden} hidden units: use 1 or more")
         rows = len(self.gates) * hidden
         self.inputs, self.hidden, self.fused = inputs, hidden, fused
+        self.wipe_every, self.clamp = wipe_every, dict(clamp or {})
+        self.check_options()
         self.weight_ih_l0 = nn.Parameter(torch.empty(rows, inputs))
         self.weight_hh_l0 = nn.Parameter(torch.empty(rows, hidden))
         self.bias_ih_l0 = nn.Parameter(torch.empty(rows))
@@ -35,48 +57,133 @@ class Cell(nn.Module):
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -(hidden**-0.5), hidden**-0.5)
 
+    @property
+    def parts(self) -> int:
+        """Tensors in its state."""
+        return len(self.states)
+
+    @property
+    def uses_kernel(self) -> bool:
+        """Whether torch's kernel does the work: never with a gate held or tied."""
+        return self.fused and not self.clamp and not self.tied
+
     def extra_repr(self) -> str:
-        return f"{self.inputs}, {self.hidden}"
+        options = {"wipe_every": self.wipe_every, "clamp": self.clamp, "tied": self.tied}
+        chosen = [f"{name}={value}" for name, value in options.items() if value]
+        return ", ".join([f"{self.inputs}, {self.hidden}", *chosen])
+
+    def check_options(self) -> None:
+        """Raise ValueError for options that cannot be; they may have been set from outside."""
+        k = self.wipe_every
+        if k is not None and not (isinstance(k, int) and k >= 1):
+            raise ValueError(f"wipe_every is {k!r}: use a whole number of steps from 1 on, or None")
+        for gate, value in self.clamp.items():
+            if gate not in self.clampable:
+                can = ", ".join(self.clampable) or "none"
+                raise ValueError(f"{type(self).__name__} cannot clamp {gate!r}; its gates: {can}")
+            if not 0 <= value <= 1:
+                raise ValueError(f"{gate} gate clamped at {value}: a gate is between 0 and 1")
+        if self.tied and "input" in self.clamp:
+            raise ValueError("the input gate is tied to the forget gate: clamp the forget gate")
 
     def forward(self, x: Tensor) -> Tensor:
         """Hidden states (batch, time, hidden) of sequences (batch, time, inputs).
 
         Raises ValueError for inputs of another shape.
         """
-        if x.ndim != 3 or x.shape[-1] != self.inputs:
+        return self.run(x)[0]
+
+    def run(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Hidden states of sequences (batch, time, inputs), and the state after the last step.
+
+        A state is one tensor (batch, hidden) for each of `states`; None starts from zero. Handed
+        to the next call it carries on where this one ended: one token at a time, or truncated
+        backpropagation through time (detach it then).
+        Raises ValueError for other shapes, and for a state in a cell that is wiped.
+        """
+        start = self.start(x, state)
+        if self.wipe_every is None:
+            return self.advance(x, start)
+        # What follows a wipe knows nothing of what came before.
+        pieces = [self.advance(piece, start) for piece in x.split(self.wipe_every, dim=1)]
+        return torch.cat([outputs for outputs, _ in pieces], dim=1), pieces[-1][1]
+
+    @torch.no_grad()
+    def watch(self, x: Tensor) -> dict[str, Tensor]:
+        """All gates and states of a run by name, each (batch, time, hidden), without gradient.
+
+        Raises ValueError for inputs of another shape.
+        """
+        start, names = self.start(x), tuple(dict.fromkeys(self.gates + self.states))
+        pieces = x.split(self.wipe_every or x.shape[1], dim=1)
+        seen = [self.unroll(piece, start, names)[0] for piece in pieces]
+        return {name: torch.cat(parts, 1) for name, *parts in zip(names, *seen, strict=True)}
+
+    def start(self, x: Tensor, state: State | None = None) -> State:
+        """The state before the first step; raises ValueError for shapes that do not fit."""
+        self.check_options()
+        name = type(self).__name__
+        if x.ndim != 3 or x.shape[-1] != self.inputs or x.shape[1] < 1:
             raise ValueError(
-                f"{type(self).__name__} was built for (batch, time, {self.inputs}), "
+                f"{name} was built for (batch, time, {self.inputs}), "
                 f"the input has shape {tuple(x.shape)}"
             )
-        start = (x.new_zeros(x.shape[0], self.hidden),) * len(self.states)
-        return self.torch_kernel(x, start) if self.fused else self.unroll(x, start)
+        expected = [(x.shape[0], self.hidden)] * len(self.states)
+        if state is None:
+            return tuple(x.new_zeros(shape) for shape in expected)
+        if self.wipe_every is not None:
+            raise ValueError(f"{name} is wiped before its first step: run it without a state")
+        if (given := [tuple(part.shape) for part in state]) != expected:
+            raise ValueError(f"the state of this {name} has shapes {expected}, not {given}")
+        return tuple(state)
 
-    def unroll(self, x: Tensor, state: tuple[Tensor, ...]) -> Tensor:
-        """Step by step through time; each step sees the state that the one before it left."""
+    def advance(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """All steps of `x` from `state` on, by torch's kernel or in the open."""
+        if self.uses_kernel:
+            return self.torch_kernel(x, state)
+        (outputs,), state = self.unroll(x, state, ("hidden",))
+        return outputs, state
+
+    def unroll(
+        self, x: Tensor, state: State, names: Sequence[str] = ("hidden",)
+    ) -> tuple[list[Tensor], State]:
+        """Step by step through time; each step sees the state that the one before it left.
+
+        Returns what `names` were at every step, (batch, time, hidden) each, and the last state.
+        """
         # All inputs are projected at once, laid out time first: (time, batch, G hidden).
         inputs = F.linear(x.transpose(0, 1).contiguous(), self.weight_ih_l0, self.bias_ih_l0)
-        outputs = []
+        kept = []
         for at_t in inputs.unbind(0):
-            state = self.step(at_t, state)
-            outputs.append(state[0])
-        return torch.stack(outputs, dim=1)
+            now = self.step(at_t, state)
+            state = tuple(now[name] for name in self.states)
+            kept.append([now[name] for name in names])
+        return [torch.stack(steps, dim=1) for steps in zip(*kept, strict=True)], state
 
     def recur(self, h: Tensor) -> Tensor:
         """What the last hidden state (batch, hidden) adds to the gates: (batch, G hidden)."""
         return torch.addmm(self.bias_hh_l0, h, self.weight_hh_l0.T)
 
-    def step(self, inputs: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """The state after one more step; `inputs` (batch, G hidden) are projected already."""
+    def step(self, inputs: Tensor, state: State) -> dict[str, Tensor]:
+        """Gates and states after one more step, (batch, hidden) each.
+
+        `inputs` (batch, G hidden) are projected already.
+        """
         raise NotImplementedError
 
-    def torch_kernel(self, x: Tensor, start: tuple[Tensor, ...]) -> Tensor:
+    def held(self, name: str, gate: Tensor) -> Tensor:
+        """The gate, or what it is clamped to."""
+        return torch.full_like(gate, self.clamp[name]) if name in self.clamp else gate
+
+    def torch_kernel(self, x: Tensor, start: State) -> tuple[Tensor, State]:
         """The same from torch's kernel."""
         kernel = {"RNN": torch.rnn_tanh, "LSTM": torch.lstm, "GRU": torch.gru}[type(self).__name__]
         initial = tuple(state[None] for state in start)  # (layers, batch, hidden)
         # has biases, 1 layer, no dropout, training mode, one direction, batch first
         how = (True, 1, 0.0, self.training, False, True)
         initial = initial if len(initial) > 1 else initial[0]
-        return kernel(x, initial, list(self.parameters()), *how)[0]
+        outputs, *final = kernel(x, initial, list(self.parameters()), *how)
+        return outputs, tuple(state[0] for state in final)
 
 
 class RNN(Cell):
@@ -87,26 +194,47 @@ class RNN(Cell):
 
     gates = ("hidden",)
 
-    def step(self, inputs: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def step(self, inputs: Tensor, state: State) -> dict[str, Tensor]:
         (h,) = state
-        return (torch.tanh(inputs + self.recur(h)),)
+        return {"hidden": torch.tanh(inputs + self.recur(h))}
 
 
 class LSTM(Cell):
     """Long short-term memory: an additive cell state behind three gates.
 
     c' = f c + i g and h' = o tanh(c'), with i, f, o = sigmoid and g = tanh of affine maps of
-    x and h (Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000).
+    x and h (Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000). With `tied` the input
+    gate is i = 1 - f, and has no say of its own (Greff et al. 2017, "LSTM: a search space odyssey",
+    coupled gates); clamped at f = 1 it is the LSTM of 1997.
     """
 
     gates = ("input", "forget", "candidate", "output")
     states = ("hidden", "cell")
+    clampable = ("input", "forget", "output")
+    keeps = "forget"
 
-    def step(self, inputs: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def __init__(
+        self,
+        inputs: int,
+        hidden: int,
+        fused: bool = True,
+        wipe_every: int | None = None,
+        clamp: Mapping[str, float] | None = None,
+        tied: bool = False,
+    ):
+        self.tied = tied
+        super().__init__(inputs, hidden, fused, wipe_every, clamp)
+
+    def step(self, inputs: Tensor, state: State) -> dict[str, Tensor]:
         h, c = state
         i, f, g, o = (inputs + self.recur(h)).chunk(4, dim=-1)
-        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-        return torch.sigmoid(o) * torch.tanh(c), c
+        f = self.held("forget", torch.sigmoid(f))
+        i = 1 - f if self.tied else self.held("input", torch.sigmoid(i))
+        o = self.held("output", torch.sigmoid(o))
+        g = torch.tanh(g)
+        c = f * c + i * g
+        h = o * torch.tanh(c)
+        return {"input": i, "forget": f, "candidate": g, "output": o, "cell": c, "hidden": h}
 
 
 class GRU(Cell):
@@ -117,23 +245,14 @@ class GRU(Cell):
     """
 
     gates = ("reset", "update", "new")
+    clampable = ("reset", "update")
+    keeps = "update"
 
-    def step(self, inputs: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def step(self, inputs: Tensor, state: State) -> dict[str, Tensor]:
         (h,) = state
         both = [self.hidden * 2, self.hidden]
         (rz_x, n_x), (rz_h, n_h) = inputs.split(both, -1), self.recur(h).split(both, -1)
         r, z = torch.sigmoid(rz_x + rz_h).chunk(2, dim=-1)
+        r, z = self.held("reset", r), self.held("update", z)
         n = torch.tanh(n_x + r * n_h)
-        return (n + z * (h - n),)
-
-
-class SequenceClassifier(nn.Module):
-    """Logits (batch, classes) from the hidden state after the last step of a sequence."""
-
-    def __init__(self, cell: Cell, classes: int = 10):
-        super().__init__()
-        self.cell = cell
-        self.head = nn.Linear(cell.hidden, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.cell(x)[:, -1])
+        return {"reset": r, "update": z, "new": n, "hidden": n + z * (h - n)}

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from helpers.data import Dataset, Split
+from helpers.data import IGNORED, Dataset, Split
 from helpers.streams import batches, stream, stream_seed
 
 # Their update is proportional to the learning rate, which leaves no trace in their state.
@@ -94,15 +94,19 @@ class Stack:
 
     @torch.no_grad()
     def evaluate(self, split: Split, batch_size: int = 100) -> dict[str, Tensor]:
-        """Mean loss and accuracy of each network, in evaluation mode: float64 (networks,) each."""
+        """Loss and accuracy of each network as by `training.evaluate`: float64 (networks,)."""
         self.template.eval()
+        labelled = not split.y.is_floating_point()
         loss = correct = torch.zeros(len(self.models), dtype=torch.float64, device=split.y.device)
         for x, y in zip(split.x.split(batch_size), split.y.split(batch_size), strict=True):
-            prediction = self.forward(x, shared=True)
-            loss = loss + vmap(self.loss_function, in_dims=(0, None))(prediction, y) * len(y)
-            correct = correct + (prediction.argmax(2) == y).sum(1)
+            prediction = self.forward(x, shared=True)  # (networks, batch, ...)
+            mean = vmap(self.loss_function, in_dims=(0, None))(prediction, y)
+            loss = loss + mean * (y != IGNORED).sum()
+            if labelled:
+                correct = correct + (prediction.argmax(2) == y).flatten(1).sum(1)
         self.template.train()
-        return {"loss": loss / len(split.y), "accuracy": correct / len(split.y)}
+        count = (split.y != IGNORED).sum()
+        return {"loss": loss / count} | ({"accuracy": correct / count} if labelled else {})
 
     @torch.no_grad()
     def unstack(self) -> None:

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from helpers import packs
-from helpers.data import Dataset, Split, check_split
+from helpers.data import IGNORED, Dataset, Split, check_split
 from helpers.execution import train_packs
 from helpers.streams import Build, batches, initialise, stream, stream_seed
 from helpers.sweeps import Runs
@@ -171,15 +171,22 @@ def evaluate(
     loss_function: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
     batch_size: int = 500,
 ) -> dict[str, float]:
-    """Mean loss and accuracy of `model`, in evaluation mode, on one split."""
+    """Mean loss and accuracy of `model`, in evaluation mode, on one split.
+
+    Where every step has a label, accuracy counts all that are not IGNORED; where y is a number to
+    be approached (floating) there is no accuracy.
+    """
     was_training, loss, correct = model.training, 0.0, 0
+    labelled = not split.y.is_floating_point()
     model.eval()
     for x, y in zip(split.x.split(batch_size), split.y.split(batch_size), strict=True):
         prediction = model(x)
-        loss += loss_function(prediction, y).item() * len(y)
-        correct += (prediction.argmax(1) == y).sum().item()
+        loss += loss_function(prediction, y).item() * (y != IGNORED).sum().item()
+        if labelled:
+            correct += (prediction.argmax(1) == y).sum().item()
     model.train(was_training)
-    return {"loss": loss / len(split.y), "accuracy": correct / len(split.y)}
+    count = (split.y != IGNORED).sum().item()
+    return {"loss": loss / count} | ({"accuracy": correct / count} if labelled else {})
 
 
 def _loss_report(step: int, losses: Sequence[Tensor]) -> dict[str, float]:

@@ -164,7 +164,13 @@ def test_loading_opens_no_socket(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("path", "allowed"), [("helpers/data.py", {"numpy", "torch"}), ("data/build.py", {"numpy"})]
+    ("path", "allowed"),
+    [
+        ("helpers/data.py", {"helpers", "numpy", "torch"}),
+        ("helpers/splits.py", {"torch"}),
+        ("helpers/text.py", {"helpers", "torch"}),
+        ("data/build.py", {"numpy"}),
+    ],
 )
 def test_top_level_imports_are_light(path, allowed):
     names = set()
@@ -278,6 +284,64 @@ def test_a_good_split_passes():
     data.check_split(good_split(), 3)
     data.check_split(good_split(), ("a", "b", "c"))
     data.check_split(Split(torch.zeros(4, 3, dtype=torch.float64), good_split().y), 3)
+    some = torch.tensor([0, data.IGNORED, 2, 1])
+    data.check_split(Split(torch.zeros(4, 3), some), 3)
+
+
+def good_tokens() -> Split:
+    """Four rows of five tokens, three labels a step, the first step not scored."""
+    y = torch.arange(20).view(4, 5) % 3
+    y[:, 0] = data.IGNORED
+    return Split(torch.arange(20).view(4, 5), y)
+
+
+def good_regression() -> Split:
+    return Split(torch.zeros(4, 5, 2), torch.ones(4, 1))
+
+
+def test_tokens_and_labels_a_step_pass():
+    data.check_split(good_tokens(), 3)
+    data.check_split(Split(torch.zeros(4, 5, 7), good_tokens().y), 3)
+    data.check_split(Split(good_tokens().x, torch.tensor([0, 1, 2, 1])), 3)
+
+
+@pytest.mark.parametrize("classes", [(), 0])
+def test_a_regression_passes(classes):
+    data.check_split(good_regression(), classes)
+    data.check_split(Split(torch.zeros(4, 5, 2), torch.ones(4, 5, 3)), classes)
+    data.check_split(Split(good_tokens().x, torch.ones(4, 1)), classes)
+
+
+ALL_IGNORED = torch.full((4,), data.IGNORED)
+FOURTH_SILENT = torch.tensor([[0, 1, 2, 0, 1]] * 3 + [[data.IGNORED] * 5])
+
+
+@pytest.mark.parametrize(
+    ("split", "classes", "message"),
+    [
+        (good_tokens()._replace(x=good_tokens().x - 1), 3, r"holds the token -1: .*from 0"),
+        (
+            good_tokens()._replace(x=good_tokens().x.int()),
+            3,
+            r"torch\.int32: .*x\.long\(\).*tokens",
+        ),
+        (good_tokens()._replace(x=good_tokens().x[:, 1:]), 3, r"\(4, 4\) and y \(4, 5\): .*a step"),
+        (good_tokens(), 2, r"from 0 to 2: labels of 2 classes"),
+        (good_tokens()._replace(y=-good_tokens().y.abs()), 3, r"from -2 to 0"),
+        (good_tokens()._replace(y=FOURTH_SILENT), 3, r"row 3 of train\.y is all -100.*drop it"),
+        (good_split()._replace(y=ALL_IGNORED), 3, r"^train\.y is all -100.*give labels"),
+        (Split(torch.zeros(4, 0), good_split().y), 3, r"shape \(4, 0\)"),
+        (Split(torch.zeros(4, 0), torch.zeros(4, 0, dtype=torch.int64)), 3, r"shape \(4, 0\)"),
+        (Split(torch.zeros(4, 3), torch.tensor(1)), 3, r"y \(\)"),
+        (good_split(), 0, r"int64, and there are no classes: name .*y\.float\(\)"),
+        (good_regression()._replace(y=torch.ones(4)), 0, r"y \(4,\): .*outputs\) .*y\[:, None\]"),
+        (good_regression()._replace(y=torch.ones(5, 1)), 0, r"y \(5, 1\): .*N of at least 1"),
+        (good_regression()._replace(y=torch.full((4, 1), float("nan"))), 0, r"y holds 4 NaN"),
+    ],
+)
+def test_bad_tokens_steps_and_regressions_are_named(split, classes, message):
+    with pytest.raises(DataError, match=message):
+        data.check_split(split, classes, "train")
 
 
 NAN = torch.full((4, 3), float("nan"))

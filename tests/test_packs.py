@@ -23,7 +23,8 @@ from zoo import ZOO, dense, noise, toy, with_dropout
 from helpers import packs
 from helpers.models import MLP, SimpleCNN
 from helpers.packs import Run, divide, expand, fingerprint, pack_size, training_memory
-from helpers.recurrent import LSTM, RNN, SequenceClassifier
+from helpers.recurrent import LSTM, RNN
+from helpers.sequences import LastStep
 from helpers.training import fit_many
 
 SETTINGS = {"batch_size": 8, "loss_function": F.cross_entropy}
@@ -149,7 +150,7 @@ def test_memory_is_estimated_from_what_backward_needs():
 
 def test_memory_of_a_recurrent_network_grows_with_its_steps():
     short, long = (noise((time, 4), torch.float32) for time in (5, 50))
-    model = SequenceClassifier(RNN(4, 6), 3)
+    model = LastStep(RNN(4, 6), 3)
     one, ten = (training_memory(model, data, SETTINGS) for data in (short, long))
     assert 3 * one < ten < 12 * one
 

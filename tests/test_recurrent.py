@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from helpers.recurrent import GRU, LSTM, RNN, SequenceClassifier
+from helpers.recurrent import GRU, LSTM, RNN
+from helpers.sequences import LastStep
 
 CELLS = {"RNN": (RNN, nn.RNN), "LSTM": (LSTM, nn.LSTM), "GRU": (GRU, nn.GRU)}
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}
@@ -155,7 +156,7 @@ def test_cells_without_units_are_refused(inputs, hidden):
 def test_a_classifier_reads_the_last_state(name):
     torch.manual_seed(0)
     cell = CELLS[name][0](3, 5)
-    model, x = SequenceClassifier(cell, 4), torch.randn(2, 6, 3)
+    model, x = LastStep(cell, 4), torch.randn(2, 6, 3)
     assert torch.equal(model(x), model.head(cell(x)[:, -1])) and model(x).shape == (2, 4)
 
 

@@ -8,7 +8,8 @@ from torch.nn import functional as F
 from helpers import execution
 from helpers.data import Dataset, Split
 from helpers.models import CNN1D, SimpleCNN
-from helpers.recurrent import GRU, LSTM, RNN, SequenceClassifier
+from helpers.recurrent import GRU, LSTM, RNN
+from helpers.sequences import LastStep
 from helpers.training import fit_many
 
 HUGE = 1e30  # a learning rate that breaks any network with a hidden layer
@@ -62,7 +63,7 @@ class Tokens(nn.Module):
     def __init__(self):
         super().__init__()
         self.embedding = nn.Embedding(5, 4)
-        self.classifier = SequenceClassifier(GRU(4, 5), 3)
+        self.classifier = LastStep(GRU(4, 5), 3)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(self.embedding(x.abs().mul(2).long().clamp(max=4)))
@@ -121,9 +122,9 @@ ZOO = {
     "CNN": ((1, 10, 10), lambda: SimpleCNN(size=10, classes=3, channels=(2, 3), hidden=6)),
     "BatchNorm": ((1, 10, 10), batch_norm),
     "LayerNorm": ((6,), layer_norm),
-    "RNN": ((5, 4), lambda: SequenceClassifier(RNN(4, 5), 3)),
-    "LSTM": ((5, 4), lambda: SequenceClassifier(LSTM(4, 5), 3)),
-    "GRU": ((5, 4), lambda: SequenceClassifier(GRU(4, 5), 3)),
+    "RNN": ((5, 4), lambda: LastStep(RNN(4, 5), 3)),
+    "LSTM": ((5, 4), lambda: LastStep(LSTM(4, 5), 3)),
+    "GRU": ((5, 4), lambda: LastStep(GRU(4, 5), 3)),
     "CNN1D": ((16,), lambda: CNN1D(channels=3, classes=3, length=16)),
     "tokens": ((6,), Tokens),
     "tied": ((4,), Tied),

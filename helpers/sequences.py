@@ -1,0 +1,265 @@
+"""Networks that read sequences: what is read from a cell, a causal CNN, a language model.
+
+A cell, whether recurrent (`helpers.recurrent`), convolutional or several in layers, maps (batch,
+time, inputs) to (batch, time, hidden), and what it says at step t depends on the steps up to t
+alone. `run` also takes and returns the state, so that a sequence can be read in pieces.
+"""
+
+import itertools
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+State = tuple[Tensor, ...]  # what a cell remembers; None stands for the start of a sequence
+
+
+class Reader(Protocol):
+    """A cell: RNN, LSTM, GRU, CausalCNN or Layers."""
+
+    inputs: int
+    hidden: int
+    parts: int  # tensors in its state
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Outputs (batch, time, hidden) of sequences (batch, time, inputs)."""
+
+    def run(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """The same from a state on, and the state after the last step."""
+
+
+# --- read-out --------------------------------------------------------------------------------
+
+
+class LastStep(nn.Module):
+    """One answer to a sequence, (batch, outputs), from what the cell says at the last step."""
+
+    def __init__(self, cell: Reader, outputs: int = 10):
+        super().__init__()
+        self.cell = cell
+        self.head = nn.Linear(cell.hidden, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.cell(x)[:, -1])
+
+
+class EveryStep(nn.Module):
+    """One answer at every step, (batch, outputs, time), the order that F.cross_entropy wants."""
+
+    def __init__(self, cell: Reader, outputs: int = 10):
+        super().__init__()
+        self.cell = cell
+        self.head = nn.Linear(cell.hidden, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.cell(x)).transpose(1, 2)
+
+
+def last_valid(outputs: Tensor, lengths: Tensor) -> Tensor:
+    """The output (batch, hidden) at each sequence's own last step, before the padding begins.
+
+    `outputs` is (batch, time, hidden), `lengths` int64 (batch,).
+    Raises ValueError for a length below 1 or beyond the tensor; in a stack, where values cannot be
+    looked at, torch's own index error.
+    """
+    time = outputs.shape[1]
+    if wrong := _visibly_wrong(lengths, time):
+        raise ValueError(f"lengths {wrong[:5]} for sequences of 1 to {time} steps")
+    index = (lengths - 1)[:, None, None].expand(-1, 1, outputs.shape[2])
+    return outputs.gather(1, index)[:, 0]
+
+
+def _visibly_wrong(lengths: Tensor, time: int) -> list[int]:
+    try:
+        return lengths[(lengths < 1) | (lengths > time)].tolist()
+    except RuntimeError:  # inside a stack, whose values vmap does not show
+        return []
+
+
+# --- cells -----------------------------------------------------------------------------------
+
+
+class CausalCNN(nn.Module):
+    """Convolutions along time that never look ahead, a cell without recurrence.
+
+    Maps (batch, time, inputs) to (batch, time, channels) through residual layers, each of some
+    convolutions of `kernel_size` taps that lie 1, 2, 4, ... steps apart: what a layer adds to the
+    past it sees doubles from layer to layer (Bai et al. 2018, "An empirical evaluation of generic
+    convolutional and recurrent networks", section 3, without weight normalisation and dropout).
+    They use two convolutions a layer; one, of three taps, sees 3, 7, 15, ... steps. What lies
+    before the first step is zero.
+
+    Raises ValueError for sizes below 1.
+    """
+
+    def __init__(
+        self, inputs: int, channels: int, kernel_size: int = 3, layers: int = 4, per_layer: int = 2
+    ):
+        super().__init__()
+        if min(inputs, channels, kernel_size, layers, per_layer) < 1:
+            raise ValueError(
+                f"a CausalCNN of {inputs} inputs, {channels} channels, {kernel_size} taps and "
+                f"{layers} layers of {per_layer} convolutions: use 1 or more of each"
+            )
+        self.inputs, self.hidden, self.per_layer = inputs, channels, per_layer
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(
+                channels if n else inputs, channels, kernel_size, dilation=2 ** (n // per_layer)
+            )
+            for n in range(layers * per_layer)
+        )
+        self.shortcut = nn.Identity() if inputs == channels else nn.Conv1d(inputs, channels, 1)
+
+    @property
+    def receptive_field(self) -> int:
+        """Steps that an output depends on, its own included."""
+        return 1 + sum(_reach(convolution) for convolution in self.convolutions)
+
+    @property
+    def parts(self) -> int:
+        """Tensors in its state."""
+        return len(self.convolutions)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Outputs (batch, time, channels) of sequences (batch, time, inputs).
+
+        Raises ValueError for inputs of another shape.
+        """
+        return self.run(x)[0]
+
+    def run(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Outputs of sequences (batch, time, inputs), and what later steps will still see.
+
+        The state is the last inputs of every convolution, (batch, channels, reach) each.
+        Raises ValueError for inputs or a state of another shape.
+        """
+        past = self.start(x, state)
+        x, seen = x.transpose(1, 2), []  # (batch, channels, time)
+        for n, (convolution, before) in enumerate(zip(self.convolutions, past, strict=True)):
+            if n % self.per_layer == 0:
+                shortcut = x if n else self.shortcut(x)
+            x = torch.cat([before, x], dim=2)
+            seen.append(x[:, :, x.shape[2] - before.shape[2] :])
+            x = F.relu(convolution(x))
+            if (n + 1) % self.per_layer == 0:
+                x = F.relu(x + shortcut)
+        return x.transpose(1, 2), tuple(seen)
+
+    def start(self, x: Tensor, state: State | None = None) -> State:
+        """The state before the first step; raises ValueError for shapes that do not fit."""
+        if x.ndim != 3 or x.shape[-1] != self.inputs or x.shape[1] < 1:
+            raise ValueError(
+                f"CausalCNN was built for (batch, time, {self.inputs}), "
+                f"the input has shape {tuple(x.shape)}"
+            )
+        expected = [(len(x), conv.in_channels, _reach(conv)) for conv in self.convolutions]
+        if state is None:
+            return tuple(x.new_zeros(shape) for shape in expected)
+        if (given := [tuple(part.shape) for part in state]) != expected:
+            raise ValueError(f"the state of this CausalCNN has shapes {expected}, not {given}")
+        return tuple(state)
+
+
+def _reach(convolution: nn.Conv1d) -> int:
+    """Steps before its own that a causal convolution sees."""
+    return (convolution.kernel_size[0] - 1) * convolution.dilation[0]
+
+
+class Layers(nn.Module):
+    """Cells on top of each other, each reading what the one below says: `nn.LSTM`'s num_layers.
+
+    Dropout acts between cells, never along time (Zaremba et al. 2014, "Recurrent neural network
+    regularization"). Its state is that of all cells, one after the other.
+    Raises ValueError for no cells, and for neighbours of different size.
+    """
+
+    def __init__(self, *cells: Reader, dropout: float = 0.0):
+        super().__init__()
+        sizes = [(cell.inputs, cell.hidden) for cell in cells]
+        if not cells or any(a[1] != b[0] for a, b in itertools.pairwise(sizes)):
+            raise ValueError(
+                f"layers of (inputs, hidden) {sizes}: each reads what the one below says"
+            )
+        self.inputs, self.hidden = sizes[0][0], sizes[-1][1]
+        self.cells = nn.ModuleList(cells)
+        self.dropout = nn.Dropout(dropout)
+
+    @property
+    def parts(self) -> int:
+        """Tensors in its state."""
+        return sum(cell.parts for cell in self.cells)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Outputs (batch, time, hidden) of the uppermost cell."""
+        return self.run(x)[0]
+
+    def run(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Outputs of the uppermost cell, and the state of all after the last step.
+
+        Raises ValueError for inputs or a state of another shape.
+        """
+        if state is not None and len(state) != self.parts:
+            raise ValueError(f"the state of these layers has {self.parts} parts, not {len(state)}")
+        before, after = iter(state or ()), ()
+        for n, cell in enumerate(self.cells):
+            own = tuple(itertools.islice(before, cell.parts))
+            x, left = cell.run(self.dropout(x) if n else x, own or None)
+            after += left
+        return x, after
+
+
+# --- language --------------------------------------------------------------------------------
+
+
+class LanguageModel(nn.Module):
+    """The next token's logits at every step: embedding, cell, read-out.
+
+    Maps tokens (batch, time) int64 to logits (batch, tokens, time); the embedding has the size
+    `cell.inputs`. Dropout acts on the embedding and before the read-out. With `tie` the read-out
+    uses the embedding's weights (Press and Wolf 2017, "Using the output embedding to improve
+    language models"), which then start small enough for logits of ordinary size.
+
+    Raises ValueError for no tokens, and for tied weights of a cell with inputs != hidden.
+    """
+
+    def __init__(self, tokens: int, cell: Reader, tie: bool = False, dropout: float = 0.0):
+        super().__init__()
+        if tokens < 1:
+            raise ValueError(f"a language model of {tokens} tokens: use 1 or more")
+        if tie and cell.inputs != cell.hidden:
+            raise ValueError(
+                f"tied weights serve as embedding of size {cell.inputs} and as read-out of "
+                f"{cell.hidden} units: build the cell with inputs = hidden, or use tie=False"
+            )
+        self.embedding = nn.Embedding(tokens, cell.inputs)
+        self.cell, self.dropout, self.tie = cell, nn.Dropout(dropout), tie
+        # Tied weights have one name: under two, a stack would pull them apart.
+        self.head = None if tie else nn.Linear(cell.hidden, tokens)
+        self.bias = nn.Parameter(torch.zeros(tokens)) if tie else None
+        if tie:
+            nn.init.normal_(self.embedding.weight, std=cell.inputs**-0.5)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Logits (batch, tokens, time) of the token after each; from the start of a text.
+
+        Raises ValueError for tokens of another shape or type.
+        """
+        return self.run(tokens)[0]
+
+    def run(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Logits that continue a text from a state on, and the state after its last token.
+
+        Raises ValueError for tokens or a state of another shape or type.
+        """
+        if tokens.ndim != 2 or tokens.dtype != torch.int64:
+            raise ValueError(
+                "a language model reads tokens (batch, time) of type int64, "
+                f"not {tuple(tokens.shape)} of {tokens.dtype}"
+            )
+        h, state = self.cell.run(self.dropout(self.embedding(tokens)), state)
+        return self.read_out(self.dropout(h)).transpose(1, 2), state
+
+    def read_out(self, h: Tensor) -> Tensor:
+        """Logits (..., tokens) from what the cell says (..., hidden)."""
+        return F.linear(h, self.embedding.weight, self.bias) if self.tie else self.head(h)
