@@ -108,9 +108,11 @@ def test_no_seed_is_tuned_and_judged_on(profile):
 
 
 def test_smoke_takes_the_middle_of_the_grid_and_other_profiles_the_best():
-    tuning = pd.DataFrame({"a": [1.0, 0.5, 2, 3, 4]}, index=[1e-4, 1e-3, 1e-2, 1e-1, 1])
-    assert Lab("01_toy").choose(tuning) == {"a": 1e-3}
-    assert Lab("01_toy", "smoke").choose(tuning) == {"a": 1e-2}
+    tuning = pd.DataFrame(
+        {"a": [1.0, 0.5, 2, 3, 4]}, index=pd.Index([1e-4, 1e-3, 1e-2, 1e-1, 1], name="lr")
+    )
+    assert Lab("01_toy").choose(tuning) == {"lr": {"a": 1e-3}}
+    assert Lab("01_toy", "smoke").choose(tuning) == {"lr": {"a": 1e-2}}
 
 
 # ---------------------------------------------------------------- judging
@@ -176,7 +178,7 @@ def test_smoke_judges_nothing_and_keeps_no_evidence(folder):
     book = Lab("01_toy", "smoke")
     book.judge("toy", {"gain": [0.02], "shape": True})
     assert repr(book.verdicts["toy"]) == "toy: NOT RUN"
-    assert not (folder / "build").exists()
+    assert not (folder / "build" / "evidence").exists()
 
 
 def test_the_verdict_is_shown(folder, monkeypatch):
@@ -191,21 +193,21 @@ def test_a_read_only_root_sends_evidence_to_the_working_folder(folder, monkeypat
     monkeypatch.setattr(lab.os, "access", lambda path, mode: path != folder)
     Lab("01_toy").judge("toy", EFFECTS)
     assert evidence(folder / "helpers")["verdict"] == "supported"
-    assert not (folder / "build").exists()
+    assert not (folder / "build" / "evidence").exists()
 
 
 def test_a_claim_of_another_notebook_is_refused(folder):
     book = Lab("02_other")
     with pytest.raises(ClaimError, match="toy belongs to notebook 01_toy"):
         book.judge("toy", EFFECTS)
-    assert book.verdicts == {} and not (folder / "build").exists()
+    assert book.verdicts == {} and not (folder / "build" / "evidence").exists()
 
 
 def test_fewer_seeds_than_registered_are_refused_unless_asked_for(folder):
     few = EFFECTS | {"gain": EFFECTS["gain"][:8]}
     with pytest.raises(ClaimError, match="toy is registered for 10 seeds"):
         Lab("01_toy").judge("toy", few)
-    assert not (folder / "build").exists()
+    assert not (folder / "build" / "evidence").exists()
     book = Lab("01_toy", seeds=8)
     book.judge("toy", few)
     assert book.verdicts["toy"].word == "supported"
