@@ -30,7 +30,7 @@ CHOSEN := $(if $(NOTEBOOK),$(wildcard notebooks/$(NOTEBOOK)*.ipynb),$(ALL))
 COMMON := $(wildcard helpers/*.py data/*.*) requirements.txt
 EXECUTED := $(CHOSEN:notebooks/%=$(BUILD)/%)
 
-.PHONY: help setup run-all executed test lint nbval lab refresh verdicts bench lock clean distclean
+.PHONY: help setup run-all executed test lint nbval lab refresh verdicts bench bench-many lock clean distclean
 
 help:  ## this list
 	@echo "make TARGET [PROFILE=smoke|standard|full] [SEEDS=n] [DEVICE=auto|cpu|cuda] [NOTEBOOK=01]"
@@ -83,6 +83,9 @@ verdicts: .venv/course  ## print the verdict lines of the notebooks executed las
 
 bench: .venv/dev  ## speed claims, measured side by side; DATA=folder of the full Fashion-MNIST
 	env -u OMP_NUM_THREADS $(PY) benchmarks/epoch.py $(if $(DATA),--data "$(DATA)")
+
+bench-many: .venv/dev  ## many networks: fit_many against a loop, joblib, Ray and JAX, side by side
+	env -u OMP_NUM_THREADS -u LOKY_MAX_CPU_COUNT $(PY) benchmarks/many.py
 
 lock: .venv/dev  ## renew requirements.lock from the current environment
 	$(PY) -m pip freeze --exclude-editable > build/lock && mv build/lock requirements.lock
