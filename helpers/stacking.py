@@ -148,8 +148,9 @@ class StackedOptimizer:
         name = type(self.inner).__name__
         if name not in STACKABLE_OPTIMIZERS or self.inner.defaults.get("maximize"):
             raise UnstackableError(
-                f"{name} cannot be stacked, its state depends on the learning rate or it maximises: "
-                f"use one of {', '.join(STACKABLE_OPTIMIZERS)}, or train one network at a time (pack=1)"
+                f"{name} cannot be stacked (its state depends on the learning rate, or it is told "
+                f"to maximise): use one of {', '.join(STACKABLE_OPTIMIZERS)}, or train one network "
+                "at a time (pack=1)"
             )
         group, own = self.inner.param_groups[0], self.inner.defaults["weight_decay"]
         group["weight_decay"] = 0.0
