@@ -41,6 +41,9 @@ DRAW = {
         threshold=0.8,
         log="xy",
     ),
+    "unrolled": lambda: figures.unrolled(
+        ["x1", "x2", "x3"], ["h1", "h2", "h3"], ALT, weights=("a", "b"), cuts=(2,)
+    ),
     "seeds": lambda: figures.seeds(frame(("a", "b")), ALT, xlabel="accuracy", threshold=0.7),
 }
 
