@@ -69,7 +69,7 @@ def train_packs(calls: Sequence[tuple], n_jobs: int) -> Iterator[tuple[int, Any]
 def _signs_of_death() -> tuple[type[Exception], ...]:
     """What joblib's processes and the clusters raise when a worker dies.
 
-    Dask goes on by itself, unless the worker takes a result along that was about to be fetched.
+    Dask goes on by itself, unless the worker takes along the only copy of scattered data.
     """
     ray = sys.modules.get("ray.exceptions")
     known = (TerminatedWorkerError, CancelledError)
