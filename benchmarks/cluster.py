@@ -65,14 +65,14 @@ def sweep(data: Dataset, n_jobs: int, death: Path | None = None) -> pd.DataFrame
 
 
 @contextmanager
-def on_processes(data: Dataset) -> Iterator[None]:
+def on_processes() -> Iterator[None]:
     """Processes of this machine, which joblib takes by itself."""
     yield
 
 
 @contextmanager
-def on_dask(data: Dataset) -> Iterator[None]:
-    """A Dask cluster on this machine; every worker gets the data once."""
+def on_dask() -> Iterator[None]:
+    """A Dask cluster on this machine."""
     from dask.distributed import Client, LocalCluster
 
     with (
@@ -80,13 +80,13 @@ def on_dask(data: Dataset) -> Iterator[None]:
             n_workers=WORKERS, threads_per_worker=1, dashboard_address=None, silence_logs="ERROR"
         ) as cluster,
         Client(cluster),
-        joblib.parallel_config("dask", scatter=[data]),
+        joblib.parallel_config("dask"),
     ):
         yield
 
 
 @contextmanager
-def on_ray(data: Dataset) -> Iterator[None]:
+def on_ray() -> Iterator[None]:
     """A Ray cluster on this machine; its workers are sent the source of the helpers."""
     import ray
     from ray.util.joblib import register_ray
@@ -115,7 +115,7 @@ def compare(engine: str, data: Dataset, expected: pd.DataFrame, kill: bool) -> N
 
     Raises AssertionError where the table is not the `expected` one to the last bit.
     """
-    with ENGINES[engine](data), tempfile.TemporaryDirectory() as folder:
+    with ENGINES[engine](), tempfile.TemporaryDirectory() as folder:
         for death in [None, Path(folder, "death")] if kill else [None]:
             start = time.perf_counter()
             with warnings.catch_warnings(record=True) as said:

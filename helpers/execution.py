@@ -4,6 +4,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -84,9 +85,13 @@ def train_packs(calls: Sequence[tuple], n_jobs: int) -> Iterator[tuple[int, Any]
 
 
 def _signs_of_death() -> tuple[type[Exception], ...]:
-    """What joblib's processes and Ray's raise when a worker dies; Dask goes on by itself."""
+    """What joblib's processes and the clusters raise when a worker dies.
+
+    Dask goes on by itself, unless the worker takes along the only copy of scattered data.
+    """
     ray = sys.modules.get("ray.exceptions")
-    return (TerminatedWorkerError, ray.RayActorError) if ray else (TerminatedWorkerError,)
+    known = (TerminatedWorkerError, CancelledError)
+    return (*known, ray.RayActorError) if ray else known
 
 
 def _parallel(n_jobs: int) -> joblib.Parallel:

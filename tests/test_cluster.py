@@ -3,7 +3,8 @@
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 
 import joblib
@@ -62,6 +63,27 @@ def test_a_backend_without_generators_hands_back_everything(monkeypatch):
     with joblib.parallel_config("all-at-once"):
         results = dict(execution.train_packs([("key", i) for i in range(5)], n_jobs=2))
     assert results == {0: 0, 1: 1, 2: 4, 3: 9, 4: 16}
+
+
+class Deadly(joblib.parallel.ThreadingBackend):
+    """A backend whose second result is lost, as Dask's may be when a worker dies."""
+
+    results = count()
+
+    def retrieve_result_callback(self, result):
+        if next(self.results) == 1:
+            raise CancelledError
+        return super().retrieve_result_callback(result)
+
+
+def test_what_a_lost_result_had_starts_again(monkeypatch):
+    done = []
+    monkeypatch.setattr(execution, "_train_pack", lambda key, number: done.append(number))
+    monkeypatch.setattr(execution._memory, "cache", lambda function, ignore: function)
+    joblib.register_parallel_backend("deadly", Deadly)
+    with joblib.parallel_config("deadly"), pytest.warns(UserWarning, match="packs start again"):
+        results = dict(execution.train_packs([("key", i) for i in range(5)], n_jobs=2))
+    assert set(results) == set(range(5)) == set(done)
 
 
 def test_the_cache_is_one_folder_wherever_a_worker_stands(tmp_path, monkeypatch):
