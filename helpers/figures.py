@@ -7,7 +7,8 @@ the finding; it is stored with the picture and stands in for it wherever picture
 import base64
 import html
 import io
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -45,6 +46,20 @@ def show(figure: Figure, alt: str) -> None:
     """Show a figure as a PNG that carries its alt text."""
     data = {"image/png": _png(figure), "text/plain": alt}
     display(data, raw=True, metadata={"image/png": {"alt": alt}})
+
+
+def explore(draw: Callable[..., None], **choices: Sequence) -> None:
+    """Call `draw` with its defaults; in a live notebook let the reader choose other arguments.
+
+    `choices` holds the values to choose from. Where outputs are stored or compared, TQDM_DISABLE is
+    set and only the figure of the defaults is drawn: a widget is no picture and leaves state.
+    """
+    if os.environ.get("TQDM_DISABLE"):
+        draw()
+        return
+    from ipywidgets import interact
+
+    interact(draw, **{name: list(values) for name, values in choices.items()})
 
 
 def _png(figure: Figure) -> str:

@@ -45,7 +45,12 @@ DRAW = {
         ["x1", "x2", "x3"], ["h1", "h2", "h3"], ALT, weights=("a", "b"), cuts=(2,)
     ),
     "seeds": lambda: figures.seeds(frame(("a", "b")), ALT, xlabel="accuracy", threshold=0.7),
+    "explore": lambda: figures.explore(draw_chosen, arm=["a", "b"]),
 }
+
+
+def draw_chosen(arm: str = "a") -> None:
+    figures.seeds(frame((arm,)), ALT, xlabel="accuracy")
 
 
 @pytest.fixture
@@ -312,3 +317,13 @@ def test_show_verdict_prints_the_stable_line_beside_the_card(shown):
     figures.show_verdict(verdict())
     ((data, _),) = shown
     assert data == {"text/plain": repr(verdict()), "text/html": figures.verdict_card(verdict())}
+
+
+def test_a_live_reader_chooses_what_is_drawn(monkeypatch):
+    import ipywidgets
+
+    calls = []
+    monkeypatch.setattr(ipywidgets, "interact", lambda draw, **choices: calls.append(choices))
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    figures.explore(draw_chosen, arm=("a", "b"))
+    assert calls == [{"arm": ["a", "b"]}]
