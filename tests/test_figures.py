@@ -41,6 +41,12 @@ DRAW = {
         threshold=0.8,
         log="xy",
     ),
+    "labelled_points": lambda: figures.labelled_points(
+        {"praise": frame(("x", "y")), "blame": frame(("x", "y"), rows=3)},
+        ALT,
+        xlabel="first direction",
+        ylabel="second direction",
+    ),
     "seeds": lambda: figures.seeds(frame(("a", "b")), ALT, xlabel="accuracy", threshold=0.7),
 }
 
