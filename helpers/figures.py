@@ -293,6 +293,27 @@ def seeds(
     show(figure, alt)
 
 
+def labelled_points(
+    groups: Mapping[str, pd.DataFrame], alt: str, *, xlabel: str, ylabel: str
+) -> None:
+    """Draw named points on a map: the index holds the names, two columns their places.
+
+    Each group has its colour and marker. Each name stands beside its point.
+    """
+    figure, axes = _figure(6.4, 4.2)
+    axis = axes[0, 0]
+    for k, (label, frame) in enumerate(groups.items()):
+        colour = COLOURS[k % len(COLOURS)]
+        x, y = frame.to_numpy(dtype=float).T
+        axis.scatter(x, y, s=18, color=colour, marker=MARKERS[k % len(MARKERS)], label=label)
+        for name, *place in zip(frame.index, x, y, strict=True):
+            axis.annotate(name, place, (4, 2), textcoords="offset points", fontsize=8, color=colour)
+    axis.margins(0.12)
+    axis.set(xlabel=xlabel, ylabel=ylabel)
+    axis.legend(loc="best")
+    show(figure, alt)
+
+
 def _strip(axis, height: float, values: np.ndarray, colour: str, marker: str) -> None:
     """Dots at `height`, slightly spread, and beneath them the mean with its t interval."""
     spread = np.linspace(-0.18, 0.02, len(values)) if len(values) > 1 else np.zeros(len(values))

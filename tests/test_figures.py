@@ -44,6 +44,12 @@ DRAW = {
     "unrolled": lambda: figures.unrolled(
         ["x1", "x2", "x3"], ["h1", "h2", "h3"], ALT, weights=("a", "b"), cuts=(2,)
     ),
+    "labelled_points": lambda: figures.labelled_points(
+        {"praise": frame(("x", "y")), "blame": frame(("x", "y"), rows=3)},
+        ALT,
+        xlabel="first direction",
+        ylabel="second direction",
+    ),
     "seeds": lambda: figures.seeds(frame(("a", "b")), ALT, xlabel="accuracy", threshold=0.7),
     "explore": lambda: figures.explore(draw_chosen, arm=["a", "b"]),
 }
