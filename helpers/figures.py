@@ -164,6 +164,7 @@ def heatmap(
     ylabel: str,
     bar: str,
     xticks: Sequence[str] = (),
+    yticks: Sequence[str] = (),
     size: tuple[float, float] = (5, 4),
 ) -> None:
     """Draw a matrix (rows, columns) as colours, zero white, with a labelled colour bar."""
@@ -175,6 +176,8 @@ def heatmap(
     axes[0, 0].set(xlabel=xlabel, ylabel=ylabel)
     if xticks:
         axes[0, 0].set_xticks(range(len(xticks)), xticks)
+    if yticks:
+        axes[0, 0].set_yticks(range(len(yticks)), yticks)
     axes[0, 0].grid(False)
     figure.colorbar(image, label=bar)
     show(figure, alt)
@@ -218,6 +221,57 @@ def _arrow(axis, start: tuple, end: tuple, label: str, shift: tuple[float, float
     axis.annotate("", xy=end, xytext=start, arrowprops={"arrowstyle": "->"})
     middle = [(a + b) / 2 + s for a, b, s in zip(start, end, shift, strict=True)]
     axis.text(*middle, label, fontsize=9, va="center")
+
+
+def coloured_text(
+    text: str,
+    values: Tensor,
+    alt: str,
+    *,
+    bar: str,
+    signed: bool = False,
+    columns: int = 64,
+) -> None:
+    """Draw a text character by character, each on the colour of its value, with a colour bar.
+
+    `values` has one number per character. Lines break where the text does and at `columns`
+    characters. Without `signed` white is zero; with it purple is negative, orange positive.
+    Raises ValueError for another number of values than characters, and for an empty text.
+    """
+    values = np.asarray(values, dtype=float)
+    if not text or values.shape != (len(text),):
+        raise ValueError(f"{len(text)} characters and values of shape {values.shape}: one each")
+    rows, row, column = [], 0, 0
+    for character, value in zip(text, values, strict=True):
+        if column == columns:
+            row, column = row + 1, 0
+        rows.append((row, column, character, value))
+        row, column = (row + 1, 0) if character == "\n" else (row, column + 1)
+    height = rows[-1][0] + 1
+    grid = np.full((height, columns), np.nan)
+    for i, j, _, value in rows:
+        grid[i, j] = value
+    figure, axes = _figure(9.0, 0.21 * height + 0.2)
+    low, high = _limits(values, signed)
+    # From white on: letters stay readable on the darkest colour.
+    how = {"vmin": 1.6 * low, "vmax": 1.6 * high} if signed else {"vmin": 0, "vmax": 1.4 * high}
+    image = axes[0, 0].imshow(grid, cmap=DIVERGING if signed else "Oranges", aspect="auto", **how)
+    for i, j, character, _ in rows:
+        shown = "¶" if character == "\n" else character
+        where = {
+            "ha": "center",
+            "va": "center",
+            "fontsize": 8,
+            "family": "monospace",
+            "parse_math": False,
+        }
+        axes[0, 0].text(j, i, shown, **where)
+    axes[0, 0].set_axis_off()
+    colours = figure.colorbar(image, label=bar, pad=0.01, fraction=0.03)
+    colours.ax.set_ylim(low if signed else 0, high)
+    colours.ax.tick_params(labelsize=8)
+    colours.set_label(bar, fontsize=8)
+    show(figure, alt)
 
 
 # --- measurements ----------------------------------------------------------------------------

@@ -32,7 +32,12 @@ PICTURES = torch.linspace(-1, 2, 4 * 25).reshape(4, 5, 5)
 DRAW = {
     "tables": lambda: figures.tables({"in": torch.eye(5), "by": torch.ones(3, 3)}, ALT, decimals=1),
     "pictures": lambda: figures.pictures({"a": PICTURES, "b": PICTURES[:2]}, ALT, titles="wxyz"),
-    "heatmap": lambda: figures.heatmap(PICTURES[0], ALT, xlabel="x", ylabel="y", bar="share"),
+    "coloured_text": lambda: figures.coloured_text(
+        "To be,\nor $not$\n\n to be", torch.linspace(-1, 3, 23), ALT, bar="nats", columns=5
+    ),
+    "heatmap": lambda: figures.heatmap(
+        PICTURES[0], ALT, xlabel="x", ylabel="y", bar="share", yticks="vwxyz"
+    ),
     "curves": lambda: figures.curves(
         {"RNN": frame(("1", "2")), "LSTM": frame(("1",))},
         ALT,
@@ -333,3 +338,16 @@ def test_a_live_reader_chooses_what_is_drawn(monkeypatch):
     monkeypatch.delenv("TQDM_DISABLE", raising=False)
     figures.explore(draw_chosen, arm=("a", "b"))
     assert calls == [{"arm": ["a", "b"]}]
+
+
+def test_coloured_text_needs_a_value_for_every_character(shown):
+    for text, count in (("abc", 2), ("", 0)):
+        with pytest.raises(ValueError, match="one each"):
+            figures.coloured_text(text, torch.zeros(count), ALT, bar="nats")
+
+
+def test_coloured_text_breaks_lines_where_the_text_does(shown):
+    for text in ("abcdef", "abc\nde", "a\nb\nc\n"):
+        figures.coloured_text(text, torch.ones(6), ALT, bar="nats", columns=6)
+    heights = [picture(data["image/png"]).height for data, _ in shown]
+    assert heights[0] < heights[1] < heights[2]
