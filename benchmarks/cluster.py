@@ -28,7 +28,8 @@ import helpers
 from helpers.data import Dataset
 from helpers.mnist1d import make_mnist1d
 from helpers.models import CNN1D, MLP
-from helpers.recurrent import GRU, SequenceClassifier
+from helpers.recurrent import GRU
+from helpers.sequences import LastStep
 from helpers.training import fit_many
 
 HELPERS = Path(helpers.__file__).parent
@@ -38,7 +39,7 @@ GRID = {"lr": [1e-3, 3e-3, 1e-2]}
 SEEDS = range(4)
 
 
-class SignalGRU(SequenceClassifier):
+class SignalGRU(LastStep):
     """A GRU that reads signals (batch, 40) as ten steps of four values."""
 
     def __init__(self):
