@@ -5,7 +5,6 @@ the finding; it is stored with the picture and stands in for it wherever picture
 """
 
 import base64
-import html
 import io
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,8 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from helpers.claims import Outcome, Verdict
-from helpers.statistics import rate_interval, t_interval
+from helpers.statistics import t_interval
 
 # Okabe and Ito 2008, "Color universal design": eight colours told apart by all readers.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -44,7 +42,7 @@ DIVERGING = "PuOr_r"  # purple through white to orange
 
 def show(figure: Figure, alt: str) -> None:
     """Show a figure as a PNG that carries its alt text."""
-    data = {"image/png": _png(figure), "text/plain": alt}
+    data = {"image/png": png(figure), "text/plain": alt}
     display(data, raw=True, metadata={"image/png": {"alt": alt}})
 
 
@@ -62,13 +60,14 @@ def explore(draw: Callable[..., None], **choices: Sequence) -> None:
     interact(draw, **{name: list(values) for name, values in choices.items()})
 
 
-def _png(figure: Figure) -> str:
+def png(figure: Figure) -> str:
+    """A figure as a PNG in base64."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def _figure(width: float, height: float, rows: int = 1, columns: int = 1, **layout):
+def blank(width: float, height: float, rows: int = 1, columns: int = 1, **layout):
     """A figure outside pyplot, which keeps no state, and its axes (rows, columns)."""
     figure = Figure(figsize=(width, height))
     return figure, figure.subplots(rows, columns, squeeze=False, **layout)
@@ -81,7 +80,7 @@ def tables(panels: Mapping[str, Tensor], alt: str, decimals: int = 0) -> None:
     """Draw small matrices side by side as grids with their numbers written in the cells."""
     widths = [len(values[0]) for values in panels.values()]
     height = max(len(values) for values in panels.values())
-    figure, axes = _figure(0.55 * sum(widths) + 0.6, 0.5 * height + 0.4, 1, len(panels))
+    figure, axes = blank(0.55 * sum(widths) + 0.6, 0.5 * height + 0.4, 1, len(panels))
     axes[0, 0].get_gridspec().set_width_ratios(widths)
     for axis, (title, values) in zip(axes[0], panels.items(), strict=True):
         values = np.asarray(values, dtype=float)
@@ -116,7 +115,7 @@ def pictures(
     }
     columns = max(len(row) for row in arrays.values())
     size = min(size, 8.2 / columns)
-    figure, axes = _figure(
+    figure, axes = blank(
         size * columns + 0.9, size * len(arrays) + 0.3 * bool(titles) + 0.1, len(arrays), columns
     )
     overall = _limits(_values(p for row in arrays.values() for p in row), signed)
@@ -168,7 +167,7 @@ def heatmap(
     size: tuple[float, float] = (5, 4),
 ) -> None:
     """Draw a matrix (rows, columns) as colours, zero white, with a labelled colour bar."""
-    figure, axes = _figure(*size)
+    figure, axes = blank(*size)
     low, high = _limits(np.asarray(values), signed=True)
     image = axes[0, 0].imshow(
         np.asarray(values), cmap=DIVERGING, vmin=low, vmax=high, aspect="auto"
@@ -196,7 +195,7 @@ def unrolled(
     `weights` label the arrows from input to state and from state to state. No state is handed over
     before the steps `cuts` (counted from 0), which are marked by a dotted line.
     """
-    figure, axes = _figure(min(1.25 * len(states) + 0.6, 9), 2.1)
+    figure, axes = blank(min(1.25 * len(states) + 0.6, 9), 2.1)
     axis = axes[0, 0]
     axis.set(xlim=(-0.6, len(states) - 0.2), ylim=(-0.35, 1.35))
     axis.set_axis_off()
@@ -251,7 +250,7 @@ def coloured_text(
     grid = np.full((height, columns), np.nan)
     for i, j, _, value in rows:
         grid[i, j] = value
-    figure, axes = _figure(9.0, 0.21 * height + 0.2)
+    figure, axes = blank(9.0, 0.21 * height + 0.2)
     low, high = _limits(values, signed)
     # From white on: letters stay readable on the darkest colour.
     how = {"vmin": 1.6 * low, "vmax": 1.6 * high} if signed else {"vmin": 0, "vmax": 1.4 * high}
@@ -291,7 +290,7 @@ def curves(
     A DataFrame holds the x values as its index and one column per seed; the line is the median,
     the band reaches from the smallest to the largest. `log` names the logarithmic axes ("xy").
     """
-    figure, axes = _figure(6.4, 3.4)
+    figure, axes = blank(6.4, 3.4)
     axis = axes[0, 0]
     for k, (label, frame) in enumerate(lines.items()):
         colour = COLOURS[k % len(COLOURS)]
@@ -331,10 +330,10 @@ def seeds(
 
     `limits` fixes the ends of the axis; `guess` marks what the reader predicted.
     """
-    figure, axes = _figure(6.4, 0.45 * frame.shape[1] + 1.0)
+    figure, axes = blank(6.4, 0.45 * frame.shape[1] + 1.0)
     axis = axes[0, 0]
     for k, arm in enumerate(frame):
-        _strip(axis, k, frame[arm].dropna().to_numpy(), COLOURS[k % len(COLOURS)], MARKERS[k % 7])
+        strip(axis, k, frame[arm].dropna().to_numpy(), COLOURS[k % len(COLOURS)], MARKERS[k % 7])
     if threshold is not None:
         axis.axvline(threshold, color="black", linewidth=0.8, linestyle=":", label="threshold")
     if guess is not None:
@@ -354,7 +353,7 @@ def labelled_points(
 
     Each group has its colour and marker. Each name stands beside its point.
     """
-    figure, axes = _figure(6.4, 4.2)
+    figure, axes = blank(6.4, 4.2)
     axis = axes[0, 0]
     for k, (label, frame) in enumerate(groups.items()):
         colour = COLOURS[k % len(COLOURS)]
@@ -368,7 +367,7 @@ def labelled_points(
     show(figure, alt)
 
 
-def _strip(axis, height: float, values: np.ndarray, colour: str, marker: str) -> None:
+def strip(axis, height: float, values: np.ndarray, colour: str, marker: str) -> None:
     """Dots at `height`, slightly spread, and beneath them the mean with its t interval."""
     spread = np.linspace(-0.18, 0.02, len(values)) if len(values) > 1 else np.zeros(len(values))
     axis.scatter(values, height + np.asarray(spread), s=16, color=colour, marker=marker, alpha=0.7)
@@ -377,98 +376,3 @@ def _strip(axis, height: float, values: np.ndarray, colour: str, marker: str) ->
     low, high = t_interval(values)
     axis.plot([low, high], [height + 0.25] * 2, color="black", linewidth=1.5)
     axis.plot(values.mean(), height + 0.25, "|", color="black", markersize=9)
-
-
-# --- verdicts --------------------------------------------------------------------------------
-
-WORD_COLOURS = {"supported": "#00664B", "refuted": "#A63C00", "inconclusive": "#555555"}
-
-
-def show_verdict(verdict: Verdict) -> None:
-    """Show a verdict: its stable line as text, its numbers and strip plots as an HTML card."""
-    display({"text/plain": repr(verdict), "text/html": verdict_card(verdict)}, raw=True)
-
-
-def verdict_card(verdict: Verdict) -> str:
-    """A verdict as HTML: each test with its effect, interval, p and a dot per seed."""
-    claim = verdict.claim
-    head = (
-        f"<p><b>{html.escape(claim.id)}: {verdict.word.upper()}</b><br>"
-        f"The recap: “{html.escape(claim.quote)}”<br>"
-        f"A careful engineer: <i>{html.escape(claim.nuance)}</i></p>"
-    )
-    if not verdict.run:
-        return head + "<p>Not run: profile smoke is too short to judge by.</p>"
-    rows = "".join(_card_row(outcome) for outcome in verdict.outcomes)
-    titles = "<tr><th>test</th><th>outcome</th><th>measured</th><th>seeds</th></tr>"
-    return f"{head}<table>{titles}{rows}</table>"
-
-
-def _card_row(outcome: Outcome) -> str:
-    test = outcome.test
-    word = f'<b style="color:{WORD_COLOURS[outcome.verdict]}">{outcome.verdict}</b>'
-    statement = f'<td style="text-align:left;max-width:22em">{html.escape(test.statement)}</td>'
-    if test.kind == "assertion":
-        return f"<tr>{statement}<td>{word}</td><td>exact</td><td></td></tr>"
-    band = f" of {test.around:g}" if test.direction == "within" else ""
-    lines = [
-        f"{outcome.effect:.3g} {html.escape(test.unit)}",
-        f"95 % [{outcome.low:.3g}, {outcome.high:.3g}]; {html.escape(_beside(outcome))}",
-        f"registered: {test.direction} {test.threshold:g}{band}; against it p = {outcome.p:.2g}",
-        *([f"<i>{html.escape(outcome.caution)}</i>"] if outcome.caution else []),
-    ]
-    measured = f'<td style="text-align:left;max-width:30em">{"<br>".join(lines)}</td>'
-    return f"<tr>{statement}<td>{word}</td>{measured}<td>{_seed_strip(outcome)}</td></tr>"
-
-
-def _beside(outcome: Outcome) -> str:
-    """What stands beside the deciding interval: both arms' rates, or the bootstrap interval."""
-    if outcome.test.kind == "rates":
-        rates = [
-            f"{text} [{low:.2g}, {high:.2g}]"
-            for text, (low, high) in zip(_solved(outcome), _arm_intervals(outcome), strict=True)
-        ]
-        return ", ".join(rates)
-    low, high = outcome.bootstrap
-    return f"bootstrap [{low:.3g}, {high:.3g}]" if np.isfinite(low) else "bootstrap –"
-
-
-def _solved(outcome: Outcome) -> list[str]:
-    """'LSTM 7 of 8' for either arm."""
-    counts = np.sum(outcome.effects, axis=0)
-    return [
-        f"{arm} {k} of {len(outcome.effects)}" for arm, k in zip(outcome.arms, counts, strict=True)
-    ]
-
-
-def _arm_intervals(outcome: Outcome) -> list[tuple[float, float]]:
-    counts = np.sum(outcome.effects, axis=0).tolist()
-    return [rate_interval(count, len(outcome.effects)) for count in counts]
-
-
-def _seed_strip(outcome: Outcome) -> str:
-    """The effects of all seeds as a small picture with alt text, as HTML."""
-    figure, axes = _figure(2.4, 0.8)
-    draw = _rate_bars if outcome.test.kind == "rates" else _effect_strip
-    alt = f"{draw(axes[0, 0], outcome)}, threshold {outcome.test.threshold:g}: {outcome.verdict}"
-    axes[0, 0].tick_params(labelsize=8)
-    return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{_png(figure)}">'
-
-
-def _effect_strip(axis, outcome: Outcome) -> str:
-    """A dot per seed with mean and interval beneath; says what is drawn."""
-    values = np.asarray(outcome.effects)
-    _strip(axis, 0, values, COLOURS[0], "o")
-    axis.axvline(outcome.test.threshold, color="black", linestyle=":", linewidth=1)
-    axis.set(yticks=[], ylim=(0.5, -0.5))
-    return f"{len(values)} seeds from {values.min():.3g} to {values.max():.3g}"
-
-
-def _rate_bars(axis, outcome: Outcome) -> str:
-    """A bar for each arm's rate with its Clopper-Pearson interval; says what is drawn."""
-    axis.barh((0, 1), np.mean(outcome.effects, axis=0), height=0.6, color=COLOURS[:2], alpha=0.7)
-    for height, interval in enumerate(_arm_intervals(outcome)):
-        axis.plot(interval, (height, height), color="black", linewidth=1.5)
-    axis.set_yticks((0, 1), outcome.arms)
-    axis.set(ylim=(1.5, -0.5), xlim=(0, 1))
-    return ", ".join(_solved(outcome)) + " seeds solved"

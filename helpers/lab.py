@@ -1,11 +1,12 @@
 """A notebook's lab book: profile, seeds and device; verdicts with their evidence; the closing line.
 
 >>> lab = Lab("01_cnn_filters", profile="standard")
->>> lab.seeds(8)
-range(40, 48)
+>>> lab.seeds(3)
+[40, 41, 42]
 """
 
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -20,7 +21,7 @@ from typing import Any, TypeVar
 import pandas as pd
 import torch
 
-from helpers import claims, execution, figures, sweeps, training
+from helpers import cards, claims, execution, sweeps, training
 from helpers.claims import ROOT, Verdict
 from helpers.data import resolve_device
 
@@ -63,10 +64,14 @@ class Lab:
         """The value that belongs to the profile."""
         return {"smoke": smoke, "standard": standard, "full": full}[self.profile]
 
-    def seeds(self, standard: int, full: int | None = None) -> range:
-        """Fresh seeds to judge by: as many as the profile or the notebook's parameter says."""
+    def seeds(self, standard: int, full: int | None = None, first: int = FIRST_SEED) -> list[int]:
+        """Fresh seeds to judge by: as many as the profile or the notebook's parameter says.
+
+        `first` skips seeds on which an earlier design of the experiment was judged.
+        """
         count = self._seeds or self.pick(smoke=1, standard=standard, full=full or standard)
-        return range(FIRST_SEED, FIRST_SEED + count)
+        fresh = (seed for seed in itertools.count(first) if seed not in TUNING_SEEDS)
+        return list(itertools.islice(fresh, count))
 
     def tuning_seeds(self, standard: int, full: int = len(TUNING_SEEDS)) -> Sequence[int]:
         """Seeds to choose learning rates on; never among those judged by."""
@@ -102,7 +107,7 @@ class Lab:
         if verdict.run and not verdict.provisional:
             seconds = time.perf_counter() - self._started
             write_evidence(verdict, self.profile, str(self.device), seconds, seeds)
-        figures.show_verdict(verdict)
+        cards.show_verdict(verdict)
 
     def close(self) -> "Closing":
         """The closing line: networks trained, verdicts, seconds, versions.

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from helpers import claims, figures, lab, training
+from helpers import cards, claims, lab, training
 from helpers.claims import ClaimError
 from helpers.data import DataError
 from helpers.lab import Lab, count_words
@@ -28,7 +28,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "helpers" / "a.py").write_text("")
     monkeypatch.setattr(lab, "ROOT", tmp_path)
     monkeypatch.setattr(claims, "registry", lambda: {"toy": base})
-    monkeypatch.setattr(figures, "display", lambda *_, **__: None)
+    monkeypatch.setattr(cards, "display", lambda *_, **__: None)
     return tmp_path
 
 
@@ -82,7 +82,7 @@ def test_an_absent_device_is_named(monkeypatch):
 )
 def test_the_profile_decides_how_much_is_measured(profile, seeds, tuning, steps, picked):
     book = Lab("01_toy", profile)
-    assert list(book.seeds(8, full=20)) == list(range(lab.FIRST_SEED, lab.FIRST_SEED + seeds))
+    assert book.seeds(8, full=20) == list(range(lab.FIRST_SEED, lab.FIRST_SEED + seeds))
     assert len(book.tuning_seeds(2)) == tuning
     assert book.steps(200, full=2000) == steps
     assert book.pick(smoke="a", standard="b", full="c") == picked
@@ -135,6 +135,12 @@ def test_a_verdict_leaves_complete_evidence(folder):
     assert 0 <= kept["seconds"] < 60
 
 
+def test_seeds_can_start_after_those_already_seen():
+    book = Lab("01_toy")
+    assert book.seeds(3, first=50) == [50, 51, 52]
+    assert book.seeds(3, first=98) == [98, 99, max(lab.TUNING_SEEDS) + 1]
+
+
 def test_the_seeds_of_a_table_are_kept(folder, monkeypatch):
     claim = replace(claims.registry()["toy"], test=(MEAN, RATES))
     monkeypatch.setattr(claims, "registry", lambda: {"toy": claim})
@@ -183,7 +189,7 @@ def test_smoke_judges_nothing_and_keeps_no_evidence(folder):
 
 def test_the_verdict_is_shown(folder, monkeypatch):
     shown = []
-    monkeypatch.setattr(figures, "display", lambda data, raw: shown.append(data["text/plain"]))
+    monkeypatch.setattr(cards, "display", lambda data, raw: shown.append(data["text/plain"]))
     Lab("01_toy").judge("toy", EFFECTS)
     assert shown == ["toy: SUPPORTED (gain supported, shape supported)"]
 
