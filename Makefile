@@ -27,7 +27,7 @@ PY := .venv/bin/python
 BUILD := build/$(PROFILE)
 ALL := $(sort $(wildcard notebooks/*.ipynb))
 CHOSEN := $(if $(NOTEBOOK),$(wildcard notebooks/$(NOTEBOOK)*.ipynb),$(ALL))
-COMMON := $(wildcard helpers/*.py data/*.*) requirements.txt
+COMMON := $(wildcard helpers/*.py helpers/*/*.py data/*.*) requirements.txt
 EXECUTED := $(CHOSEN:notebooks/%=$(BUILD)/%)
 
 .PHONY: help setup run-all executed test lint nbval lab refresh verdicts bench bench-many lock clean distclean

@@ -7,10 +7,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+from images import colours_of, picture
 
 from helpers import cards, claims
 from helpers.claims import Verdict, decide, registry
-from images import colours_of, picture
 
 MEAN = claims.Test("gain", 'x < y & "z" <b>', "mean", "a<b", "above", 0.01)
 RATES = claims.Test("solves", "A solves it more often.", "rates", "difference", "above", 0.1)

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from images import colours_of, picture
 
 from helpers import figures
-from images import colours_of, picture
 
 ALT = "What the figure shows: a finding."
 NAN = float("nan")
