@@ -27,10 +27,10 @@ PY := .venv/bin/python
 BUILD := build/$(PROFILE)
 ALL := $(sort $(wildcard notebooks/*.ipynb))
 CHOSEN := $(if $(NOTEBOOK),$(wildcard notebooks/$(NOTEBOOK)*.ipynb),$(ALL))
-COMMON := $(wildcard helpers/*.py helpers/*/*.py data/*.*) requirements.txt
+COMMON := $(wildcard helpers/*.py helpers/*/*.py data/*.* data/tuning/*.json) requirements.txt
 EXECUTED := $(CHOSEN:notebooks/%=$(BUILD)/%)
 
-.PHONY: help setup run-all executed test lint nbval lab refresh verdicts bench bench-many lock clean distclean
+.PHONY: help setup run-all executed test lint nbval lab refresh tune verdicts bench bench-many lock clean distclean
 
 help:  ## this list
 	@echo "make TARGET [PROFILE=smoke|standard|full] [SEEDS=n] [DEVICE=auto|cpu|cuda] [NOTEBOOK=01]"
@@ -77,6 +77,11 @@ refresh: .venv/course $(KERNEL_CONFIG)  ## execute on the CPU and store the outp
 	  $(PY) -m helpers.runner execute $$notebook $$notebook --profile standard --device cpu; done
 	@$(PY) -m helpers.runner figure notebooks/01_cnn_filters.ipynb \
 	  "Learned and random filters" .github/random_filters.png
+
+tune: .venv/course $(KERNEL_CONFIG)  ## choose learning rates anew, keep them in data/tuning/, then refresh
+	rm -rf build/tuning
+	TUNE=again $(MAKE) refresh
+	mkdir -p data/tuning && cp build/tuning/*.json data/tuning/
 
 verdicts: .venv/course  ## print the verdict lines of the notebooks executed last
 	@$(PY) -m helpers.runner verdicts $(EXECUTED)

@@ -21,9 +21,10 @@ from typing import Any, TypeVar
 import pandas as pd
 import torch
 
-from helpers import cards, claims, execution, sweeps, training
+from helpers import cards, claims, execution, sweeps, training, tuning
 from helpers.claims import ROOT, Verdict
-from helpers.data import resolve_device
+from helpers.data import Dataset, resolve_device
+from helpers.streams import Build
 
 PROFILES = ("smoke", "standard", "full")
 FIRST_SEED = 40  # seeds 0-2 were spent on pilots, 10-37 on designing the experiments
@@ -81,9 +82,37 @@ class Lab:
         """Number of updates: a tenth at profile smoke."""
         return self.pick(smoke=max(1, standard // 10), standard=standard, full=full or standard)
 
-    def choose(self, tuning: pd.DataFrame) -> dict[str, dict[str, Any]]:
-        """Each arm's best settings of `training.tune`; the middle of its grid at smoke."""
-        return sweeps.middle(tuning) if self.profile == "smoke" else sweeps.best(tuning)
+    def tune(
+        self,
+        name: str,
+        arms: Mapping[str, Build],
+        data: Dataset,
+        *,
+        grid: Mapping[str, Sequence | Mapping[str, Any]],
+        seeds: Sequence[int] = TUNING_SEEDS,
+        **settings: Any,
+    ) -> pd.DataFrame:
+        """Mean final validation losses over the grid, as `training.tune` measures them.
+
+        Found in `data/tuning` where the same question was answered before (`make tune` asks it
+        again); else measured here and kept in `build/tuning`. At profile smoke one seed is
+        trained and nothing kept. `name` tells the notebook's questions apart.
+        """
+        how = {"grid": grid, "seeds": self.pick(smoke=seeds[:1], standard=seeds, full=seeds)}
+        if self.profile == "smoke":
+            return training.tune(arms, data, **how, **settings)
+        asked = tuning.question(arms, data, **how, settings=settings)
+        kept, fresh = (folder / f"{self.notebook}.json" for folder in tuning_folders())
+        again = os.environ.get("TUNE") == "again"
+        table = None if again else tuning.find(kept, name, asked)
+        if table is None:
+            table = training.tune(arms, data, **how, **settings)
+            tuning.keep(fresh, name, asked, table)
+        return table
+
+    def choose(self, losses: pd.DataFrame) -> dict[str, dict[str, Any]]:
+        """Each arm's best settings of a table of `tune`; the middle of its grid at smoke."""
+        return sweeps.middle(losses) if self.profile == "smoke" else sweeps.best(losses)
 
     def judge(self, claim_id: str, effects: Mapping[str, Sequence[float] | bool]) -> None:
         """Judge a claim (see `claims.judge`), show the verdict and keep the evidence.
@@ -157,6 +186,11 @@ def count_words(verdicts: Mapping[str, str]) -> str:
 def build_folder() -> Path:
     """Where results go: `build`; in the working folder where the repository is read-only."""
     return (ROOT if os.access(ROOT, os.W_OK) else Path.cwd()) / "build"
+
+
+def tuning_folders() -> tuple[Path, Path]:
+    """Where tuning results are committed, and where new ones are written."""
+    return ROOT / "data" / "tuning", build_folder() / "tuning"
 
 
 def evidence_folder() -> Path:
