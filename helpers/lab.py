@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import pandas as pd
 import torch
 
-from helpers import cards, claims, evidence, execution, sweeps, training, tuning
+from helpers import cards, claims, evidence, execution, predictions, sweeps, training, tuning
 from helpers.claims import ROOT, Verdict
 from helpers.data import Dataset, resolve_device
 from helpers.streams import Build
@@ -108,6 +108,23 @@ class Lab:
         """Each arm's best settings of a table of `tune`; the middle of its grid at smoke."""
         return sweeps.middle(losses) if self.profile == "smoke" else sweeps.best(losses)
 
+    def predict(self, chances: Mapping[str, float | None]) -> None:
+        """Keep the reader's chances, from 0 to 1, that claims come out *supported*; None: no guess.
+
+        Raises ValueError for what is no probability, ClaimError for a claim of another notebook.
+        """
+        for claim_id in chances:
+            self._own(claim_id)
+        predictions.keep(self.notebook, chances)
+
+    def _own(self, claim_id: str) -> claims.Claim:
+        """A claim of this notebook. Raises ClaimError for any other."""
+        known = claims.registry().get(claim_id)
+        if known is None or known.notebook != self.notebook:
+            settled = f"belongs to notebook {known.notebook}" if known else "is not registered"
+            raise claims.ClaimError(f"{claim_id} {settled}")
+        return known
+
     def judge(self, claim_id: str, effects: Mapping[str, Sequence[float] | bool]) -> None:
         """Judge a claim (see `claims.judge`), show the verdict and keep the evidence.
 
@@ -120,9 +137,8 @@ class Lab:
         tuned_on = {seed for used in seeds.values() for seed in used} & set(TUNING_SEEDS)
         if tuned_on:
             raise claims.ClaimError(f"{claim_id}: seeds {sorted(tuned_on)} are for tuning only")
+        self._own(claim_id)
         verdict = claims.judge(claim_id, effects, run=self.profile != "smoke")
-        if verdict.claim.notebook != self.notebook:
-            raise claims.ClaimError(f"{claim_id} belongs to notebook {verdict.claim.notebook}")
         sampled = [len(o.effects) for o in verdict.outcomes if o.test.kind != "assertion"]
         if self._seeds is None and verdict.run and min(sampled, default=90) < verdict.claim.seeds:
             raise claims.ClaimError(f"{claim_id} is registered for {verdict.claim.seeds} seeds")
