@@ -12,7 +12,7 @@ import math
 import os
 import platform
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
@@ -159,20 +159,22 @@ def latest(claim: claims.Claim) -> tuple[Evidence | None, str]:
     return None, "; ".join(reasons) or "not measured"
 
 
-def table(folder: Path | None = None) -> pd.DataFrame:
-    """One row per test of the evidence in `folder`, with Holm's p; no rows where none was kept.
+def read_all(folder: Path) -> list[Evidence]:
+    """All evidence in a folder, by name. Raises ClaimError naming a file that is malformed."""
+    return [read(file) for file in sorted(folder.glob("*.json"))]
+
+
+def table(found: Iterable[Evidence]) -> pd.DataFrame:
+    """One row per test, with Holm's p; no rows where there is no evidence.
 
     Columns: claim, test, verdict, effect, low, high, p, p_holm, source. Assertions have no p; all
     other rows are one family. `source` tells evidence of "this code" from that of "other code".
-    Raises ClaimError naming a file that is malformed.
     """
-    files = sorted((folder or fresh_folder()).glob("*.json"))
     columns = ["claim", "test", "verdict", *NUMBERS, "source"]
-    rows = [row for file in files for row in _rows(read(file))]
-    found = pd.DataFrame(rows, columns=columns)
-    adjusted = pd.Series(claims.holm(found["p"].to_dict()), dtype=float)
-    found.insert(columns.index("source"), "p_holm", adjusted)
-    return found
+    rows = pd.DataFrame([row for one in found for row in _rows(one)], columns=columns)
+    adjusted = pd.Series(claims.holm(rows["p"].to_dict()), dtype=float)
+    rows.insert(columns.index("source"), "p_holm", adjusted)
+    return rows
 
 
 def _rows(found: Evidence) -> Iterator[dict[str, Any]]:
@@ -192,7 +194,7 @@ def compare(reference: Path, fresh: Path) -> pd.DataFrame:
     """
     parts = ["verdict", "effect", "low", "high"]
     both = [
-        table(folder).set_index(["claim", "test"])[parts].add_suffix(suffix)
+        table(read_all(folder)).set_index(["claim", "test"])[parts].add_suffix(suffix)
         for folder, suffix in ((reference, "_reference"), (fresh, "_fresh"))
     ]
     joined = both[0].join(both[1], how="outer")

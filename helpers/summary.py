@@ -2,7 +2,7 @@
 
 import html
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,15 +54,15 @@ def words(found: Found) -> dict[str, str]:
     return {claim: one.verdict.word for claim, (one, _) in found.items() if one is not None}
 
 
-def show_section(lines: Iterable[Line], found: Found) -> None:
+def show_section(title: str, found: Found) -> None:
     """Show a section of the recap: each line with its verdicts in miniature.
 
     As text, one stable line per claim; as HTML a table with effects, intervals, seeds, a link to
     the notebook that measured it and, where the recap is not simply right, the careful sentence.
     """
-    lines = list(lines)
+    lines = recap()[title]
     named = dict.fromkeys(claim for line in lines for claim in line.claims)
-    text = "\n".join(f"{claim}: {_word(found[claim][0])}" for claim in named)
+    text = "\n".join([title, *(f"{claim}: {_word(found[claim][0])}" for claim in named)])
     head = "<tr><th>the recap</th><th>verdict</th><th>measured</th></tr>"
     rows = "".join(_row(line, claim, found) for line in lines for claim in line.claims)
     display({"text/plain": text, "text/html": f"<table>{head}{rows}</table>"}, raw=True)
@@ -137,6 +137,13 @@ def _towards_claim(outcome: Outcome, value: float) -> float:
     if test.direction == "within":
         return test.threshold - abs(value - test.around)
     return value - test.threshold if test.direction == "above" else test.threshold - value
+
+
+def holm(found: Found) -> pd.DataFrame:
+    """Every test that was measured: verdict, p and p after Holm's correction, smallest first."""
+    rows = evidence.table(one for one, _ in found.values() if one is not None)
+    rows = rows.dropna(subset="p").sort_values("p", kind="stable")
+    return rows[["claim", "test", "verdict", "p", "p_holm"]].reset_index(drop=True)
 
 
 def folklore(found: Found) -> pd.DataFrame:

@@ -138,14 +138,14 @@ def test_malformed_evidence_is_named(kept, old, new):
     with pytest.raises(
         ClaimError, match=r"toy\.json is malformed .*: delete it and run its notebook"
     ):
-        evidence.table(kept)
+        evidence.table(evidence.read_all(kept))
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[]", b"3", b"null", b"{}"])
 def test_a_file_that_is_no_evidence_is_named(kept, content):
     (kept / "toy.json").write_bytes(content)
     with pytest.raises(ClaimError, match=r"toy\.json is malformed"):
-        evidence.table(kept)
+        evidence.table(evidence.read_all(kept))
 
 
 # ---------------------------------------------------------------- which evidence counts
@@ -180,7 +180,7 @@ def test_evidence_that_is_no_verdict_says_why(folder, kept):
 
 
 def test_the_table_has_a_row_per_test_with_the_adjusted_p(kept):
-    table = evidence.table()
+    table = evidence.table(evidence.read_all(kept))
     assert list(table) == "claim test verdict effect low high p p_holm source".split()
     assert table["claim"].tolist() == ["toy"] * 2 + ["toy.two"] * 2
     assert table["verdict"].tolist() == ["supported", "supported", "inconclusive", "refuted"]
@@ -195,14 +195,14 @@ def test_the_table_has_a_row_per_test_with_the_adjusted_p(kept):
 def test_evidence_of_other_code_is_marked(kept):
     file = kept / "toy.json"
     file.write_text(file.read_text().replace(evidence.source_hash("01_toy"), "0" * 64))
-    table = evidence.table(kept)
+    table = evidence.table(evidence.read_all(kept))
     assert table["source"].tolist() == ["other code"] * 2 + ["this code"] * 2
     assert table["p_holm"][2] == table["p"][2]  # still a family of two
 
 
 @pytest.mark.parametrize("missing", [True, False])
 def test_without_evidence_the_table_is_empty(tmp_path, missing):
-    table = evidence.table(tmp_path / "none" if missing else tmp_path)
+    table = evidence.table(evidence.read_all(tmp_path / "none" if missing else tmp_path))
     assert len(table) == 0 and "p_holm" in table
 
 

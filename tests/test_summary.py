@@ -52,9 +52,10 @@ def test_a_line_without_a_registered_claim_is_named(tmp_path):
 
 
 def test_a_section_prints_stable_lines_and_shows_the_numbers(found, shown):
-    summary.show_section(summary.recap()["CNNs"], found)
+    summary.show_section("CNNs", found)
     (data,) = shown
-    assert data["text/plain"].splitlines()[:3] == [
+    assert data["text/plain"].splitlines()[:4] == [
+        "CNNs",
         "cnn.learn-filters: CONDITIONAL",
         "cnn.filter-shape: SUPPORTED",
         "cnn.filter-slides: NOT MEASURED",
@@ -67,7 +68,7 @@ def test_a_section_prints_stable_lines_and_shows_the_numbers(found, shown):
 
 
 def test_the_careful_sentence_stands_where_the_recap_is_not_right(found, shown):
-    summary.show_section(summary.recap()["CNNs"], found)
+    summary.show_section("CNNs", found)
     card = shown[0]["text/html"]
     assert "Sixteen random 3x3 filters" in card  # learn-filters: conditional
     assert "It is a matrix only when" not in card  # filter-shape: supported
@@ -105,6 +106,13 @@ def test_margins_leave_out_what_has_no_interval(found):
     assert list(summary.margins(found).index) == [("cnn.learn-filters", "gain")]
     same = judged("cnn.learn-filters", decide(MEAN, [0.02] * 8))
     assert summary.margins({"cnn.learn-filters": (same, "here")}).empty
+
+
+def test_holm_takes_all_measured_tests_as_one_family(found):
+    other = judged("rnn.vanishing", decide(MEAN, np.linspace(0.02, 0.03, 8)))
+    table = summary.holm(dict(found) | {"rnn.vanishing": (other, "here")})
+    assert list(table) == ["claim", "test", "verdict", "p", "p_holm"] and len(table) == 2
+    assert table["p_holm"][0] == pytest.approx(2 * table["p"][0])
 
 
 def test_the_readme_table_has_a_row_per_claim_in_order(found):
