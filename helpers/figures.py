@@ -346,6 +346,50 @@ def seeds(
     show(figure, alt)
 
 
+def forest(
+    frame: pd.DataFrame, alt: str, *, xlabel: str, limits: tuple[float, float] | None = None
+) -> None:
+    """Draw one row per entry: a point with its interval, marked and coloured by kind.
+
+    The columns are middle, low, high and kind; the index holds the names. What lies beyond
+    `limits` is drawn as an arrow at the edge.
+    """
+    figure, axes = blank(6.8, 0.21 * len(frame) + 1.1)
+    axis = axes[0, 0]
+    low, high = limits or (frame["low"].min(), frame["high"].max())
+    names = [" ".join(n) if isinstance(n, tuple) else str(n) for n in frame.index]
+    for k, (kind, rows) in enumerate(frame.groupby("kind", sort=True)):
+        colour, heights = COLOURS[k], np.flatnonzero(frame["kind"] == kind)
+        axis.hlines(
+            heights, rows["low"].clip(low, high), rows["high"].clip(low, high), color=colour
+        )
+        inside = rows["middle"].between(low, high).to_numpy()
+        axis.scatter(
+            rows["middle"][inside],
+            heights[inside],
+            s=18,
+            color=colour,
+            marker=MARKERS[k],
+            label=kind,
+        )
+        for height, middle in zip(heights[~inside], rows["middle"][~inside], strict=True):
+            end, way = (high, 1) if middle > high else (low, -1)
+            axis.annotate(
+                "",
+                (end, height),
+                (end - way * (high - low) / 25, height),
+                arrowprops={"arrowstyle": "->", "color": colour},
+            )
+            axis.scatter([], [], s=18, color=colour, marker=MARKERS[k], label=kind)
+    axis.axvline(0, color="black", linewidth=0.8, linestyle=":")
+    axis.set_yticks(range(len(names)), names, fontsize=7)
+    axis.set(xlabel=xlabel, xlim=(low, high), ylim=(len(names) - 0.5, -0.5))
+    handles, labels = axis.get_legend_handles_labels()
+    once = dict(zip(labels, handles, strict=True))
+    figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=len(once))
+    show(figure, alt)
+
+
 def labelled_points(
     groups: Mapping[str, pd.DataFrame], alt: str, *, xlabel: str, ylabel: str
 ) -> None:

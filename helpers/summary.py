@@ -114,9 +114,9 @@ def _measured(outcome: Outcome) -> str:
 def margins(found: Found) -> pd.DataFrame:
     """Every measured test's distance from its threshold, and its interval, on one scale.
 
-    Index claim, test; columns margin, low, high, verdict. A margin is the distance from the
-    threshold towards the claimed side, in half-widths of the test's own interval: beyond 1 the
-    interval is clear of the threshold. Assertions, and intervals of no width, are left out.
+    Index claim, test; columns middle, low, high and kind, the verdict. The scale: distance from the
+    threshold towards the claimed side, in half-widths of the test's own interval, so that beyond 1
+    the interval is clear of the threshold. Assertions, and intervals of no width, are left out.
     """
     rows = {}
     for claim, (one, _) in found.items():
@@ -128,7 +128,7 @@ def margins(found: Found) -> pd.DataFrame:
                 scaled = np.array([middle, *ends]) / half
                 rows[claim, outcome.test.name] = [*scaled, outcome.verdict]
     index = pd.MultiIndex.from_tuples(rows, names=["claim", "test"]) if rows else None
-    return pd.DataFrame(rows.values(), index=index, columns=["margin", "low", "high", "verdict"])
+    return pd.DataFrame(rows.values(), index=index, columns=["middle", "low", "high", "kind"])
 
 
 def _towards_claim(outcome: Outcome, value: float) -> float:
@@ -155,6 +155,18 @@ def folklore(found: Found) -> pd.DataFrame:
             rows[claim.id] = [claim.quote, one.verdict.word, claim.nuance]
     columns = ["what everybody says", "verdict", "what we say now"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+def show_folklore(found: Found) -> None:
+    """Show `folklore` as a table; as text, the claims in it with their verdicts."""
+    table = folklore(found)
+    text = "\n".join(
+        ["Folklore", *(f"{claim}: {word}" for claim, word in table["verdict"].items())]
+    )
+    shown = table.assign(verdict=table["verdict"].map(coloured))
+    shown.iloc[:, [0, 2]] = shown.iloc[:, [0, 2]].map(html.escape)
+    page = shown.to_html(escape=False, index=False, justify="left")
+    display({"text/plain": text, "text/html": page}, raw=True)
 
 
 def markdown(found: Found) -> str:

@@ -23,6 +23,11 @@ def frame(columns: tuple[str, ...], rows: int = 8) -> pd.DataFrame:
 
 
 PICTURES = torch.linspace(-1, 2, 4 * 25).reshape(4, 5, 5)
+FOREST = pd.DataFrame(
+    [[2, 1, 3, "supported"], [-9, -10, -8, "refuted"], [0.5, -0.5, 1.5, "inconclusive"]],
+    index=pd.MultiIndex.from_tuples([("a", "x"), ("a", "y"), ("b", "x")]),
+    columns=["middle", "low", "high", "kind"],
+)
 DRAW = {
     "tables": lambda: figures.tables({"in": torch.eye(5), "by": torch.ones(3, 3)}, ALT, decimals=1),
     "pictures": lambda: figures.pictures({"a": PICTURES, "b": PICTURES[:2]}, ALT, titles="wxyz"),
@@ -49,6 +54,7 @@ DRAW = {
         xlabel="first direction",
         ylabel="second direction",
     ),
+    "forest": lambda: figures.forest(FOREST, ALT, xlabel="margin", limits=(-5, 5)),
     "seeds": lambda: figures.seeds(frame(("a", "b")), ALT, xlabel="accuracy", threshold=0.7),
     "explore": lambda: figures.explore(draw_chosen, arm=["a", "b"]),
 }
@@ -152,6 +158,7 @@ BROKEN = {
     "curves": lambda: figures.curves(
         {"a": frame(("1", "2")).assign(**{"2": NAN})}, ALT, xlabel="x", ylabel="y"
     ),
+    "forest": lambda: figures.forest(FOREST, ALT, xlabel="margin", limits=(-5, 5)),
     "seeds": lambda: figures.seeds(frame(("a", "b")).replace({1: NAN}), ALT, xlabel="x"),
     "a diverged arm": lambda: figures.seeds(frame(("a", "b")).assign(b=NAN), ALT, xlabel="x"),
 }

@@ -96,10 +96,10 @@ def test_a_claim_without_evidence_has_no_word(found):
 def test_margins_point_to_the_claimed_side(test, values, sign):
     found = {"cnn.learn-filters": (judged("cnn.learn-filters", decide(test, values)), "here")}
     (row,) = summary.margins(found).itertuples()
-    assert np.sign(row.margin) == sign
-    assert row.low <= row.margin <= row.high
+    assert np.sign(row.middle) == sign
+    assert row.low <= row.middle <= row.high
     clear = {1: "supported", -1: "refuted"}[sign]
-    assert (abs(row.margin) > 1) and row.verdict == clear
+    assert (abs(row.middle) > 1) and row.kind == clear
 
 
 def test_margins_leave_out_what_has_no_interval(found):

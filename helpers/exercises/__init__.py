@@ -13,6 +13,7 @@ from helpers.exercises import (
     cnn_training_loop,
     lstm_and_gru_gates,
     lstm_sequence_prediction,
+    phase_summary,
     recurrent_memory,
     text_to_tensors,
 )
@@ -25,6 +26,7 @@ NOTEBOOKS = (
     lstm_and_gru_gates,
     text_to_tensors,
     lstm_sequence_prediction,
+    phase_summary,
 )
 EXERCISES: dict[str, Exercise] = {
     name: exercise for notebook in NOTEBOOKS for name, exercise in notebook.EXERCISES.items()
