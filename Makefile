@@ -30,7 +30,7 @@ CHOSEN := $(if $(NOTEBOOK),$(wildcard notebooks/$(NOTEBOOK)*.ipynb),$(ALL))
 COMMON := $(wildcard helpers/*.py helpers/*/*.py data/*.* data/tuning/*.json) requirements.txt
 EXECUTED := $(CHOSEN:notebooks/%=$(BUILD)/%)
 
-.PHONY: help setup run-all executed test lint nbval lab refresh tune verdicts compare bench bench-many lock clean distclean
+.PHONY: help setup run-all executed test lint nbval lab refresh tune verdicts compare site bench bench-many lock clean distclean
 
 help:  ## this list
 	@echo "make TARGET [PROFILE=smoke|standard|full] [SEEDS=n] [DEVICE=auto|cpu|cuda] [NOTEBOOK=01]"
@@ -89,6 +89,11 @@ verdicts: .venv/course  ## print the verdict lines of the notebooks executed las
 
 compare: run-all  ## run the course here: which verdicts differ from the committed evidence?
 	@$(PY) -m helpers.runner compare
+
+site: .venv/dev run-all  ## build/site: the executed course as a web site, the summary in front
+	@$(PY) .site/prepare.py $(BUILD) build/site-source
+	@$(PY) -m sphinx -q -b html build/site-source build/site
+	@echo "build/site/index.html"
 
 bench: .venv/dev  ## speed claims, measured side by side; DATA=folder of the full Fashion-MNIST
 	env -u OMP_NUM_THREADS $(PY) benchmarks/epoch.py $(if $(DATA),--data "$(DATA)")

@@ -1,7 +1,7 @@
 """Claims: the registry, the rule fixed beforehand, and the verdict.
 
 `data/claims.toml` holds every claim with the thresholds it was registered with. `judge` compares
-measured effects with them. The rule, for a test on one number per seed:
+measured effects with them. The rule, for a test on one number per seed::
 
     supported      the 95 % interval of the mean lies on the claimed side of the threshold,
                    and an exact sign-flip test against the threshold has p <= 0.05

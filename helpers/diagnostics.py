@@ -62,7 +62,7 @@ def edge_share(filters: Tensor, sigmas: Sequence[float] = (0.7, 1.0, 1.5, 2.0)) 
 
 
 def relative_move(before: Tensor, after: Tensor) -> float:
-    """|after - before| / |before|, with the norm over all weights (Frobenius)."""
+    """`|after - before| / |before|`, with the norm over all weights (Frobenius)."""
     return ((after - before).norm() / before.norm()).item()
 
 

@@ -14,8 +14,8 @@ class Runs:
     """One row per run and evaluation, and the trained networks.
 
     The columns of `table` are arm, lr, any other setting of the grid, seed, then the history of
-    `training.fit`. `models` holds the networks by (arm, seed), or by (arm, *settings, seed) where
-    there was a grid.
+    `training.fit`. `models` holds the networks by `(arm, seed)`, or by `(arm, *settings, seed)`
+    where there was a grid.
     """
 
     table: pd.DataFrame
