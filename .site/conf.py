@@ -1,10 +1,5 @@
 """How Sphinx turns the executed notebooks and the helpers' docstrings into the site."""
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 project = "Phase 03, measured"
 copyright = "the authors; MIT licence"
 extensions = [

@@ -27,7 +27,16 @@ from helpers.claims import ROOT, ClaimError, Outcome, Test, Verdict
 
 NUMBERS = ("effect", "low", "high", "p")  # of each test
 PACKAGES = ("torch", "numpy", "scipy", "statsmodels")
-SHOWS = ("cards", "evidence", "exercises", "figures", "lab", "runner")  # measure nothing
+SHOWS = (
+    "cards",
+    "evidence",
+    "exercises",
+    "figures",
+    "lab",
+    "predictions",
+    "runner",
+    "summary",
+)  # measure nothing
 
 
 @dataclass(frozen=True)
@@ -135,14 +144,20 @@ def _outcome(kept: Mapping[str, Any]) -> Outcome:
     return Outcome(Test(**test), kept["verdict"], **rest, **numbers)
 
 
-def latest(claim: claims.Claim) -> tuple[Evidence | None, str]:
+def places() -> dict[str, Path]:
+    """Where evidence is looked for, by name, the best first."""
+    return {"this machine": fresh_folder(), "reference": reference_folder()}
+
+
+def latest(
+    claim: claims.Claim, folders: Mapping[str, Path] | None = None
+) -> tuple[Evidence | None, str]:
     """The evidence to trust on a claim, and where it comes from; else None, and why not.
 
-    That of the last run here when it belongs to this code, else the committed reference when that
-    does.
+    The first of `folders` (`places` unless given) that holds evidence of this code.
     """
     reasons = []
-    for folder, name in ((fresh_folder(), "this machine"), (reference_folder(), "reference")):
+    for name, folder in (folders or places()).items():
         try:
             found = read(folder / f"{claim.id}.json")
         except FileNotFoundError:

@@ -19,7 +19,7 @@ import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError
 
-from helpers import evidence
+from helpers import evidence, summary
 from helpers.claims import ClaimError, registry
 from helpers.lab import MIME, PROFILES, count_words
 
@@ -182,7 +182,9 @@ def main(arguments: list[str] | None = None) -> int:
     picture.add_argument("notebook", type=Path)
     picture.add_argument("alt", help="how its alt text begins")
     picture.add_argument("target", type=Path)
-    adopt = commands.add_parser("adopt", help="make the last run's evidence the reference")
+    adopt = commands.add_parser(
+        "adopt", help="make the last run's evidence the reference, in data/ and in the README"
+    )
     adopt.add_argument("notebooks", type=Path, nargs="+")
     commands.add_parser("compare", help="verdicts of the last run against the reference")
     options = parser.parse_args(arguments)
@@ -232,6 +234,8 @@ def _verdicts(options: argparse.Namespace) -> int:
 def _adopt(options: argparse.Namespace) -> int:
     for path in options.notebooks:
         evidence.adopt(path.stem)
+    reference = {"reference": evidence.reference_folder()}
+    summary.into_readme(evidence.ROOT / "README.md", summary.find_all(reference))
     return 0
 
 

@@ -16,6 +16,7 @@ from helpers.claims import Claim, ClaimError, Outcome
 from helpers.evidence import Evidence
 
 RECAP = claims.ROOT / "data" / "recap.toml"
+BEGIN, END = "<!-- verdicts, written by make refresh -->", "<!-- end of verdicts -->"
 MARKS = {"supported": "✓", "refuted": "✗", "conditional": "±", "inconclusive": "?"}
 
 Found = Mapping[str, tuple[Evidence | None, str]]
@@ -44,9 +45,12 @@ def recap(path: Path = RECAP) -> dict[str, tuple[Line, ...]]:
     return lines
 
 
-def find_all() -> dict[str, tuple[Evidence | None, str]]:
-    """For every registered claim its evidence, or None, and where it comes from or why not."""
-    return {claim.id: evidence.latest(claim) for claim in claims.registry().values()}
+def find_all(folders: Mapping[str, Path] | None = None) -> Found:
+    """For every registered claim its evidence, or None, and where it comes from or why not.
+
+    Looked for in `folders` by name, the best first; by default what `evidence.places` says.
+    """
+    return {claim.id: evidence.latest(claim, folders) for claim in claims.registry().values()}
 
 
 def words(found: Found) -> dict[str, str]:
@@ -174,6 +178,18 @@ def markdown(found: Found) -> str:
     head = "| # | the recap says | verdict | tests |\n|---|---|---|---|\n"
     ordered = sorted(claims.registry().values(), key=lambda claim: claim.number)
     return head + "".join(_markdown_row(claim, found[claim.id][0]) for claim in ordered)
+
+
+def into_readme(readme: Path, found: Found) -> None:
+    """Put the table between the two marks in the README; ClaimError where they are missing."""
+    before, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ClaimError(f"{readme.name} needs the lines {BEGIN} and {END}")
+    text = f"{before}{begin}\n{markdown(found)}{end}{after}"
+    partial = readme.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(readme)
 
 
 def _markdown_row(claim: Claim, one: Evidence | None) -> str:

@@ -125,5 +125,18 @@ def test_the_readme_table_has_a_row_per_claim_in_order(found):
 
 
 def test_evidence_is_looked_for_on_every_claim(monkeypatch):
-    monkeypatch.setattr(evidence, "latest", lambda claim: (None, claim.id))
+    monkeypatch.setattr(evidence, "latest", lambda claim, folders: (None, claim.id))
     assert summary.find_all() == {claim: (None, claim) for claim in claims.registry()}
+
+
+def test_the_table_replaces_what_stands_between_the_marks(found, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# Top\n{summary.BEGIN}\nold\n{summary.END}\nrest\n")
+    for _ in range(2):
+        summary.into_readme(readme, found)
+    table = summary.markdown(found)
+    assert readme.read_text() == f"# Top\n{summary.BEGIN}\n{table}{summary.END}\nrest\n"
+    readme.write_text("# Top\n")
+    with pytest.raises(ClaimError, match=r"README\.md needs the lines"):
+        summary.into_readme(readme, found)
+    assert readme.read_text() == "# Top\n"
