@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from helpers import exercises
+from helpers import evidence, exercises, summary
 from helpers.claims import registry
 from helpers.runner import closing, figure, normalise, verdict_lines
 
@@ -184,10 +184,35 @@ def test_readme_lists_every_notebook(path):
     assert f"(notebooks/{path.name})" in (ROOT / "README.md").read_text()
 
 
-def test_readme_shows_the_stored_verdicts_and_figure():
+def test_predictions_are_asked_for_every_claim_before_it_is_judged(notebook):
+    cells = [cell.source for cell in code(notebook)]
+    (asked,) = [k for k, source in enumerate(cells) if source.startswith("lab.predict(")]
+    assert set(re.findall(r'"([^"]+)": None', cells[asked])) == set(judged(notebook))
+    assert asked < min(k for k, source in enumerate(cells) if "lab.judge(" in source)
+
+
+def test_the_reference_is_what_the_notebook_found_with_this_code(notebook, path):
+    found = [evidence.read(evidence.reference_folder() / f"{c}.json") for c in judged(notebook)]
+    assert sorted(repr(one.verdict) for one in found) == sorted(verdict_lines(notebook, registry()))
+    assert all(one.current and one.profile == "standard" for one in found)
+
+
+def test_tuning_is_kept_for_the_questions_that_are_asked(notebook, path):
+    source = "\n".join(cell.source for cell in code(notebook))
+    file = ROOT / "data" / "tuning" / path.name.replace(".ipynb", ".json")
+    assert file.exists() == ("lab.tune(" in source)
+    assert "training.tune(" not in source
+
+
+def test_nothing_is_kept_for_notebooks_or_claims_that_are_gone():
+    kept = {file.stem for file in (ROOT / "data" / "tuning").glob("*")}
+    assert kept <= {path.stem for path in NOTEBOOKS}
+    assert {file.stem for file in evidence.reference_folder().glob("*")} <= set(registry())
+
+
+def test_readme_shows_the_reference_verdicts_and_figure():
     readme = (ROOT / "README.md").read_text()
-    stored = [nbformat.read(path, as_version=4) for path in NOTEBOOKS]
-    lines = [line for notebook in stored for line in verdict_lines(notebook, registry())]
-    assert "```\n" + "\n".join(lines) + "\n```" in readme
+    table = summary.markdown(summary.find_all({"reference": evidence.reference_folder()}))
+    assert f"{summary.BEGIN}\n{table}{summary.END}" in readme
     shown = (ROOT / ".github" / "random_filters.png").read_bytes()
-    assert shown == figure(stored[0], "Learned and random filters")
+    assert shown == figure(nbformat.read(NOTEBOOKS[0], as_version=4), "Learned and random filters")
