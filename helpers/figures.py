@@ -352,6 +352,7 @@ def seeds(
     axis.set_title("dot: one network; bar: mean and its 95 % interval", fontsize=9)
     axis.set_yticks(range(frame.shape[1]), frame.columns)
     axis.set(xlabel=xlabel, ylim=(frame.shape[1] - 0.5, -0.5), xlim=limits)
+    axis.locator_params(axis="x", nbins=7)  # long names of arms leave little room
     show(figure, alt)
 
 
