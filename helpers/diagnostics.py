@@ -200,11 +200,11 @@ def linear_probe(
     read = F.pad(states[:, first:].double(), (0, 1), value=1.0)  # a constant takes up the mean
     fitted, scored = read[:half].flatten(0, 1), read[half:].flatten(0, 1)
     noise = ridge * len(fitted) * torch.eye(read.shape[2], dtype=read.dtype, device=read.device)
-    accuracy = {}
+    products, accuracy = fitted.T @ fitted + noise, {}
     for lag in lags:
         target = symbols[:, first - lag : time - lag]
         one_hot = F.one_hot(target[:half].flatten(), int(symbols.max()) + 1).double()
-        weights = torch.linalg.solve(fitted.T @ fitted + noise, fitted.T @ one_hot)
+        weights = torch.linalg.solve(products, fitted.T @ one_hot)
         named = (scored @ weights).argmax(1)
         accuracy[lag] = (named == target[half:].flatten()).double().mean().item()
     return pd.Series(accuracy, name="accuracy").rename_axis("lag")

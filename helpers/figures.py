@@ -38,6 +38,7 @@ STYLE = {
 }
 matplotlib.rcParams.update(STYLE)
 DIVERGING = "PuOr_r"  # purple through white to orange
+FEW = 6  # so many places on a logarithmic axis are labelled one by one
 
 
 def show(figure: Figure, alt: str) -> None:
@@ -283,12 +284,14 @@ def curves(
     xlabel: str,
     ylabel: str,
     threshold: float | None = None,
+    mark: str = "threshold",
     log: str = "",
 ) -> None:
     """Draw one line per entry with its band over seeds.
 
     A DataFrame holds the x values as its index and one column per seed; the line is the median,
     the band reaches from the smallest to the largest. `log` names the logarithmic axes ("xy").
+    A dotted line lies at `threshold`; `mark` says what it is.
     """
     figure, axes = blank(6.4, 3.4)
     axis = axes[0, 0]
@@ -305,11 +308,15 @@ def curves(
             low, high = frame.min(axis=1), frame.max(axis=1)
             axis.fill_between(frame.index, low, high, color=colour, alpha=0.18, linewidth=0)
     if threshold is not None:
-        axis.axhline(threshold, color="black", linewidth=0.8, linestyle=":", label="threshold")
+        axis.axhline(threshold, color="black", linewidth=0.8, linestyle=":", label=mark)
     axis.set(xlabel=xlabel, ylabel=ylabel)
     axis.set(**{f"{side}scale": "log" for side in log})
+    places = sorted({float(x) for frame in lines.values() for x in frame.index})
     if "x" not in log:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    elif len(places) <= FEW:
+        axis.set_xticks(places, [f"{x:g}" for x in places])
+        axis.set_xticks([], minor=True)
     if any(frame.shape[1] > 1 for frame in lines.values()):
         axis.set_title("line: median of the networks; band: smallest to largest", fontsize=9)
     if len(lines) > 1 or threshold is not None:
@@ -323,19 +330,21 @@ def seeds(
     *,
     xlabel: str,
     threshold: float | None = None,
+    mark: str = "threshold",
     limits: tuple[float, float] | None = None,
     guess: float | None = None,
 ) -> None:
     """Draw one dot per seed (rows) for each arm (columns), with mean and 95 % interval.
 
-    `limits` fixes the ends of the axis; `guess` marks what the reader predicted.
+    `limits` fixes the ends of the axis; `guess` marks what the reader predicted. A dotted line
+    lies at `threshold`; `mark` says what it is.
     """
     figure, axes = blank(6.4, 0.45 * frame.shape[1] + 1.0)
     axis = axes[0, 0]
     for k, arm in enumerate(frame):
         strip(axis, k, frame[arm].dropna().to_numpy(), COLOURS[k % len(COLOURS)], MARKERS[k % 7])
     if threshold is not None:
-        axis.axvline(threshold, color="black", linewidth=0.8, linestyle=":", label="threshold")
+        axis.axvline(threshold, color="black", linewidth=0.8, linestyle=":", label=mark)
     if guess is not None:
         axis.axvline(guess, color=COLOURS[3], linewidth=3, alpha=0.5, label="your guess")
     if threshold is not None or guess is not None:
@@ -343,6 +352,7 @@ def seeds(
     axis.set_title("dot: one network; bar: mean and its 95 % interval", fontsize=9)
     axis.set_yticks(range(frame.shape[1]), frame.columns)
     axis.set(xlabel=xlabel, ylim=(frame.shape[1] - 0.5, -0.5), xlim=limits)
+    axis.locator_params(axis="x", nbins=7)  # long names of arms leave little room
     show(figure, alt)
 
 

@@ -104,9 +104,25 @@ class Cell(nn.Module):
         start = self.start(x, state)
         if self.wipe_every is None:
             return self.advance(x, start)
-        # What follows a wipe knows nothing of what came before.
-        pieces = [self.advance(piece, start) for piece in x.split(self.wipe_every, dim=1)]
-        return torch.cat([outputs for outputs, _ in pieces], dim=1), pieces[-1][1]
+        return self.run_pieces(x, self.wipe_every)
+
+    def run_pieces(self, x: Tensor, steps: int) -> tuple[Tensor, State]:
+        """`run` for a state that is wiped: pieces know nothing of each other, so they go at once.
+
+        What is left over where `steps` do not divide the time is a shorter piece of its own.
+        """
+        batch, count = len(x), x.shape[1] // steps
+        outputs = []
+        if count:
+            folded = x[:, : count * steps].reshape(batch * count, steps, x.shape[2])
+            whole, state = self.advance(folded, self.start(folded))
+            outputs.append(whole.reshape(batch, count * steps, self.hidden))
+            state = tuple(part.reshape(batch, count, self.hidden)[:, -1] for part in state)
+        if x.shape[1] % steps:
+            rest = x[:, count * steps :]
+            last, state = self.advance(rest, self.start(rest))
+            outputs.append(last)
+        return torch.cat(outputs, dim=1), state
 
     @torch.no_grad()
     def watch(self, x: Tensor) -> dict[str, Tensor]:

@@ -219,3 +219,26 @@ def test_coloured_text_breaks_lines_where_the_text_does(shown):
         figures.coloured_text(text, torch.ones(6), ALT, bar="nats", columns=6)
     heights = [picture(data["image/png"]).height for data, _ in shown]
     assert heights[0] < heights[1] < heights[2]
+
+
+@pytest.fixture
+def axes(monkeypatch):
+    """The first axes of every figure shown."""
+    kept = []
+    monkeypatch.setattr(figures, "show", lambda figure, alt: kept.append(figure.axes[0]))
+    return kept
+
+
+def test_few_places_on_a_logarithmic_axis_are_labelled_one_by_one(axes):
+    lines = {"RNN": pd.DataFrame({"seed": [1.0, 2.0, 4.0]}, index=[64, 128, 256])}
+    figures.curves(lines, ALT, xlabel="steps", ylabel="milliseconds", log="xy")
+    assert [label.get_text() for label in axes[0].get_xticklabels()] == ["64", "128", "256"]
+
+
+@pytest.mark.parametrize("mark", ["threshold", "guessing"])
+def test_the_dotted_line_is_called_what_it_is(mark, axes):
+    named = {} if mark == "threshold" else {"mark": mark}
+    figures.curves({"": frame(("1",))}, ALT, xlabel="x", ylabel="y", threshold=0.7, **named)
+    figures.seeds(frame(("a", "b")), ALT, xlabel="x", threshold=0.7, **named)
+    for axis in axes:
+        assert mark in [text.get_text() for text in axis.get_legend().get_texts()]

@@ -45,4 +45,10 @@ EXERCISES = {
         "2^9 = 512 is too little and 2^10 = 1,024 enough: ten rounds.",
         10,
     ),
+    "03.clipped": Exercise(
+        lambda answer: [round(float(part), 3) for part in answer] == [3, 4],
+        "How long is it? Then shorten both numbers by the same factor.",
+        "(6, 8) has length 10, so both are halved: (3, 4).",
+        (3, 4),
+    ),
 }
