@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from helpers.statistics import t_interval
+from helpers.statistics import rate_interval, t_interval
 
 # Okabe and Ito 2008, "Color universal design": eight colours told apart by all readers.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -397,6 +397,33 @@ def forest(
     handles, labels = axis.get_legend_handles_labels()
     once = dict(zip(labels, handles, strict=True))
     figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=len(once))
+    show(figure, alt)
+
+
+def rates(
+    lines: Mapping[str, pd.DataFrame], alt: str, *, xlabel: str, ylabel: str = "share of networks"
+) -> None:
+    """Draw one line of shares per entry, each with its Clopper-Pearson interval of 95 %.
+
+    A DataFrame holds the x values as its index and one column per seed: True where that network
+    did it, missing where there was none. The x values stand at equal distances, entries beside
+    each other.
+    """
+    figure, axes = blank(6.4, 3.2)
+    axis = axes[0, 0]
+    labels = list(dict.fromkeys(x for frame in lines.values() for x in frame.index))
+    for k, (name, frame) in enumerate(lines.items()):
+        frame = frame.astype(float)  # True beside missing values
+        done, count = frame.sum(axis=1).to_numpy(int), frame.notna().sum(axis=1).to_numpy()
+        ends = np.array([rate_interval(*pair) for pair in zip(done, count, strict=True)]).T
+        at = [labels.index(x) + 0.09 * (k - (len(lines) - 1) / 2) for x in frame.index]
+        reach = np.clip([done / count - ends[0], ends[1] - done / count], 0, 1)
+        how = {"marker": MARKERS[k % 7], "linestyle": LINES[k % 7], "capsize": 3}
+        axis.errorbar(at, done / count, reach, color=COLOURS[k % 7], label=name, **how)
+    axis.set_xticks(range(len(labels)), [f"{x:g}" for x in labels])
+    axis.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.05, 1.05))
+    axis.set_title("point: share of the networks; bar: its 95 % interval", fontsize=9)
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     show(figure, alt)
 
 

@@ -45,6 +45,9 @@ DRAW = {
         threshold=0.8,
         log="xy",
     ),
+    "rates": lambda: figures.rates(
+        {"RNN": frame(("1", "2")) > 0.7, "LSTM": frame(("1",)) > 0.7}, ALT, xlabel="length"
+    ),
     "unrolled": lambda: figures.unrolled(
         ["x1", "x2", "x3"], ["h1", "h2", "h3"], ALT, weights=("a", "b"), cuts=(2,)
     ),
