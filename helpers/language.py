@@ -135,7 +135,6 @@ def _read(model: LanguageModel, rows: Tensor, piece: int) -> Tensor:
     return torch.cat(nats, 1)
 
 
-@torch.no_grad()
 def continue_text(
     model: LanguageModel,
     prompt: Tensor,
@@ -158,13 +157,15 @@ def continue_text(
     _require_known(model, prompt)
     was_training = model.training
     model.eval()
-    logits, state = model.run(prompt)
     drawn: list[Tensor] = []
-    while True:
-        last = logits[:, :, -1]
-        last[:, list(forbid)] = -math.inf
-        drawn.append(sample_next(last, temperature, top_k, top_p, generator=generator))
-        if len(drawn) == count:
-            model.train(was_training)
-            return torch.stack(drawn, 1)
-        logits, state = model.run(drawn[-1][:, None], state)
+    with torch.inference_mode():
+        logits, state = model.run(prompt)
+        while True:
+            last = logits[:, :, -1]
+            last[:, list(forbid)] = -math.inf
+            drawn.append(sample_next(last, temperature, top_k, top_p, generator=generator))
+            if len(drawn) == count:
+                break
+            logits, state = model.run(drawn[-1][:, None], state)
+    model.train(was_training)
+    return torch.stack(drawn, 1).clone()  # what leaves may be trained on

@@ -195,3 +195,10 @@ def test_a_network_and_counts_are_scored_on_the_same_tokens():
     tokens = ids(500)
     counted = NGrams(tokens, 2, SIZE).nats(tokens)[1:]
     assert counted.shape == language.surprise(model(), tokens).shape
+
+
+def test_a_continuation_may_be_trained_on():
+    net = model()
+    drawn = language.continue_text(net, ids(3)[None], 5, generator=stream(0, "s"))
+    net(drawn).sum().backward()
+    assert net.embedding.weight.grad is not None
