@@ -17,7 +17,15 @@ sys.path.insert(0, str(ROOT))
 import pandas as pd  # noqa: E402
 import torch  # noqa: E402
 
-from helpers import checkpoints, data, language, recurrent, streams, text  # noqa: E402
+from helpers import (  # noqa: E402
+    checkpoints,
+    data,
+    language,
+    recurrent,
+    streams,
+    text,
+    training,
+)
 from helpers.sequences import LanguageModel  # noqa: E402
 
 TARGET = ROOT / "data" / "plays-lstm.safetensors"
@@ -30,15 +38,16 @@ def train(dropout: float) -> tuple[LanguageModel, pd.DataFrame]:
     plays = data.load_plays()
     vocabulary = text.Vocabulary.build(text.characters(plays.train))
     ids = [vocabulary.encode(text.characters(part)) for part in plays]
-    plays_data = language.text_data("plays", *ids, vocabulary)
-    model = streams.initialise(
-        lambda: LanguageModel(len(vocabulary), recurrent.LSTM(32, 160), dropout=dropout), SEED
-    )
-    torch.manual_seed(SEED)  # of the dropout masks
-    recipe = {"steps": STEPS, "lr": LR, "batch_size": BATCH, "length": LENGTH}
-    return model, language.fit_text(
-        model, plays_data, seed=SEED, evaluate_every=STEPS // 20, **recipe
-    )
+    plays_data = language.text_data("plays", *ids, vocabulary, LENGTH)
+
+    def build() -> language.Carried:
+        model = LanguageModel(len(vocabulary), recurrent.LSTM(32, 160), dropout=dropout)
+        return language.Carried(model, BATCH, len(plays_data.train.y))
+
+    model = streams.initialise(build, SEED)
+    recipe = {"lr": LR, "batch_size": BATCH, "clip": 1.0, "schedule": training.linear_decay}
+    recipe |= {"order": streams.reading_order, "evaluate_every": STEPS // 20}
+    return model.model, training.fit(model, plays_data, steps=STEPS, seed=SEED, **recipe)
 
 
 def store(trained: dict[float, tuple[LanguageModel, pd.DataFrame]]) -> None:

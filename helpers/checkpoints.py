@@ -62,7 +62,8 @@ def read(path: str | Path) -> Checkpoint:
         notes = json.loads(metadata["notes"])
         vocabulary.require(metadata["fingerprint"])
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): name a checkpoint") from error
+        cause = error.strerror or str(error) or type(error).__name__
+        raise DataError(f"{path} cannot be read ({cause}): name a checkpoint") from error
     except SafetensorError as error:
         if _is_pickle(Path(path)):
             raise DataError(

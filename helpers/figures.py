@@ -163,16 +163,20 @@ def heatmap(
     xlabel: str,
     ylabel: str,
     bar: str,
+    signed: bool = True,
     xticks: Sequence[str] = (),
     yticks: Sequence[str] = (),
     size: tuple[float, float] = (5, 4),
 ) -> None:
-    """Draw a matrix (rows, columns) as colours, zero white, with a labelled colour bar."""
+    """Draw a matrix (rows, columns) as colours, zero white, with a labelled colour bar.
+
+    `signed` colours negative values purple and positive ones orange; without it nothing is
+    negative, as with probabilities, and the darker the more.
+    """
     figure, axes = blank(*size)
-    low, high = _limits(np.asarray(values), signed=True)
-    image = axes[0, 0].imshow(
-        np.asarray(values), cmap=DIVERGING, vmin=low, vmax=high, aspect="auto"
-    )
+    low, high = _limits(np.asarray(values), signed)
+    colours = {"cmap": DIVERGING, "vmin": low} if signed else {"cmap": "Oranges", "vmin": 0}
+    image = axes[0, 0].imshow(np.asarray(values), vmax=high, aspect="auto", **colours)
     axes[0, 0].set(xlabel=xlabel, ylabel=ylabel)
     if xticks:
         axes[0, 0].set_xticks(range(len(xticks)), xticks)
@@ -180,6 +184,31 @@ def heatmap(
         axes[0, 0].set_yticks(range(len(yticks)), yticks)
     axes[0, 0].grid(False)
     figure.colorbar(image, label=bar)
+    show(figure, alt)
+
+
+def bars(panels: Mapping[str, pd.Series], alt: str, *, xlabel: str, columns: int = 6) -> None:
+    """Draw small bar charts with one scale, at most `columns` side by side.
+
+    Each panel has its title and a Series of bars from the top down, the index their names. A bar
+    whose name ends in " *" is the one to look at, and has another colour.
+    """
+    rows = -(-len(panels) // columns)
+    across = min(columns, len(panels))
+    tall = max(len(series) for series in panels.values())
+    height = rows * (0.19 * tall + 0.5) + 0.3
+    figure, axes = blank(min(1.5 * across + 0.4, 9), height, rows, across, sharex=True)
+    for axis, (title, series) in zip(axes.flat, panels.items(), strict=False):
+        names = [str(name) for name in series.index]
+        colours = [COLOURS[name.endswith(" *")] for name in names]
+        axis.barh(range(len(series)), series.to_numpy(dtype=float), color=colours)
+        axis.set_yticks(range(len(series)), names, parse_math=False)
+        axis.set(ylim=(tall - 0.4, -0.6))
+        axis.set_title(title, parse_math=False)
+        axis.grid(visible=False, axis="y")
+    for axis in axes.flat[len(panels) :]:
+        axis.set_visible(False)
+    figure.supxlabel(xlabel, fontsize=10)
     show(figure, alt)
 
 

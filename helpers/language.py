@@ -1,27 +1,23 @@
 """Language models on running text: trained with the state carried on, scored, and sampled from.
 
-A text is one long row of tokens. `fit_text` cuts it into streams that are read side by side and
-piece by piece: truncated backpropagation through time. What a piece leaves in the state goes on
-into the next, the gradient stops there.
+A text is one long row of tokens. `text_data` cuts it into windows, `streams.reading_order` reads
+them as streams side by side, and `Carried` hands the state of each window on to the next.
 """
 
 import math
-from collections.abc import Callable, Iterator
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from helpers.batching import parallel_streams
+from helpers.batching import windows
 from helpers.ngrams import sample_next
 from helpers.sequences import LanguageModel
 from helpers.splits import DataError, Dataset, Split
-from helpers.streams import stream
 from helpers.text import Vocabulary
-from helpers.training import ADAM, Schedule, linear_decay
 
 WARM_UP = 200  # tokens that a stream reads before the first one it is scored on
+HELD_OUT = 512  # tokens of a window to validate or test on: its cold start hardly counts
 
 
 def text_data(
@@ -30,97 +26,60 @@ def text_data(
     valid: Tensor,
     test: Tensor,
     vocabulary: Vocabulary,
+    length: int = 64,
     device: torch.device | str = "cpu",
 ) -> Dataset:
-    """Three texts of ids (N,) as a Dataset: x (1, N - 1), and in y the token after each.
+    """Three texts of ids (N,) as a Dataset of windows in reading order; y is the token after each.
 
-    Raises DataError for a text of fewer than two tokens.
+    Windows to train on are (count, length). Those of the other texts are longer, at most HELD_OUT
+    tokens; `training.fit` reads each from an empty state, `surprise` a whole text in one go.
+    Raises DataError for ids that are no int64 (N,), and for a text shorter than a window.
     """
-    texts = {"train": train, "valid": valid, "test": test}
-    for part, ids in texts.items():
-        if ids.ndim != 1 or len(ids) < 2:
-            raise DataError(f"the {part} text has shape {tuple(ids.shape)}: give two ids or more")
-    splits = {k: Split(*(t[None].to(device) for t in (v[:-1], v[1:]))) for k, v in texts.items()}
+    splits = {"train": windows(train, length, stride=length)}
+    for part, ids in {"valid": valid, "test": test}.items():
+        splits[part] = windows(ids, max(1, min(HELD_OUT, len(ids) - 1)))
+    splits = {part: Split(*(t.to(device) for t in pair)) for part, pair in splits.items()}
     return Dataset(name, **splits, classes=vocabulary.tokens, mean=0.0, std=1.0)
 
 
-def whole_text(split: Split) -> Tensor:
-    """The ids (N,) that a split of `text_data` was made of."""
-    return torch.cat([split.x[0, :1], split.y[0]])
+class Carried(nn.Module):
+    """A language model that, in training, begins every batch with the state the last one left.
 
+    Truncated backpropagation through time: values are carried over, the gradient is cut. For
+    training with `order=streams.reading_order` on windows in reading order, of which there are
+    `count`, in batches of `streams`. With every new pass over the text, where the state would mean
+    nothing, it is empty again; in evaluation it always is. The state lies in buffers, so that a
+    stack of networks carries one for each.
 
-def fit_text(
-    model: LanguageModel,
-    data: Dataset,
-    *,
-    steps: int,
-    lr: float,
-    seed: int,
-    batch_size: int = 32,
-    length: int = 64,
-    optimizer: Callable[..., torch.optim.Optimizer] = ADAM,
-    schedule: Schedule = linear_decay,
-    clip: float = 1.0,
-    evaluate_every: int | None = None,
-) -> pd.DataFrame:
-    """Train a language model in place, for `steps` updates of batch_size x length tokens.
-
-    For `training.fit_many(..., train=language.fit_text)`; the data are those of `text_data`. The
-    state is carried from update to update and starts at zero with every pass over the text; a
-    pass begins at a place drawn from the seed. Gradients longer than `clip` are shortened to it.
-    The history has one row per evaluation: step, train_loss (mean over the updates since the row
-    before), valid_loss, in the last row test_loss, all in nats per token, and diverged_at.
-
-    Raises ValueError for no steps or a learning rate that is not positive and finite, DataError
-    for a text shorter than one update.
+    Raises ValueError for more streams than windows, and for a batch of more rows than streams.
     """
-    if steps < 1 or not 0 < lr < math.inf:
-        raise ValueError(f"{steps} steps at a learning rate of {lr}: use positive numbers")
-    text, device = whole_text(data.train), data.train.y.device
-    model = model.to(device).train()
-    weights = [p for p in model.parameters() if p.requires_grad]
-    update = optimizer(weights, lr=lr)
-    pieces = _pieces(text, batch_size, length, stream(seed, "batches"))
-    history, losses, state = [], [], None
-    for step, (x, y, is_first) in zip(range(1, steps + 1), pieces, strict=False):
-        for group in update.param_groups:
-            group["lr"] = lr * schedule((step - 1) / steps)
-        # Values are carried over, the gradient is cut.
-        state = None if is_first else tuple(part.detach() for part in state)
-        logits, state = model.run(x, state)
-        loss = F.cross_entropy(logits, y)
-        update.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(weights, clip)
-        update.step()
-        losses.append(loss.item())
-        if step == steps or (evaluate_every and step % evaluate_every == 0):
-            row = {"step": step, "train_loss": sum(losses) / len(losses), "diverged_at": 0}
-            row["valid_loss"] = surprise(model, whole_text(data.valid)).mean().item()
-            row["test_loss"] = math.nan
-            if step == steps:
-                row["test_loss"] = surprise(model, whole_text(data.test)).mean().item()
-            if not math.isfinite(row["valid_loss"] + row["train_loss"]):
-                row["diverged_at"] = step
-            history.append(row)
-            losses.clear()
-            if row["diverged_at"]:
-                break
-    return pd.DataFrame(history)
 
+    def __init__(self, model: LanguageModel, streams: int, count: int):
+        super().__init__()
+        if not 1 <= streams <= count:
+            raise ValueError(f"{streams} streams of {count} windows: use 1 to {count} streams")
+        self.model, self.streams, self.pieces = model, streams, count // streams
+        with torch.no_grad():
+            _, state = model.run(torch.zeros(streams, 1, dtype=torch.int64))
+        for n, part in enumerate(state):
+            self.register_buffer(f"state{n}", torch.zeros_like(part), persistent=False)
+        self.register_buffer("read", torch.zeros((), dtype=torch.int64), persistent=False)
 
-def _pieces(
-    text: Tensor, batch_size: int, length: int, generator: torch.Generator
-) -> Iterator[tuple[Tensor, Tensor, bool]]:
-    """Inputs and targets (batch_size, length) in reading order, pass after pass without end.
-
-    The third says whether a new pass begins, in which old states mean nothing.
-    """
-    while True:
-        start = int(torch.randint(len(text), (1,), generator=generator))
-        x, y = parallel_streams(text.roll(-start), batch_size, length)
-        for n in range(len(x)):
-            yield x[n], y[n], n == 0
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Logits (batch, tokens, time) of the token after each."""
+        if not self.training:
+            return self.model(tokens)
+        if len(tokens) > self.streams:
+            raise ValueError(f"a batch of {len(tokens)} rows for {self.streams} streams")
+        kept = [getattr(self, f"state{n}")[: len(tokens)] for n in range(self.model.cell.parts)]
+        is_first = self.read % self.pieces == 0
+        logits, state = self.model.run(
+            tokens, tuple(torch.where(is_first, 0.0, part) for part in kept)
+        )
+        for part, new in zip(kept, state, strict=True):
+            part.copy_(new.detach())
+        self.read.add_(1)
+        return logits
 
 
 @torch.no_grad()
@@ -130,10 +89,14 @@ def surprise(model: LanguageModel, tokens: Tensor, streams: int = 32, piece: int
     The state is carried from the first token to the last. To be fast a text of more than
     `streams` times WARM_UP tokens is read in that many places side by side; each then reads the
     WARM_UP tokens before its part first. With streams=1 the text is read in one go.
-    Raises DataError for fewer than two tokens.
+    Raises DataError for fewer than two tokens, ids that the model does not know, and streams or a
+    piece below 1.
     """
     if tokens.ndim != 1 or len(tokens) < 2:
         raise DataError(f"tokens have shape {tuple(tokens.shape)}: give a text of two or more")
+    if streams < 1 or piece < 1:
+        raise DataError(f"{streams} streams, pieces of {piece}: use 1 or more of each")
+    _require_known(model, tokens)
     was_training = model.training
     model.eval()
     rows, targets = [tokens], len(tokens) - 1
@@ -154,6 +117,15 @@ def surprise(model: LanguageModel, tokens: Tensor, streams: int = 32, piece: int
     return torch.cat([first, *rest])
 
 
+def _require_known(model: LanguageModel, tokens: Tensor) -> None:
+    size = model.embedding.num_embeddings
+    if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < size:
+        raise DataError(
+            f"ids run from {int(tokens.min())} to {int(tokens.max())}, the model knows 0 to "
+            f"{size - 1}: encode with the vocabulary that it was trained with"
+        )
+
+
 def _read(model: LanguageModel, rows: Tensor, piece: int) -> Tensor:
     """-log p of every token but the first of each row (batch, N)."""
     state, nats = None, []
@@ -163,7 +135,6 @@ def _read(model: LanguageModel, rows: Tensor, piece: int) -> Tensor:
     return torch.cat(nats, 1)
 
 
-@torch.no_grad()
 def continue_text(
     model: LanguageModel,
     prompt: Tensor,
@@ -179,19 +150,22 @@ def continue_text(
 
     One token at a time: the network says how likely each is, one is drawn (`ngrams.sample_next`)
     and read as the next input. `forbid` are never drawn, by default PAD and UNK.
-    Raises DataError for a count under 1, and as sample_next does.
+    Raises DataError for a count under 1, ids that the model does not know, and as sample_next does.
     """
     if count < 1:
         raise DataError(f"count is {count}: draw one token or more")
+    _require_known(model, prompt)
     was_training = model.training
     model.eval()
-    logits, state = model.run(prompt)
     drawn: list[Tensor] = []
-    while True:
-        last = logits[:, :, -1]
-        last[:, list(forbid)] = -math.inf
-        drawn.append(sample_next(last, temperature, top_k, top_p, generator=generator))
-        if len(drawn) == count:
-            model.train(was_training)
-            return torch.stack(drawn, 1)
-        logits, state = model.run(drawn[-1][:, None], state)
+    with torch.inference_mode():
+        logits, state = model.run(prompt)
+        while True:
+            last = logits[:, :, -1]
+            last[:, list(forbid)] = -math.inf
+            drawn.append(sample_next(last, temperature, top_k, top_p, generator=generator))
+            if len(drawn) == count:
+                break
+            logits, state = model.run(drawn[-1][:, None], state)
+    model.train(was_training)
+    return torch.stack(drawn, 1).clone()  # what leaves may be trained on

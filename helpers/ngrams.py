@@ -218,7 +218,7 @@ def _check_sampling(logits: Tensor, temperature: float, top_k: int | None, top_p
             f"temperature is {temperature}: it is positive and finite; for the most likely token "
             "every time, use logits.argmax(-1)"
         )
-    if top_k is not None and not 1 <= top_k <= logits.shape[-1]:
+    if top_k is not None and not (isinstance(top_k, int) and 1 <= top_k <= logits.shape[-1]):
         raise DataError(f"top_k is {top_k}: use 1 to {logits.shape[-1]}, or None for all tokens")
     if not 0 < top_p <= 1:
         raise DataError(f"top_p is {top_p}: use more than 0 and at most 1 (1 keeps all tokens)")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from helpers.data import IGNORED, Dataset, Split
-from helpers.streams import batches, stream, stream_seed
+from helpers.streams import Order, stream, stream_seed
 
 # Their update is proportional to the learning rate, which leaves no trace in their state.
 STACKABLE_OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax")
@@ -242,6 +242,7 @@ def fit_stack(
     optimizer: Callable[..., torch.optim.Optimizer],
     schedule: Callable[[float], float],
     loss_function: Callable[[Tensor, Tensor], Tensor],
+    order: Order,
     evaluate_every: int | None = None,
 ) -> list[pd.DataFrame]:
     """Train a stack of networks in place, all at once; returns the history of each.
@@ -273,7 +274,7 @@ def fit_stack(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(stream_seed(",".join(map(str, seeds)), "dropout"))
         stack.check(data.train)
-        for step, indices in enumerate(_orders(seeds, data, batch_size, steps), start=1):
+        for step, indices in enumerate(_orders(order, seeds, data, batch_size, steps), start=1):
             now.copy_(rates * schedule((step - 1) / steps))
             batch.copy_(indices)
             losses.append(run().clone())
@@ -286,12 +287,14 @@ def fit_stack(
     return [_history(records, k) for k in range(len(models))]
 
 
-def _orders(seeds: Sequence[int], data: Dataset, batch_size: int, steps: int) -> Iterator[Tensor]:
+def _orders(
+    order: Order, seeds: Sequence[int], data: Dataset, batch_size: int, steps: int
+) -> Iterator[Tensor]:
     """Indices (networks, batch) of every update; runs of one seed share their batches."""
     different = list(dict.fromkeys(seeds))
     which = torch.tensor([different.index(seed) for seed in seeds])
     count = len(data.train.y)
-    orders = [batches(count, batch_size, steps, stream(seed, "batches")) for seed in different]
+    orders = [order(count, batch_size, steps, stream(seed, "batches")) for seed in different]
     for drawn in zip(*orders, strict=True):
         yield torch.stack(drawn)[which]
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 Build = Callable[[], nn.Module]
+Order = Callable[[int, int, int, torch.Generator], Iterator[Tensor]]  # as `batches`
 
 
 def stream_seed(seed: int | str, name: str) -> int:
@@ -50,3 +51,23 @@ def batches(
             order = torch.randperm(count, generator=generator)
         start = step % per_epoch * batch_size
         yield order[start : start + batch_size]
+
+
+def reading_order(
+    count: int, batch_size: int, steps: int, generator: torch.Generator
+) -> Iterator[Tensor]:
+    """Yield `steps` batches of indices in which every row goes on where it ended one batch before.
+
+    The examples are pieces of one long sequence, in order. They are read as `batch_size` streams
+    side by side, each of count // batch_size pieces; what does not fill a batch is left out. Every
+    pass begins at a piece drawn anew, and the last piece is followed by the first.
+    Raises ValueError for a batch larger than the set.
+    """
+    if not 1 <= batch_size <= count:
+        raise ValueError(f"batch_size is {batch_size}, but the training set holds {count} examples")
+    pieces = count // batch_size
+    streams = torch.arange(batch_size) * pieces
+    for step in range(steps):
+        if step % pieces == 0:
+            start = torch.randint(count, (1,), generator=generator)
+        yield (start + streams + step % pieces) % count

@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -146,18 +146,36 @@ class Stored:
         return ids.tolist()
 
 
+def _listed(tokens: Iterable[str]) -> list[str]:
+    """The tokens as a list. Raises DataError for what is no collection of strings."""
+    if isinstance(tokens, str):
+        raise DataError("tokens is one str: make a list of it with characters or words")
+    if isinstance(tokens, Mapping):
+        raise DataError(
+            "tokens is a mapping, whose values would be lost: give Vocabulary.build the tokens of "
+            "the text, which it counts, or Vocabulary a list of tokens, whose ids are its order"
+        )
+    if not isinstance(tokens, Iterable):
+        raise DataError(f"tokens is {tokens!r}: give a list of strings")
+    listed = list(tokens)
+    if not all(isinstance(token, str) for token in listed):
+        raise DataError("a vocabulary is a list of one or more strings: give it the tokens")
+    return listed
+
+
 class Vocabulary(Stored):
     """Tokens and their ids: PAD 0, UNK 1, then the tokens in the order given.
 
     `tokens` (tuple of str) is indexed by id, reserved names included; `len` is the number of ids,
     the size of an embedding. Build one with `Vocabulary.build`, from training text alone.
 
-    Raises DataError for tokens that come twice, are reserved or no str, and for none at all.
+    Raises DataError for tokens that come twice, are reserved or no str, for none at all, and for a
+    str or a mapping in their place.
     """
 
     def __init__(self, tokens: Sequence[str]):
-        self.tokens = (*RESERVED, *tokens)
-        if not tokens or not all(isinstance(token, str) for token in tokens):
+        self.tokens = (*RESERVED, *_listed(tokens))
+        if len(self) == len(RESERVED):
             raise DataError("a vocabulary is a list of one or more strings: give it the tokens")
         twice = [token for token, count in Counter(self.tokens).items() if count > 1]
         if twice:
@@ -173,10 +191,9 @@ class Vocabulary(Stored):
         Equally frequent ones are in alphabetical order (of code points), so that every process
         numbers them alike. At most `max_size` ids are given out, PAD and UNK included.
 
-        Raises DataError if no token is left, or for a token that is reserved.
+        Raises DataError if no token is left, and as the class does.
         """
-        if isinstance(tokens, str):
-            raise DataError("tokens is one str: make a list of it with characters or words")
+        tokens = _listed(tokens)
         if min_count < 1 or (max_size is not None and max_size < 3):
             raise DataError(
                 f"min_count is {min_count} and max_size {max_size}: they are at least 1 and 3, "

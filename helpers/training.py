@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 from helpers import packs
 from helpers.data import IGNORED, Dataset, Split, check_split
 from helpers.execution import train_packs
-from helpers.streams import Build, batches, initialise, stream, stream_seed
+from helpers.streams import Build, Order, batches, initialise, stream, stream_seed
 from helpers.sweeps import Runs
 
 # Small networks gain nothing from a second thread, and one thread makes runs repeatable.
@@ -61,6 +61,7 @@ def fit(
     weight_decay: float | None = None,
     clip: float | None = None,
     loss_function: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+    order: Order = batches,
     evaluate_every: int | None = None,
     watch: Watch | None = None,
 ) -> pd.DataFrame:
@@ -73,6 +74,7 @@ def fit(
     The learning rate of each update is `lr` times `schedule(progress)`, progress from 0 to 1.
     `weight_decay` is the optimizer's (None: as it comes); `clip` is the largest norm a gradient may
     have, longer ones are shortened to it (Pascanu et al. 2013, algorithm 1; None: no clipping).
+    `order` says which examples make a batch: shuffled ones, or those of `streams.reading_order`.
     `watch(step, model)` is called before the first update (step 0) and after each.
 
     Raises ValueError for a run of no steps, a learning rate that is not positive and finite or a
@@ -82,7 +84,7 @@ def fit(
     _check_settings(data, steps, lr, batch_size, weight_decay, clip, evaluate_every)
     evaluation_steps = {*range(0, steps, evaluate_every or steps), steps} - {0}
     device = data.train.y.device
-    order = batches(len(data.train.y), batch_size, steps, stream(seed, "batches"))
+    chosen = order(len(data.train.y), batch_size, steps, stream(seed, "batches"))
 
     model = model.to(device, memory_format=torch.channels_last).train()
     weights = [p for p in model.parameters() if p.requires_grad]
@@ -93,7 +95,7 @@ def fit(
         torch.manual_seed(stream_seed(seed, "dropout"))
         if watch:
             watch(0, model)
-        for step, batch in enumerate(order, start=1):
+        for step, batch in enumerate(chosen, start=1):
             for group in update.param_groups:
                 group["lr"] = lr * schedule((step - 1) / steps)
             x, y = data.train.x[batch], data.train.y[batch]

@@ -1,4 +1,4 @@
-"""benchmarks/many.py: a smoke run, and unequal work is noticed."""
+"""benchmarks/many.py and language.py: smoke runs, and unequal work is noticed."""
 
 import json
 import subprocess
@@ -10,6 +10,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
+import language as language_benchmark
 import many_report
 import many_tasks
 from many_report import UnequalWorkError, check_equal_work
@@ -128,3 +129,29 @@ def test_jax_computes_what_torch_does(name):
     x = task.data.train.x[:8]
     expected = torch.tensor(apply(weights, x.numpy()).tolist())
     torch.testing.assert_close(plain(x), expected)
+
+
+def test_quick_run_of_language_models(tmp_path, capsys):
+    """The losses of both arms agree, else the script would stop."""
+    quick = ["--hidden", "6", "--cores", "1", "--networks", "2", "--loop-networks", "2"]
+    quick += ["--steps", "3", "--repeats", "1", "--json", str(tmp_path / "runs.json")]
+    language_benchmark.main(quick)
+    printed = capsys.readouterr().out
+    assert all(f"| {cell} 6 | 1 |" in printed for cell in ("RNN", "GRU", "LSTM"))
+    assert "| nucleus 0.9 | 1 |" in printed
+    runs = json.loads((tmp_path / "runs.json").read_text())["runs"]
+    assert len(runs) == 6 and all(run["tokens_a_second"] > 0 for run in runs)
+
+
+def test_language_models_that_learn_differently_are_an_error():
+    run = {"cell": "GRU", "hidden": 6, "losses": [2.0, 2.1]}
+    language_benchmark.check_equal_work([run, run | {"losses": [2.001, 2.1]}])
+    for wrong in (2.2, float("nan")):
+        with pytest.raises(RuntimeError, match="GRU 6: mean loss"):
+            language_benchmark.check_equal_work([run, run | {"losses": [wrong, 2.1]}])
+
+
+@pytest.mark.parametrize("wrong", [["--steps", "0"], ["--loop-networks", "99"], ["--cores", "0"]])
+def test_language_arguments_are_checked(wrong):
+    with pytest.raises(SystemExit):
+        language_benchmark.arguments(wrong)

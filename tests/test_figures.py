@@ -37,6 +37,9 @@ DRAW = {
     "heatmap": lambda: figures.heatmap(
         PICTURES[0], ALT, xlabel="x", ylabel="y", bar="share", yticks="vwxyz"
     ),
+    "bars": lambda: figures.bars(
+        {"$a": pd.Series({"x": 0.5, "y *": 0.2}), "b": pd.Series({"$": 1.0})}, ALT, xlabel="share"
+    ),
     "curves": lambda: figures.curves(
         {"RNN": frame(("1", "2")), "LSTM": frame(("1",))},
         ALT,
@@ -187,6 +190,14 @@ def test_a_dead_row_leaves_the_others_their_contrast(signed, shown):
     for row in (PICTURES, dead):
         figures.pictures({"a": row, "b": PICTURES}, ALT, signed=signed)
     assert lower_half(shown) == lower_half(shown)
+
+
+def test_a_heatmap_without_negative_values_has_one_colour(shown):
+    values = torch.tensor([[0, 0.5], [0.2, 1]])
+    figures.heatmap(values, ALT, xlabel="x", ylabel="y", bar="share", signed=False)
+    image = picture(shown[0][0]["image/png"])
+    assert not any(b - g > 60 for _, g, b in colours_of(image))
+    assert any(r - b > 100 for r, _, b in colours_of(image))
 
 
 def test_a_dead_cell_leaves_a_heatmap_its_scale(shown):

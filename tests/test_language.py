@@ -1,18 +1,17 @@
 """Training, scoring and sampling of language models on running text."""
 
-import itertools
-import math
-
 import pytest
 import torch
+from pandas.testing import assert_frame_equal
 from torch.nn import functional as F
+from zoo import assert_close_weights
 
 from helpers import language, training
 from helpers.ngrams import NGrams
-from helpers.recurrent import GRU, LSTM
-from helpers.sequences import LanguageModel
-from helpers.splits import DataError
-from helpers.streams import initialise, stream
+from helpers.recurrent import GRU, LSTM, RNN
+from helpers.sequences import LanguageModel, Layers
+from helpers.splits import IGNORED, DataError
+from helpers.streams import initialise, reading_order, stream, stream_seed
 from helpers.text import Vocabulary
 
 VOCABULARY = Vocabulary(list("abcdefgh"))
@@ -31,16 +30,32 @@ def cyclic(count):
     return torch.arange(count) % (SIZE - 2) + 2
 
 
-def data_of(make=cyclic, train=3000):
-    return language.text_data("letters", make(train), make(300), make(250), VOCABULARY)
+def data_of(make=cyclic, train=3001, length=10):
+    texts = make(train), make(300), make(250)
+    return language.text_data("letters", *texts, VOCABULARY, length)
+
+
+def carried(cell=LSTM, streams=4, count=300, hidden=12):
+    return lambda: language.Carried(model(cell, hidden), streams, count)
+
+
+READING = {"order": reading_order, "schedule": training.linear_decay, "batch_size": 4}
 
 
 def test_text_data_is_the_text_and_its_next_tokens():
     data = data_of(ids)
-    assert torch.equal(language.whole_text(data.train), ids(3000))
-    assert torch.equal(data.valid.x[0, 1:], data.valid.y[0, :-1])
-    with pytest.raises(DataError, match=r"the test text has shape \(1,\)"):
-        language.text_data("t", ids(9), ids(9), ids(1), VOCABULARY)
+    assert data.train.x.shape == (300, 10)
+    assert torch.equal(data.train.x.flatten(), ids(3000))
+    assert torch.equal(data.train.y[:, :-1], data.train.x[:, 1:])
+    assert data.valid.x.shape == (1, 299) and torch.equal(data.valid.y[0], ids(300)[1:])
+    long = language.text_data("t", ids(99), ids(1500), ids(1024), VOCABULARY)
+    assert long.valid.x.shape == (3, 512) and (long.valid.y != IGNORED).sum() == 1499
+
+
+@pytest.mark.parametrize("sizes", [(1, 9, 9), (64, 9, 9), (99, 1, 9), (99, 9, 1)])
+def test_a_text_shorter_than_a_window(sizes):
+    with pytest.raises(DataError, match="longer text"):
+        language.text_data("t", *map(ids, sizes), VOCABULARY)
 
 
 def oracle(net, tokens):
@@ -68,84 +83,97 @@ def test_surprise_side_by_side_scores_every_token_once(count, streams, monkeypat
         language.surprise(net, tokens[:1])
 
 
+@pytest.mark.parametrize(
+    ("how", "message"), [({"streams": 0}, "0 streams"), ({"piece": 0}, "pieces of 0")]
+)
+def test_surprise_in_no_pieces(how, message):
+    with pytest.raises(DataError, match=message):
+        language.surprise(model(), ids(9), **how)
+
+
+def test_ids_that_the_model_does_not_know():
+    stranger = torch.tensor([2, SIZE])
+    with pytest.raises(DataError, match=rf"ids run from 2 to {SIZE}, the model knows 0 to"):
+        language.surprise(model(), stranger)
+    with pytest.raises(DataError, match="encode with the vocabulary"):
+        language.continue_text(model(), stranger[None], 3, generator=stream(0, "s"))
+
+
 def test_surprise_leaves_the_mode_alone():
     net = model().train()
     language.surprise(net, ids(5))
     assert net.training
 
 
-def test_pieces_carry_on_where_the_last_one_ended():
-    pieces = language._pieces(cyclic(101), 3, 8, stream(0, "batches"))
-    passes = [next(pieces) for _ in range(9)]  # 4 pieces a pass
-    assert [first for *_, first in passes] == [True, False, False, False] * 2 + [True]
-    for (_, y, _), (x, _, first) in itertools.pairwise(passes):
-        assert first or torch.equal((y[:, -1]), x[:, 0])
-    text = ids(40)  # no pass knows more than the text
-    x, y, _ = next(language._pieces(text, 1, 39, stream(1, "batches")))
-    assert sorted(torch.cat([x[0], y[0, -1:]]).tolist()) == sorted(text.tolist())
+@pytest.mark.parametrize("cell", [RNN, LSTM, GRU])
+def test_the_state_is_carried_from_update_to_update(cell):
+    """With a learning rate of nearly zero the losses are those of each stream in one go."""
+    net, data = carried(cell, streams=2, count=20)(), data_of(ids, train=201)
+    history = training.fit(
+        net, data, steps=25, lr=1e-30, seed=3, evaluate_every=1, **READING | {"batch_size": 2}
+    )
+    starts = torch.Generator().manual_seed(stream_seed(3, "batches"))
+    expected = []
+    for steps in (10, 10, 5):  # a pass is ten pieces; each begins with an empty state
+        start = 10 * int(torch.randint(20, (1,), generator=starts))
+        x, y = (part.flatten().roll(-start).view(2, 100) for part in data.train)
+        nats = F.cross_entropy(net.model(x), y, reduction="none").view(2, 10, 10)
+        expected += nats.mean((0, 2))[:steps].tolist()
+    assert history.train_loss.tolist() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("cell", [RNN, LSTM, GRU])
+def test_a_stack_carries_the_state_of_each_network(cell):
+    def build():
+        return carried(cell)().double()
+
+    recipe = READING | {"steps": 80, "clip": 1.0, "evaluate_every": 40, "keep_models": True}
+    runs = [
+        training.fit_many(
+            {"a": build}, data_of(ids), seeds=[1, 2], grid={"lr": [0.01, 0.03]}, pack=pack, **recipe
+        )
+        for pack in (1, 4)
+    ]
+    assert_frame_equal(runs[0].table, runs[1].table, check_exact=False, rtol=1e-9)
+    for alone, stacked in zip(*(r.models.values() for r in runs), strict=True):
+        assert_close_weights(alone, stacked, 1e-9)
+
+
+def test_evaluation_and_new_networks_know_no_state():
+    net, data = carried()(), data_of(ids)
+    whole = net.eval()(data.valid.x)
+    net.train()(data.train.x[:4])
+    assert torch.equal(net.eval()(data.valid.x), whole)
+    assert not [name for name in net.state_dict() if "state" in name or "read" in name]
+    assert torch.equal(net.model(data.valid.x), whole)
+
+
+def test_layers_carry_the_state_of_each():
+    layers = LanguageModel(SIZE, Layers(GRU(6, 8), LSTM(8, 5)))
+    net, (x, _) = language.Carried(layers, 3, 99).train(), data_of(ids).train
+    first, second = net(x[[0, 9, 18]]), net(x[[1, 10, 19]])
+    whole = layers(torch.cat([x[[0, 9, 18]], x[[1, 10, 19]]], dim=1))
+    torch.testing.assert_close(torch.cat([first, second], dim=2), whole)
+
+
+def test_streams_that_cannot_be():
+    with pytest.raises(ValueError, match="use 1 to 300 streams"):
+        carried(streams=301)()
+    with pytest.raises(ValueError, match="a batch of 5 rows for 4 streams"):
+        carried()().train()(data_of(ids).train.x[:5])
 
 
 def test_training_learns_and_repeats_itself():
-    histories = []
-    for _ in range(2):
-        net = model()
-        recipe = {"steps": 60, "lr": 0.03, "seed": 1, "batch_size": 4, "length": 10}
-        histories.append(language.fit_text(net, data_of(), evaluate_every=25, **recipe))
-    first, second = histories
+    recipe = READING | {"steps": 60, "lr": 0.03, "seed": 1, "evaluate_every": 25}
+    first, second = (training.fit(carried()(), data_of(), **recipe) for _ in range(2))
     assert first.equals(second)
-    assert first.step.tolist() == [25, 50, 60] and first.test_loss.isna().tolist() == [1, 1, 0]
     assert first.valid_loss.iloc[-1] < 0.5 * first.train_loss.iloc[0]
 
 
-def test_the_state_is_carried_from_update_to_update():
-    """With a learning rate of nearly zero the first losses are those of the text in one go."""
-    net, data = model(), data_of(ids)
-    history = language.fit_text(
-        net, data, steps=4, lr=1e-30, seed=3, batch_size=1, length=20, evaluate_every=1
-    )
-    start = int(torch.randint(3000, (1,), generator=stream(3, "batches")))
-    expected = oracle(net, ids(3000).roll(-start)[:81]).view(4, 20).mean(1)
-    torch.testing.assert_close(torch.tensor(history.train_loss.values).float(), expected)
-
-
-def test_a_diverged_run_says_so():
-    history = language.fit_text(
-        model(), data_of(ids), steps=30, lr=1e38, seed=0, evaluate_every=10, clip=1e9
-    )
-    assert history.diverged_at.iloc[-1] > 0
-
-
-def test_fit_many_takes_it():
-    runs = training.fit_many(
-        {"LSTM": model, "GRU": lambda: model(GRU)},
-        data_of(),
-        train=language.fit_text,
-        seeds=[1, 2],
-        grid={"lr": [0.01, 0.03]},
-        steps=3,
-        batch_size=4,
-        length=10,
-        n_jobs=1,
-    )
-    assert runs.final("test_loss").shape == (2, 4) and runs.final("valid_loss").notna().all(
-        axis=None
-    )
-
-
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"lr": -1.0}, {"lr": math.nan}])
-def test_impossible_settings(wrong):
-    with pytest.raises(ValueError, match="use positive numbers"):
-        language.fit_text(model(), data_of(), **{"steps": 1, "lr": 0.1, "seed": 0} | wrong)
-
-
-def test_a_text_shorter_than_one_update():
-    with pytest.raises(DataError, match="longer text"):
-        language.fit_text(model(), data_of(train=500), steps=1, lr=0.1, seed=0)
-
-
 def test_the_greedy_continuation_of_a_learned_cycle():
-    net = model(hidden=24)
-    language.fit_text(net, data_of(), steps=150, lr=0.03, seed=1, batch_size=4, length=10)
+    trained = carried(hidden=24)()
+    training.fit(trained, data_of(), steps=150, lr=0.03, seed=1, **READING)
+    net = trained.model
     prompt = torch.stack([cyclic(10), cyclic(12)[2:]])
     drawn = language.continue_text(net, prompt, 9, top_k=1, generator=stream(0, "s"))
     assert torch.equal(drawn, torch.stack([cyclic(19)[10:], cyclic(21)[12:]]))
@@ -167,3 +195,10 @@ def test_a_network_and_counts_are_scored_on_the_same_tokens():
     tokens = ids(500)
     counted = NGrams(tokens, 2, SIZE).nats(tokens)[1:]
     assert counted.shape == language.surprise(model(), tokens).shape
+
+
+def test_a_continuation_may_be_trained_on():
+    net = model()
+    drawn = language.continue_text(net, ids(3)[None], 5, generator=stream(0, "s"))
+    net(drawn).sum().backward()
+    assert net.embedding.weight.grad is not None

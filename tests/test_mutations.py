@@ -89,6 +89,15 @@ MUTATIONS = {
         "yield torch.stack(drawn)[which * 0]",
         "alone_for_every and LayerNorm-SGD",
     ),
+    "a state that is not carried": Mutation(
+        "language", "part.copy_(new.detach())", "pass", "state_is_carried and RNN"
+    ),
+    "a state that is never emptied": Mutation(
+        "language", "self.read % self.pieces == 0", "self.read < 0", "state_is_carried and RNN"
+    ),
+    "streams that drift apart": Mutation(
+        "streams", "streams + step % pieces)", "streams * step)", "reading_order_goes_on"
+    ),
     "buffers left behind": Mutation(
         "stacking", "value.copy_(self.buffers[name][k])", "pass", "buffers_are_brought_back"
     ),

@@ -34,7 +34,7 @@ from helpers.stacking import (
     fit_stack,
     is_out_of_memory,
 )
-from helpers.streams import initialise
+from helpers.streams import batches, initialise
 from helpers.training import ADAM, SGD, fit, linear_decay
 
 OPTIMIZERS = {name: getattr(optim, name) for name in STACKABLE_OPTIMIZERS} | {
@@ -75,7 +75,7 @@ def train_alone(build, data, settings: dict, **run):
 def train_stacked(build, data, settings: dict, **run):
     models = [initialise(build, seed, data.train.y.device) for seed in settings["seeds"]]
     full = {"evaluate_every": None, "schedule": lambda progress: 1.0, "optimizer": ADAM}
-    full |= {"loss_function": F.cross_entropy} | run
+    full |= {"loss_function": F.cross_entropy, "order": batches} | run
     return list(zip(models, fit_stack(models, data, **settings, **full), strict=True))
 
 

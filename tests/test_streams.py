@@ -1,11 +1,14 @@
 """Random streams and the order of batches."""
 
+from itertools import pairwise
+
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from zoo import assert_same_weights, dense, toy, with_dropout
 
-from helpers.streams import batches, initialise, stream
+from helpers.streams import batches, initialise, reading_order, stream
 from helpers.training import fit
 
 
@@ -54,3 +57,24 @@ def test_every_epoch_is_shuffled_anew():
 def test_every_example_gets_its_turn_when_the_last_batch_is_not_full():
     drawn = torch.cat(list(batches(7, 5, 30, stream(0, "batches"))))
     assert len(drawn.unique()) == 7
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(count=st.integers(1, 40), share=st.floats(0, 1), steps=st.integers(1, 50))
+def test_reading_order_goes_on_where_it_ended(count, share, steps):
+    size = max(1, round(share * count))
+    drawn = list(reading_order(count, size, steps, torch.Generator().manual_seed(0)))
+    pieces = count // size
+    assert len(drawn) == steps
+    for k, (one, following) in enumerate(pairwise(drawn), start=1):
+        assert k % pieces == 0 or torch.equal(following, (one + 1) % count)
+    for k in range(0, steps - pieces + 1, pieces):
+        seen = torch.cat(drawn[k : k + pieces])
+        assert len(seen.unique()) == len(seen) == size * pieces
+
+
+def test_reading_order_begins_every_pass_elsewhere():
+    drawn = list(reading_order(1000, 10, 500, torch.Generator().manual_seed(0)))
+    assert len({int(batch[0]) for batch in drawn[::100]}) == 5
+    with pytest.raises(ValueError, match="batch_size is 3, but the training set holds 2"):
+        next(reading_order(2, 3, 1, torch.Generator()))
