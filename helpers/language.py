@@ -68,8 +68,9 @@ def fit_text(
     For `training.fit_many(..., train=language.fit_text)`; the data are those of `text_data`. The
     state is carried from update to update and starts at zero with every pass over the text; a
     pass begins at a place drawn from the seed. Gradients longer than `clip` are shortened to it.
-    The history has one row per evaluation: step, train_loss (mean over the updates since the row
-    before), valid_loss, in the last row test_loss, all in nats per token, and diverged_at.
+    The history has one row per evaluation: step, train_loss and peak_loss (mean and largest over
+    the updates since the row before), valid_loss, in the last row test_loss, all in nats per token,
+    and diverged_at.
 
     Raises ValueError for no steps or a learning rate that is not positive and finite, DataError
     for a text shorter than one update.
@@ -95,7 +96,8 @@ def fit_text(
         update.step()
         losses.append(loss.item())
         if step == steps or (evaluate_every and step % evaluate_every == 0):
-            row = {"step": step, "train_loss": sum(losses) / len(losses), "diverged_at": 0}
+            loss = {"train_loss": sum(losses) / len(losses), "peak_loss": max(losses)}
+            row = {"step": step} | loss | {"diverged_at": 0}
             row["valid_loss"] = surprise(model, whole_text(data.valid)).mean().item()
             row["test_loss"] = math.nan
             if step == steps:
