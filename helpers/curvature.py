@@ -76,7 +76,7 @@ def descend(
     """Full-batch gradient descent on `model`, in place, with a look at the curvature on the way.
 
     Every `measure_every` updates, from before the first on, one value each of "step", "loss" and
-    "sharpness". Ends early, without a row for it, once the loss is not finite.
+    "sharpness". Ends early, without a row for it, once the loss or its curvature is not finite.
     """
     weights = [p for p in model.parameters() if p.requires_grad]
     seen = {"step": [], "loss": [], "sharpness": []}
@@ -85,7 +85,10 @@ def descend(
         if not value.isfinite():
             break
         if step % measure_every == 0:
-            row = (step, value.item(), sharpness(loss, weights))
+            try:
+                row = (step, value.item(), sharpness(loss, weights))
+            except ValueError:  # the curvature overflows before the loss does
+                break
             for name, number in zip(seen, row, strict=True):
                 seen[name].append(number)
         gradient = torch.autograd.grad(value, weights)
