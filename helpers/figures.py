@@ -369,7 +369,7 @@ def facets(
     table = table[np.isfinite(table[y])]
     lines, places = table[rows].unique(), table[columns].unique()
     kinds = list(dict.fromkeys(table[colour]))
-    size = (min(2.3 * len(places) + 0.5, 9.0), 1.7 * len(lines) + 0.6)
+    size = (min(2.3 * len(places) + 0.5, 9.0), 1.4 * len(lines) + 0.6)
     figure, axes = blank(*size, len(lines), len(places), sharey=True)
     for (i, line), (j, place) in itertools.product(enumerate(lines), enumerate(places)):
         part = table[(table[rows] == line) & (table[columns] == place)]
@@ -391,7 +391,7 @@ def _facet(axis, part: pd.DataFrame, x: str, y: str, colour: str, kinds: Sequenc
     axis.plot(at.median().index, at.median(), color="black", linewidth=1)
     for k, kind in enumerate(kinds):
         dots = part[part[colour] == kind]
-        axis.plot(dots[x], dots[y], MARKERS[k], color=COLOURS[k], markersize=4, alpha=0.7)
+        axis.plot(dots[x], dots[y], MARKERS[k], color=COLOURS[k], markersize=3)
 
 
 def descents(
