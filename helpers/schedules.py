@@ -9,7 +9,7 @@ RANGE = 1e-5  # from how far below the given rate a range test starts
 def warm_up(progress: float, share: float = 0.1) -> float:
     """From zero to the full rate over the first `share` of a run, in proportion, then constant.
 
-    Goyal et al. 2017, "Accurate, large minibatch SGD", section 2.2.
+    Goyal et al. 2017, "Accurate, large minibatch SGD", section 2.2, where it begins above zero.
     """
     return min(1.0, progress / share)
 

@@ -10,7 +10,7 @@ EXERCISES = {
         0.36,
     ),
     "09.scaled-adam": Exercise(
-        number(1, within=0.01),
+        lambda answer: not isinstance(answer, bool) and abs(float(answer) - 1) <= 0.01,
         "Adam divides the mean of the gradients by the root of the mean of their squares.",
         "Both grow a hundredfold and cancel: the step stays the same, 1 time as long.",
         1,
