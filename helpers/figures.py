@@ -6,6 +6,7 @@ the finding; it is stored with the picture and stands in for it wherever picture
 
 import base64
 import io
+import itertools
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -453,6 +454,79 @@ def rates(
     axis.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.05, 1.05))
     axis.set_title("point: share of the networks; bar: its 95 % interval", fontsize=9)
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    show(figure, alt)
+
+
+def facets(
+    table: pd.DataFrame,
+    alt: str,
+    *,
+    x: str,
+    y: str,
+    rows: str,
+    columns: str,
+    colour: str,
+    xlabel: str,
+    ylabel: str,
+    log: str = "x",
+) -> None:
+    """Draw a grid of small plots of y against x: a dot per line of a tidy table.
+
+    `rows`, `columns` and `colour` name columns of the table: where a dot stands and which colour
+    and marker it has. Behind the dots: their median at each x, and a band from the smallest to the
+    largest. What is not finite is left out.
+    """
+    table = table[np.isfinite(table[y])]
+    lines, places = table[rows].unique(), table[columns].unique()
+    kinds = list(dict.fromkeys(table[colour]))
+    size = (min(2.3 * len(places) + 0.5, 9.0), 1.4 * len(lines) + 0.6)
+    figure, axes = blank(*size, len(lines), len(places), sharey=True)
+    for (i, line), (j, place) in itertools.product(enumerate(lines), enumerate(places)):
+        part = table[(table[rows] == line) & (table[columns] == place)]
+        _facet(axes[i, j], part, x, y, colour, kinds)
+        axes[i, j].set(**{f"{side}scale": "log" for side in log})
+        axes[0, j].set_title(place)
+        axes[-1, j].set_xlabel(xlabel)
+        axes[i, 0].set_ylabel(f"{line}\n{ylabel}")
+    for k, kind in enumerate(kinds):
+        axes[0, 0].plot([], [], MARKERS[k], color=COLOURS[k], label=kind)
+    figure.legend(loc="outside upper center", ncols=len(kinds), fontsize=9)
+    show(figure, alt)
+
+
+def _facet(axis, part: pd.DataFrame, x: str, y: str, colour: str, kinds: Sequence[str]) -> None:
+    """One small plot of `facets`."""
+    at = part.groupby(x)[y]
+    axis.fill_between(at.min().index, at.min(), at.max(), color="black", alpha=0.1, linewidth=0)
+    axis.plot(at.median().index, at.median(), color="black", linewidth=1)
+    for k, kind in enumerate(kinds):
+        dots = part[part[colour] == kind]
+        axis.plot(dots[x], dots[y], MARKERS[k], color=COLOURS[k], markersize=3)
+
+
+def descents(
+    curve: Callable[[np.ndarray], np.ndarray],
+    paths: Mapping[str, Sequence[float]],
+    alt: str,
+    *,
+    domain: tuple[float, float],
+    xlabel: str,
+    ylabel: str,
+) -> None:
+    """Draw a strip of small plots of one curve, each with the points that a path visits on it.
+
+    The first point is marked by a square; what leaves `domain` is not shown.
+    """
+    figure, axes = blank(min(2.3 * len(paths) + 0.4, 9.0), 2.4, 1, len(paths), sharey=True)
+    ground = np.linspace(*domain, 200)
+    for axis, (title, path) in zip(axes[0], paths.items(), strict=True):
+        path = np.asarray(path, dtype=float)
+        axis.plot(ground, curve(ground), color="black", linewidth=0.8)
+        axis.plot(path, curve(path), "o-", color=COLOURS[1], markersize=4, linewidth=0.9)
+        axis.plot(path[:1], curve(path[:1]), "s", color=COLOURS[0], markersize=6)
+        axis.set(xlim=domain, ylim=(None, 1.05 * curve(ground).max()), xlabel=xlabel)
+        axis.set_title(title)
+    axes[0, 0].set_ylabel(ylabel)
     show(figure, alt)
 
 

@@ -311,7 +311,8 @@ def _report(step: int, losses: list[Tensor], stack: Stack, data: Dataset) -> dic
     }
     broken_since = ~scores["valid_loss"].isfinite() & (diverged_at == 0)
     diverged_at = torch.where(broken_since, step, diverged_at)
-    columns = {"train_loss": values.mean(0), "diverged_at": diverged_at} | scores
+    columns = {"train_loss": values.mean(0), "peak_loss": values.amax(0)}
+    columns |= {"diverged_at": diverged_at} | scores
     return {"step": [step] * len(stack.models)} | {k: v.tolist() for k, v in columns.items()}
 
 

@@ -3,7 +3,11 @@
 Every interval is of 95 %, every p two-sided.
 """
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
+import pandas as pd
 from scipy import stats
 from statsmodels.stats.proportion import confint_proportions_2indep
 
@@ -60,6 +64,24 @@ def skewness(values: np.ndarray) -> float:
     if np.allclose(values, values[0], rtol=1e-5, atol=0):
         return float("nan")
     return float(stats.skew(values, bias=False))
+
+
+def variance_shares(table: pd.DataFrame, response: str, factors: Sequence[str]) -> pd.Series:
+    """Share of the variance of `response` that each factor of a full design explains by itself.
+
+    `table` has one row for every combination of the factors' values, each equally often. The share
+    (eta squared) is the variance of the means at the factor's values over the whole variance; what
+    is left to 1 are interactions and noise (Fisher 1925, Statistical Methods for Research Workers).
+    Raises ValueError for a design with unequal counts, or a response that is not finite.
+    """
+    values = table[response].astype(float)
+    counts = table.groupby(list(factors), dropna=False).size()
+    combinations = math.prod(table[name].nunique(dropna=False) for name in factors)
+    if len(counts) < combinations or counts.nunique() > 1 or not np.isfinite(values).all():
+        raise ValueError("shares need every combination equally often, and finite values")
+    means = {name: values.groupby(table[name]).transform("mean") for name in factors}
+    whole = values.var(ddof=0)
+    return pd.Series({name: mean.var(ddof=0) / whole for name, mean in means.items()})
 
 
 # --- solved or not for each seed -------------------------------------------------------------

@@ -68,9 +68,9 @@ def fit(
     """Train `model` in place for `steps` updates and return its history.
 
     The history has one row per evaluation (every `evaluate_every` updates, and the last):
-    step, train_loss (mean over the updates since the row before), loss and accuracy on the
-    validation and the test split, diverged_at (the first update whose loss was not
-    finite, 0 for none; training stops at the evaluation after it).
+    step, train_loss and peak_loss (mean and largest over the updates since the row before), loss
+    and accuracy on the validation and the test split, diverged_at (the first update whose loss was
+    not finite, 0 for none; training stops at the evaluation after it).
     The learning rate of each update is `lr` times `schedule(progress)`, progress from 0 to 1.
     `weight_decay` is the optimizer's (None: as it comes); `clip` is the largest norm a gradient may
     have, longer ones are shortened to it (Pascanu et al. 2013, algorithm 1; None: no clipping).
@@ -192,11 +192,12 @@ def evaluate(
 
 
 def _loss_report(step: int, losses: Sequence[Tensor]) -> dict[str, float]:
-    """Mean training loss since the last report, and the update that first broke it (0: none)."""
+    """Mean and peak of the loss since the last report, and the update that broke it (0: none)."""
     values = torch.stack(list(losses)).cpu()
     broken = (~values.isfinite()).nonzero().flatten()
     diverged_at = step - len(values) + 1 + broken[0].item() if len(broken) else 0
-    return {"train_loss": values.mean().item(), "diverged_at": diverged_at}
+    loss = {"train_loss": values.mean().item(), "peak_loss": values.max().item()}
+    return loss | {"diverged_at": diverged_at}
 
 
 def _split_report(model: nn.Module, data: Dataset, loss_function: Callable) -> dict[str, float]:

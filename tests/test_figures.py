@@ -28,11 +28,30 @@ FOREST = pd.DataFrame(
     index=pd.MultiIndex.from_tuples([("a", "x"), ("a", "y"), ("b", "x")]),
     columns=["middle", "low", "high", "kind"],
 )
+FACETS = pd.DataFrame(
+    [(a, b, lr, s, lr * s) for a in "ab" for b in "pqrs" for lr in (0.1, 1.0) for s in (1, 2)],
+    columns=["net", "by", "lr", "seed", "loss"],
+)
+
 DRAW = {
     "tables": lambda: figures.tables({"in": torch.eye(5), "by": torch.ones(3, 3)}, ALT, decimals=1),
     "pictures": lambda: figures.pictures({"a": PICTURES, "b": PICTURES[:2]}, ALT, titles="wxyz"),
     "coloured_text": lambda: figures.coloured_text(
         "To be,\nor $not$\n\n to be", torch.linspace(-1, 3, 23), ALT, bar="nats", columns=5
+    ),
+    "facets": lambda: figures.facets(
+        FACETS,
+        ALT,
+        x="lr",
+        y="loss",
+        rows="net",
+        columns="by",
+        colour="seed",
+        xlabel="x",
+        ylabel="y",
+    ),
+    "descents": lambda: figures.descents(
+        np.square, {"a": [1, 0.5, 0], "b": [1, -1]}, ALT, domain=(-2, 2), xlabel="x", ylabel="y"
     ),
     "heatmap": lambda: figures.heatmap(
         PICTURES[0], ALT, xlabel="x", ylabel="y", bar="share", yticks="vwxyz"

@@ -4,6 +4,7 @@ import itertools
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -113,3 +114,25 @@ def test_rates_p_of_the_clearest_outcome_is_known():
 @pytest.mark.parametrize("threshold", [-0.3, 0.0, 0.2])
 def test_rates_p_is_never_small_where_the_threshold_is_the_estimate(threshold):
     assert statistics.rates_p(5 + round(10 * threshold), 5, 10, threshold) > 0.5
+
+
+def test_variance_shares_of_a_full_design():
+    table = pd.DataFrame(itertools.product((0, 1), (0, 1, 2)), columns=["a", "b"])
+    shares = statistics.variance_shares(table.assign(y=3 * table.a), "y", ["a", "b"])
+    assert shares.to_dict() == pytest.approx({"a": 1.0, "b": 0.0})
+    both = statistics.variance_shares(
+        table.assign(y=table.a + table.b), "y", ["a", "b"]
+    )  # 1/4 and 2/3
+    assert both.to_dict() == pytest.approx({"a": 3 / 11, "b": 8 / 11})
+    crossed = statistics.variance_shares(
+        table.assign(y=(2 * table.a - 1) * (table.b - 1)), "y", ["a", "b"]
+    )
+    assert crossed.sum() == pytest.approx(0)  # nothing but interaction
+
+
+def test_variance_shares_need_a_full_design_and_finite_values():
+    table = pd.DataFrame(itertools.product((0, 1), (0, 1, 2)), columns=["a", "b"]).assign(y=1.0)
+    with pytest.raises(ValueError, match="every combination"):
+        statistics.variance_shares(table.iloc[1:], "y", ["a", "b"])
+    with pytest.raises(ValueError, match="finite"):
+        statistics.variance_shares(table.assign(y=[math.nan, 1, 2, 3, 4, 5]), "y", ["a", "b"])

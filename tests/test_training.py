@@ -117,13 +117,13 @@ def test_history_has_a_row_per_evaluation(evaluate_every, rows):
     )
     assert list(history.step) == list(rows)
     splits = [f"{split}_{metric}" for split in ("valid", "test") for metric in ("loss", "accuracy")]
-    assert list(history) == ["step", "train_loss", "diverged_at", *splits]
+    assert list(history) == ["step", "train_loss", "peak_loss", "diverged_at", *splits]
     last = evaluate(model, toy().test)
     assert history.test_loss.iloc[-1] == last["loss"]
     assert history.test_accuracy.iloc[-1] == last["accuracy"]
 
 
-def test_train_loss_is_the_mean_since_the_row_before():
+def test_train_loss_and_peak_loss_are_mean_and_largest_since_the_row_before():
     data = toy(torch.float64)
     model, twin = (initialise(dense, seed=1).double() for _ in range(2))
     settings_of_run = {"steps": 8, "lr": 0.5, "seed": 1}
@@ -133,6 +133,8 @@ def test_train_loss_is_the_mean_since_the_row_before():
     losses = descend(twin, data, **settings_of_run)
     expected = [np.mean(losses[:3]), np.mean(losses[3:6]), np.mean(losses[6:])]
     assert history.train_loss.to_list() == pytest.approx(expected, rel=1e-12)
+    largest = [max(losses[:3]), max(losses[3:6]), max(losses[6:])]
+    assert history.peak_loss.to_list() == pytest.approx(largest, rel=1e-12)
 
 
 def test_watch_sees_every_update_in_training_mode():

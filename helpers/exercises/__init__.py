@@ -11,6 +11,7 @@ from typing import Any
 from helpers.exercises import (
     cnn_filters,
     cnn_training_loop,
+    learning_rate_sweeps,
     lstm_and_gru_gates,
     lstm_sequence_prediction,
     phase_summary,
@@ -27,6 +28,7 @@ NOTEBOOKS = (
     text_to_tensors,
     lstm_sequence_prediction,
     phase_summary,
+    learning_rate_sweeps,
 )
 EXERCISES: dict[str, Exercise] = {
     name: exercise for notebook in NOTEBOOKS for name, exercise in notebook.EXERCISES.items()
