@@ -1,10 +1,12 @@
 """What a sweep brings back: one tidy table, and what is read off it."""
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from torch import nn
 
@@ -86,6 +88,57 @@ def middle(tuning: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """The settings in the middle of each arm's grid, where a choice would mean nothing."""
     grids = {arm: losses.dropna().index for arm, losses in tuning.items()}
     return _by_setting(tuning, {arm: grid[len(grid) // 2] for arm, grid in grids.items()})
+
+
+def extend_once(
+    measure: Callable[[list[float]], pd.DataFrame], values: Sequence[float]
+) -> pd.DataFrame:
+    """Losses over `values`, and over one more beyond each end at which a column is lowest.
+
+    `measure` takes values of a setting and returns a table with a row for each, and a column per
+    arm or seed; two values or more, in rising order. What is added lies as far from the end as the
+    end from its neighbour, as a ratio. It is done once: where the lowest still lies at an end,
+    `best` and `lowest_between` say void. `.attrs["added"]` holds the values added.
+    """
+    values = list(values)
+    table = measure(values)
+    lowest = [column.fillna(math.inf).to_numpy().argmin() for _, column in table.items()]
+    added = [values[0] ** 2 / values[1]] if 0 in lowest else []
+    added += [values[-1] ** 2 / values[-2]] if len(values) - 1 in lowest else []
+    if added:
+        table = pd.concat([table, measure(added)]).sort_index()
+    table.attrs["added"] = added
+    return table
+
+
+def lowest_between(losses: pd.Series, floor: float | None = None) -> float:
+    """Where a parabola through the lowest loss and its two neighbours has its vertex.
+
+    `losses` has positive values of one setting, such as the learning rate, as its index; the
+    parabola is one in their logarithm. A neighbour that is not finite is no help: the lowest value
+    itself is returned then. NaN, for void, where the lowest lies at an end of the grid, unless that
+    end is `floor`, below which there is nothing.
+    """
+    losses = losses.sort_index()
+    at = int(losses.fillna(math.inf).to_numpy().argmin())
+    if at in (0, len(losses) - 1):
+        return float(losses.index[at]) if losses.index[at] == floor else math.nan
+    three = losses.iloc[at - 1 : at + 2]
+    if not np.isfinite(three).all() or three.nunique() == 1:
+        return float(losses.index[at])
+    x = np.log(three.index.to_numpy(float))
+    square, slope, _ = np.polyfit(x - x[1], three, 2)
+    return float(np.exp(x[1] - slope / (2 * square)))
+
+
+def largest_within(scores: pd.Series, within: float) -> float:
+    """The largest value of a setting whose score is at most `within` below the best one.
+
+    `scores`, such as accuracies, have the values as their index. NaN, for void, where that is the
+    largest value of the grid: larger ones might do as well.
+    """
+    works = scores.index[scores >= scores.max() - within]
+    return math.nan if works.max() == scores.index.max() else float(works.max())
 
 
 def _by_setting(tuning: pd.DataFrame, points: dict[str, Any]) -> dict[str, dict[str, Any]]:

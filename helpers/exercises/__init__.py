@@ -9,6 +9,7 @@ Right. floor((28 + 2 - 3) / 2) + 1 = 14.
 from typing import Any
 
 from helpers.exercises import (
+    cnn_and_rnn_hyperparameters,
     cnn_filters,
     cnn_training_loop,
     learning_rate_sweeps,
@@ -29,6 +30,7 @@ NOTEBOOKS = (
     lstm_sequence_prediction,
     phase_summary,
     learning_rate_sweeps,
+    cnn_and_rnn_hyperparameters,
 )
 EXERCISES: dict[str, Exercise] = {
     name: exercise for notebook in NOTEBOOKS for name, exercise in notebook.EXERCISES.items()
