@@ -22,10 +22,10 @@ EXERCISES = {
         8,
     ),
     "07.state-bytes": Exercise(
-        number(192),
+        number(112),
         "It remembers h and c, and a float32 takes four bytes.",
-        "2 x 24 x 4 = 192 bytes.",
-        192,
+        "2 x 14 x 4 = 112 bytes.",
+        112,
     ),
     "07.five-taps": Exercise(
         number(29),
