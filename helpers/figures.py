@@ -531,11 +531,12 @@ def descents(
 
 
 def labelled_points(
-    groups: Mapping[str, pd.DataFrame], alt: str, *, xlabel: str, ylabel: str
+    groups: Mapping[str, pd.DataFrame], alt: str, *, xlabel: str, ylabel: str, log: str = ""
 ) -> None:
     """Draw named points on a map: the index holds the names, two columns their places.
 
-    Each group has its colour and marker. Each name stands beside its point.
+    Each group has its colour and marker. Each name stands beside its point. `log` names the
+    logarithmic axes ("xy").
     """
     figure, axes = blank(6.4, 4.2)
     axis = axes[0, 0]
@@ -547,6 +548,7 @@ def labelled_points(
             axis.annotate(name, place, (4, 2), textcoords="offset points", fontsize=8, color=colour)
     axis.margins(0.12)
     axis.set(xlabel=xlabel, ylabel=ylabel)
+    axis.set(**{f"{side}scale": "log" for side in log})
     axis.legend(loc="best")
     show(figure, alt)
 

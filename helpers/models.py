@@ -1,6 +1,7 @@
 """The networks of the course, small enough to read in one sitting."""
 
-from collections.abc import Sequence
+import bisect
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -129,3 +130,14 @@ def freeze(model: nn.Module, layers: Sequence[str]) -> nn.Module:
 def parameter_count(model: nn.Module) -> int:
     """Number of parameters, frozen ones included."""
     return sum(p.numel() for p in model.parameters())
+
+
+def width_for(build: Callable[[int], nn.Module], parameters: int, most: int = 4096) -> int:
+    """The width at which `build(width)` comes closest to so many parameters, from 1 to `most`.
+
+    For arms of equal size; the network must grow with its width.
+    """
+    wide = (
+        bisect.bisect_left(range(1, most), parameters, key=lambda w: parameter_count(build(w))) + 1
+    )
+    return min(wide, max(wide - 1, 1), key=lambda w: abs(parameter_count(build(w)) - parameters))

@@ -153,7 +153,8 @@ class CausalCNN(nn.Module):
                 f"CausalCNN was built for (batch, time, {self.inputs}), "
                 f"the input has shape {tuple(x.shape)}"
             )
-        expected = [(len(x), conv.in_channels, _reach(conv)) for conv in self.convolutions]
+        batch = x.shape[0]  # not len(x), which torch.export would take for a constant
+        expected = [(batch, conv.in_channels, _reach(conv)) for conv in self.convolutions]
         if state is None:
             return tuple(x.new_zeros(shape) for shape in expected)
         if (given := [tuple(part.shape) for part in state]) != expected:

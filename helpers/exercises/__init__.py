@@ -13,6 +13,7 @@ from helpers.exercises import (
     cnn_filters,
     cnn_training_loop,
     learning_rate_sweeps,
+    cnn_vs_rnn,
     lstm_and_gru_gates,
     lstm_sequence_prediction,
     phase_summary,
@@ -31,6 +32,7 @@ NOTEBOOKS = (
     phase_summary,
     learning_rate_sweeps,
     cnn_and_rnn_hyperparameters,
+    cnn_vs_rnn,
 )
 EXERCISES: dict[str, Exercise] = {
     name: exercise for notebook in NOTEBOOKS for name, exercise in notebook.EXERCISES.items()
