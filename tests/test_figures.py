@@ -197,9 +197,16 @@ def test_dead_channels_and_diverged_runs_can_be_drawn(name, shown):
     assert picture(shown[0][0]["image/png"]).width <= 700
 
 
-def lower_half(shown: list) -> bytes:
-    image = picture(shown.pop()[0]["image/png"])
-    return image.crop((0, image.height // 2 + 8, image.width, image.height)).tobytes()
+def lower_half(shown: list) -> np.ndarray:
+    image = picture(shown.pop()[0]["image/png"]).convert("RGB")
+    lower = image.crop((0, image.height // 2 + 8, image.width, image.height))
+    return np.asarray(lower, dtype=int)
+
+
+def look_the_same(shown: list) -> bool:
+    """Whether the lower halves of two figures differ by no more than the choice of 256 colours."""
+    difference = np.abs(lower_half(shown) - lower_half(shown)).max(axis=2)
+    return difference.mean() < 1 and (difference > 16).mean() < 0.002
 
 
 @pytest.mark.parametrize("signed", [True, False])
@@ -208,7 +215,7 @@ def test_a_dead_row_leaves_the_others_their_contrast(signed, shown):
     dead[0, 0, 0] = NAN
     for row in (PICTURES, dead):
         figures.pictures({"a": row, "b": PICTURES}, ALT, signed=signed)
-    assert lower_half(shown) == lower_half(shown)
+    assert look_the_same(shown)
 
 
 def test_a_heatmap_without_negative_values_has_one_colour(shown):
@@ -223,7 +230,7 @@ def test_a_dead_cell_leaves_a_heatmap_its_scale(shown):
     for cell in (0.0, NAN):
         values = torch.tensor([[cell, -1], [0.5, 1]])
         figures.heatmap(values, ALT, xlabel="x", ylabel="y", bar="b")
-    assert lower_half(shown) == lower_half(shown)
+    assert look_the_same(shown)
 
 
 def test_a_row_of_sixteen_filters_fits_the_page(shown):
