@@ -163,7 +163,7 @@ def summarise(runs: Sequence[dict]) -> pd.DataFrame:
                 "cell": f"{cell} {hidden}",
                 "cores of ours": cores,
                 "loop, characters/s": _spread(speed.loop, ",.0f"),
-                "ours, characters/s and network": _spread(speed.ours, ",.0f"),
+                "ours, characters/s": _spread(speed.ours, ",.0f"),
                 "times the loop": _spread(speed.ours / speed.loop, ".2f"),
                 "goal": f"{GOALS[cell]:g}×",
             }
