@@ -48,6 +48,7 @@ DRAW = {
         ALT,
         xlabel="first direction",
         ylabel="second direction",
+        log="x",
     ),
     "seeds": lambda: figures.seeds(frame(("a", "b")), ALT, xlabel="accuracy", threshold=0.7),
     "explore": lambda: figures.explore(draw_chosen, arm=["a", "b"]),
