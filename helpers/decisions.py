@@ -28,9 +28,10 @@ def scaled(costs: pd.DataFrame) -> pd.DataFrame:
 
     Raises ValueError for costs that are missing or not positive.
     """
-    logs = _checked(costs).map(np.log)
-    if not np.isfinite(logs).all(None):
+    costs = _checked(costs)
+    if not (costs.to_numpy() > 0).all():
         raise ValueError("a cost of zero or less has no logarithm: add what it is measured from")
+    logs = np.log(costs)
     width = (logs.max() - logs.min()).replace(0, 1)
     return (logs - logs.min()) / width
 

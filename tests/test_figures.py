@@ -78,6 +78,7 @@ DRAW = {
         ALT,
         xlabel="first direction",
         ylabel="second direction",
+        log="x",
     ),
     "forest": lambda: figures.forest(FOREST, ALT, xlabel="margin", limits=(-5, 5)),
     "seeds": lambda: figures.seeds(frame(("a", "b")), ALT, xlabel="accuracy", threshold=0.7),
