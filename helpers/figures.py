@@ -472,16 +472,17 @@ def facets(
     xlabel: str,
     ylabel: str,
     log: str = "x",
+    kinds: Sequence[str] = (),
 ) -> None:
     """Draw a grid of small plots of y against x: a dot per line of a tidy table.
 
     `rows`, `columns` and `colour` name columns of the table: where a dot stands and which colour
-    and marker it has. Behind the dots: their median at each x, and a band from the smallest to the
-    largest. What is not finite is left out.
+    and marker it has, in the order of `kinds`. Behind the dots: their median at each x, and a band
+    from the smallest to the largest. What is not finite is left out.
     """
     table = table[np.isfinite(table[y])]
     lines, places = table[rows].unique(), table[columns].unique()
-    kinds = list(dict.fromkeys(table[colour]))
+    kinds = list(dict.fromkeys([*kinds, *table[colour]]))
     size = (min(2.3 * len(places) + 0.5, 9.0), 1.4 * len(lines) + 0.6)
     figure, axes = blank(*size, len(lines), len(places), sharey=True)
     for (i, line), (j, place) in itertools.product(enumerate(lines), enumerate(places)):
