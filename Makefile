@@ -30,7 +30,7 @@ CHOSEN := $(if $(NOTEBOOK),$(wildcard notebooks/$(NOTEBOOK)*.ipynb),$(ALL))
 COMMON := $(wildcard helpers/*.py helpers/*/*.py data/*.* data/tuning/*.json) requirements.txt
 EXECUTED := $(CHOSEN:notebooks/%=$(BUILD)/%)
 
-.PHONY: help setup run-all executed test lint nbval lab refresh tune verdicts bench bench-many lock clean distclean
+.PHONY: help setup run-all executed test lint nbval lab refresh tune verdicts compare bench bench-many lock clean distclean
 
 help:  ## this list
 	@echo "make TARGET [PROFILE=smoke|standard|full] [SEEDS=n] [DEVICE=auto|cpu|cuda] [NOTEBOOK=01]"
@@ -75,6 +75,7 @@ lab: .venv/course  ## open the course in JupyterLab
 refresh: .venv/course $(KERNEL_CONFIG)  ## execute on the CPU and store the outputs in notebooks/
 	@for notebook in $(CHOSEN); do \
 	  $(PY) -m helpers.runner execute $$notebook $$notebook --profile standard --device cpu; done
+	@$(PY) -m helpers.runner adopt $(CHOSEN)
 	@$(PY) -m helpers.runner figure notebooks/01_cnn_filters.ipynb \
 	  "Learned and random filters" .github/random_filters.png
 
@@ -85,6 +86,9 @@ tune: .venv/course $(KERNEL_CONFIG)  ## choose learning rates anew, keep them in
 
 verdicts: .venv/course  ## print the verdict lines of the notebooks executed last
 	@$(PY) -m helpers.runner verdicts $(EXECUTED)
+
+compare: run-all  ## run the course here: which verdicts differ from the committed evidence?
+	@$(PY) -m helpers.runner compare
 
 bench: .venv/dev  ## speed claims, measured side by side; DATA=folder of the full Fashion-MNIST
 	env -u OMP_NUM_THREADS $(PY) benchmarks/epoch.py $(if $(DATA),--data "$(DATA)")

@@ -20,8 +20,9 @@ def show_verdict(verdict: Verdict) -> None:
 def verdict_card(verdict: Verdict) -> str:
     """A verdict as HTML: each test with its effect, interval, p and a dot per seed."""
     claim = verdict.claim
+    name = html.escape(claim.id)
     head = (
-        f"<p><b>{html.escape(claim.id)}: {verdict.word.upper()}</b><br>"
+        f'<p id="{name}"><b>{name}: {verdict.word.upper()}</b><br>'
         f"The recap: “{html.escape(claim.quote)}”<br>"
         f"A careful engineer: <i>{html.escape(claim.nuance)}</i></p>"
     )

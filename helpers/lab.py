@@ -5,23 +5,18 @@
 [40, 41, 42]
 """
 
-import hashlib
 import itertools
-import json
-import math
 import os
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
 import torch
 
-from helpers import cards, claims, execution, sweeps, training, tuning
+from helpers import cards, claims, evidence, execution, predictions, sweeps, training, tuning
 from helpers.claims import ROOT, Verdict
 from helpers.data import Dataset, resolve_device
 from helpers.streams import Build
@@ -31,7 +26,6 @@ FIRST_SEED = 40  # seeds 0-2 were spent on pilots, 10-37 on designing the experi
 TUNING_SEEDS = (100, 101, 102)  # learning rates are chosen on these and never judged on them
 MOST = TUNING_SEEDS[0] - FIRST_SEED
 MIME = "application/vnd.phase03.lab+json"
-NUMBERS = ("effect", "low", "high", "p")  # of each test, kept as evidence
 
 T = TypeVar("T")
 
@@ -59,7 +53,7 @@ class Lab:
         self.verdicts: dict[str, Verdict] = {}
         self._seeds, self._started = seeds, time.perf_counter()
         self._trained_before = training.networks_trained()
-        execution.use_cache(build_folder() / "cache" / notebook)
+        execution.use_cache(evidence.build_folder() / "cache" / notebook)
 
     def pick(self, *, smoke: T, standard: T, full: T) -> T:
         """The value that belongs to the profile."""
@@ -114,6 +108,23 @@ class Lab:
         """Each arm's best settings of a table of `tune`; the middle of its grid at smoke."""
         return sweeps.middle(losses) if self.profile == "smoke" else sweeps.best(losses)
 
+    def predict(self, chances: Mapping[str, float | None]) -> None:
+        """Keep the reader's chances, from 0 to 1, that claims come out *supported*; None: no guess.
+
+        Raises ValueError for what is no probability, ClaimError for a claim of another notebook.
+        """
+        for claim_id in chances:
+            self._own(claim_id)
+        predictions.keep(self.notebook, chances)
+
+    def _own(self, claim_id: str) -> claims.Claim:
+        """A claim of this notebook. Raises ClaimError for any other."""
+        known = claims.registry().get(claim_id)
+        if known is None or known.notebook != self.notebook:
+            settled = f"belongs to notebook {known.notebook}" if known else "is not registered"
+            raise claims.ClaimError(f"{claim_id} {settled}")
+        return known
+
     def judge(self, claim_id: str, effects: Mapping[str, Sequence[float] | bool]) -> None:
         """Judge a claim (see `claims.judge`), show the verdict and keep the evidence.
 
@@ -126,16 +137,15 @@ class Lab:
         tuned_on = {seed for used in seeds.values() for seed in used} & set(TUNING_SEEDS)
         if tuned_on:
             raise claims.ClaimError(f"{claim_id}: seeds {sorted(tuned_on)} are for tuning only")
+        self._own(claim_id)
         verdict = claims.judge(claim_id, effects, run=self.profile != "smoke")
-        if verdict.claim.notebook != self.notebook:
-            raise claims.ClaimError(f"{claim_id} belongs to notebook {verdict.claim.notebook}")
         sampled = [len(o.effects) for o in verdict.outcomes if o.test.kind != "assertion"]
         if self._seeds is None and verdict.run and min(sampled, default=90) < verdict.claim.seeds:
             raise claims.ClaimError(f"{claim_id} is registered for {verdict.claim.seeds} seeds")
         self.verdicts[claim_id] = verdict
         if verdict.run and not verdict.provisional:
             seconds = time.perf_counter() - self._started
-            write_evidence(verdict, self.profile, str(self.device), seconds, seeds)
+            evidence.write(verdict, self.profile, str(self.device), seconds, seeds)
         cards.show_verdict(verdict)
 
     def close(self) -> "Closing":
@@ -183,96 +193,6 @@ def count_words(verdicts: Mapping[str, str]) -> str:
     return f"{len(words)} verdict{'s' * (len(words) != 1)}" + (f" ({counts})" if words else "")
 
 
-def build_folder() -> Path:
-    """Where results go: `build`; in the working folder where the repository is read-only."""
-    return (ROOT if os.access(ROOT, os.W_OK) else Path.cwd()) / "build"
-
-
 def tuning_folders() -> tuple[Path, Path]:
     """Where tuning results are committed, and where new ones are written."""
-    return ROOT / "data" / "tuning", build_folder() / "tuning"
-
-
-def evidence_folder() -> Path:
-    """`build/evidence`: one JSON file for every verdict."""
-    return build_folder() / "evidence"
-
-
-def write_evidence(
-    verdict: Verdict,
-    profile: str,
-    device: str,
-    seconds: float,
-    seeds: Mapping[str, Sequence[int]] | None = None,
-) -> Path:
-    """Store effects, seeds, intervals and versions of a verdict in `build/evidence/<id>.json`.
-
-    `seconds` is how long the notebook has run so far. Written beside its place and then moved
-    there, so that no reader ever meets half a file.
-    """
-    folder = evidence_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    record = {
-        "claim": verdict.claim.id,
-        "verdict": verdict.word,
-        "profile": profile,
-        "device": device,
-        "seconds": round(seconds, 1),
-        "seeds": seeds or {},
-        "tests": [asdict(outcome) for outcome in verdict.outcomes],
-        "versions": {name: version(name) for name in ("torch", "numpy", "scipy", "statsmodels")},
-        "python": platform.python_version(),
-        "source": source_hash(),
-    }
-    path = folder / f"{verdict.claim.id}.json"
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(_finite(record), indent=1, allow_nan=False))
-    return partial.replace(path)
-
-
-def _finite(value: Any) -> Any:
-    """`value` with None for every number that JSON does not know."""
-    if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def evidence_table(folder: Path | None = None) -> pd.DataFrame:
-    """One row per test of the evidence in `folder`, with Holm's p; no rows where none was kept.
-
-    Columns: claim, test, verdict, effect, low, high, p, p_holm, source. Assertions have no p; all
-    other rows are one family. `source` tells evidence of "this code" from that of "other code",
-    whose helpers or registry differed.
-    Raises ClaimError naming a file that is malformed.
-    """
-    here = source_hash()
-    files = sorted((folder or evidence_folder()).glob("*.json"))
-    columns = ["claim", "test", "verdict", *NUMBERS, "source"]
-    table = pd.DataFrame([row for file in files for row in _rows(file, here)], columns=columns)
-    adjusted = pd.Series(claims.holm(table["p"].to_dict()), dtype=float)
-    table.insert(columns.index("source"), "p_holm", adjusted)
-    return table
-
-
-def _rows(file: Path, here: str) -> Iterator[dict[str, Any]]:
-    """A row of `evidence_table` for each test in a file of evidence."""
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-        source = "this code" if record["source"] == here else "other code"
-        for test in record["tests"]:
-            numbers = {key: math.nan if test[key] is None else float(test[key]) for key in NUMBERS}
-            if not (math.isnan(numbers["p"]) or 0 <= numbers["p"] <= 1):
-                raise ValueError(f"p is {numbers['p']}")
-            names = {"claim": record["claim"], "test": test["test"]["name"]}
-            yield names | {"verdict": test["verdict"]} | numbers | {"source": source}
-    except (ValueError, KeyError, TypeError) as error:
-        cure = "delete it and run its notebook again"
-        raise claims.ClaimError(f"{file} is malformed ({error!r}): {cure}") from error
-
-
-def source_hash() -> str:
-    """SHA-256 over the helpers and the registry: which code produced a piece of evidence."""
-    files = [*sorted((ROOT / "helpers").glob("*.py")), claims.REGISTRY]
-    return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
+    return ROOT / "data" / "tuning", evidence.build_folder() / "tuning"

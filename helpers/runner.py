@@ -19,6 +19,8 @@ import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError
 
+from helpers import evidence
+from helpers.claims import ClaimError, registry
 from helpers.lab import MIME, PROFILES, count_words
 
 KERNEL_RACES = ("Kernel died before replying", "Address already in use")  # worth one retry
@@ -166,25 +168,35 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m helpers.runner", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("execute", help="execute one notebook into a file")
-    run.add_argument("source", type=Path)
-    run.add_argument("target", type=Path)
-    run.add_argument("--profile", default="standard", help=", ".join(PROFILES))
-    run.add_argument("--seeds", default="", help="number of seeds (default: the notebook's own)")
-    run.add_argument("--device", default="auto")
+    execution = commands.add_parser("execute", help="execute one notebook into a file")
+    execution.add_argument("source", type=Path)
+    execution.add_argument("target", type=Path)
+    execution.add_argument("--profile", default="standard", help=", ".join(PROFILES))
+    execution.add_argument(
+        "--seeds", default="", help="number of seeds (default: the notebook's own)"
+    )
+    execution.add_argument("--device", default="auto")
     lines = commands.add_parser("verdicts", help="print the verdict lines of executed notebooks")
     lines.add_argument("notebooks", type=Path, nargs="+")
     picture = commands.add_parser("figure", help="save one figure of an executed notebook")
     picture.add_argument("notebook", type=Path)
     picture.add_argument("alt", help="how its alt text begins")
     picture.add_argument("target", type=Path)
+    adopt = commands.add_parser("adopt", help="make the last run's evidence the reference")
+    adopt.add_argument("notebooks", type=Path, nargs="+")
+    commands.add_parser("compare", help="verdicts of the last run against the reference")
     options = parser.parse_args(arguments)
+    run = {
+        "execute": _execute,
+        "verdicts": _verdicts,
+        "figure": _figure,
+        "adopt": _adopt,
+        "compare": _compare,
+    }
     os.environ.setdefault("TQDM_DISABLE", "1")  # kernels inherit it: no progress bars in outputs
     try:
-        return {"execute": _execute, "verdicts": _verdicts, "figure": _figure}[options.command](
-            options
-        )
-    except NotebookError as error:
+        return run[options.command](options)
+    except (NotebookError, ClaimError) as error:
         print(f"FAILED {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -211,12 +223,29 @@ def _execute(options: argparse.Namespace) -> int:
 
 
 def _verdicts(options: argparse.Namespace) -> int:
-    from helpers.claims import registry
-
     for path in options.notebooks:
         for line in verdict_lines(nbformat.read(path, as_version=4), registry()):
             print(line)
     return 0
+
+
+def _adopt(options: argparse.Namespace) -> int:
+    for path in options.notebooks:
+        evidence.adopt(path.stem)
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    both = evidence.compare(evidence.reference_folder(), evidence.fresh_folder())
+    for (claim, test), row in both[both.differs].iterrows():
+        sides = [
+            f"{side} {row[f'verdict_{side}']} {row[f'effect_{side}']:.3g} "
+            f"[{row[f'low_{side}']:.3g}, {row[f'high_{side}']:.3g}]"
+            for side in ("reference", "fresh")
+        ]
+        print(f"{claim} {test}: {', '.join(sides)}")
+    print(f"{both.differs.sum()} of {len(both)} tests differ from the reference")
+    return int(both.differs.any() or both.empty)
 
 
 def _figure(options: argparse.Namespace) -> int:

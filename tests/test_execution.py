@@ -339,7 +339,7 @@ def test_packs_are_kept_as_they_finish(cache, trained):
 def test_a_notebook_that_was_interrupted_goes_on_and_one_that_closed_starts_anew(
     tmp_path, monkeypatch, trained
 ):
-    monkeypatch.setattr(lab, "build_folder", lambda: tmp_path)
+    monkeypatch.setattr(lab.evidence, "build_folder", lambda: tmp_path)
     for _ in range(2):
         book = lab.Lab("01_cnn_filters", device="cpu")
         first = sweep()

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from helpers import cards, claims, lab, training
+from helpers import cards, claims, evidence, lab, training
 from helpers.claims import ClaimError
 from helpers.data import DataError
 from helpers.lab import Lab, count_words
@@ -26,7 +26,7 @@ def folder(tmp_path, monkeypatch):
     base = registered()
     (tmp_path / "helpers").mkdir()
     (tmp_path / "helpers" / "a.py").write_text("")
-    monkeypatch.setattr(lab, "ROOT", tmp_path)
+    monkeypatch.setattr(evidence, "ROOT", tmp_path)
     monkeypatch.setattr(claims, "registry", lambda: {"toy": base})
     monkeypatch.setattr(cards, "display", lambda *_, **__: None)
     return tmp_path
@@ -37,7 +37,7 @@ def registered() -> claims.Claim:
     return replace(known, id="toy", notebook="01_toy", seeds=10, test=(MEAN, FACT))
 
 
-def evidence(folder) -> dict:
+def written(folder) -> dict:
     """The evidence kept on `toy`, read as strictly as any other program would."""
 
     def refuse(constant):
@@ -121,7 +121,7 @@ def test_smoke_takes_the_middle_of_the_grid_and_other_profiles_the_best():
 def test_a_verdict_leaves_complete_evidence(folder):
     book = Lab("01_toy")
     book.judge("toy", EFFECTS)
-    kept = evidence(folder)
+    kept = written(folder)
     assert kept["claim"] == "toy" and kept["verdict"] == "supported" == book.verdicts["toy"].word
     assert kept["profile"] == "standard" and kept["device"] == str(book.device)
     gain, shape = kept["tests"]
@@ -147,7 +147,7 @@ def test_the_seeds_of_a_table_are_kept(folder, monkeypatch):
     solved = pd.DataFrame({"LSTM": [1] * 10, "RNN": [0] * 10}, index=range(40, 50))
     gain = pd.Series(EFFECTS["gain"], index=range(40, 50))
     Lab("01_toy").judge("toy", {"gain": gain, "solves": solved})
-    kept = evidence(folder)
+    kept = written(folder)
     assert kept["seeds"] == {"gain": list(range(40, 50)), "solves": list(range(40, 50))}
     assert kept["tests"][1]["effects"] == [[1, 0]] * 10
     assert kept["tests"][1]["arms"] == ["LSTM", "RNN"]
@@ -157,12 +157,12 @@ def test_only_finished_evidence_is_left_and_the_newest_wins(folder):
     for gain in (0.001, 0.02):
         Lab("01_toy").judge("toy", EFFECTS | {"gain": gain + np.linspace(0, 0.001, 10)})
     assert [path.name for path in (folder / "build" / "evidence").iterdir()] == ["toy.json"]
-    assert evidence(folder)["verdict"] == "supported"
+    assert written(folder)["verdict"] == "supported"
 
 
 def test_an_interrupted_write_spares_the_old_evidence(folder, monkeypatch):
     Lab("01_toy").judge("toy", EFFECTS)
-    before = evidence(folder)
+    before = written(folder)
 
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -170,14 +170,7 @@ def test_an_interrupted_write_spares_the_old_evidence(folder, monkeypatch):
     monkeypatch.setattr("pathlib.Path.replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
         Lab("01_toy").judge("toy", EFFECTS | {"shape": False})
-    assert evidence(folder) == before
-
-
-def test_the_source_hash_follows_the_helpers(folder):
-    before = lab.source_hash()
-    assert before == lab.source_hash()
-    (folder / "helpers" / "a.py").write_text("changed = True")
-    assert lab.source_hash() != before
+    assert written(folder) == before
 
 
 def test_smoke_judges_nothing_and_keeps_no_evidence(folder):
@@ -196,9 +189,9 @@ def test_the_verdict_is_shown(folder, monkeypatch):
 
 def test_a_read_only_root_sends_evidence_to_the_working_folder(folder, monkeypatch):
     monkeypatch.chdir(folder / "helpers")
-    monkeypatch.setattr(lab.os, "access", lambda path, mode: path != folder)
+    monkeypatch.setattr(evidence.os, "access", lambda path, mode: path != folder)
     Lab("01_toy").judge("toy", EFFECTS)
-    assert evidence(folder / "helpers")["verdict"] == "supported"
+    assert written(folder / "helpers")["verdict"] == "supported"
     assert not (folder / "build" / "evidence").exists()
 
 
@@ -217,76 +210,6 @@ def test_fewer_seeds_than_registered_are_refused_unless_asked_for(folder):
     book = Lab("01_toy", seeds=8)
     book.judge("toy", few)
     assert book.verdicts["toy"].word == "supported"
-
-
-# ---------------------------------------------------------------- the table of all evidence
-
-
-@pytest.fixture
-def kept(folder, monkeypatch):
-    """The folder of evidence on two claims, of a sampled test and an assertion each."""
-    toy = claims.registry()["toy"]
-    toys = {name: replace(toy, id=name) for name in ("toy", "toy.two")}
-    monkeypatch.setattr(claims, "registry", lambda: toys)
-    Lab("01_toy").judge("toy", EFFECTS)
-    Lab("01_toy").judge("toy.two", {"gain": 0.006 + np.linspace(0, 0.009, 10), "shape": False})
-    return lab.evidence_folder()
-
-
-def test_the_table_has_a_row_per_test_with_the_adjusted_p(kept):
-    table = lab.evidence_table()
-    assert list(table) == "claim test verdict effect low high p p_holm source".split()
-    assert table["claim"].tolist() == ["toy"] * 2 + ["toy.two"] * 2
-    assert table["verdict"].tolist() == ["supported", "supported", "inconclusive", "refuted"]
-    assert set(table["source"]) == {"this code"}
-    p = table["p"].to_numpy()
-    assert p[0] == pytest.approx(2 / 2**10) and p[2] > p[0]
-    assert table["p_holm"].tolist() == pytest.approx([2 * p[0], np.nan, p[2], np.nan], nan_ok=True)
-    assert table["low"][0] == pytest.approx(claims.t_interval(EFFECTS["gain"])[0])
-    assert table["low"].isna().tolist() == [False, True, False, True]
-
-
-def test_evidence_of_other_code_is_marked(kept):
-    file = kept / "toy.json"
-    file.write_text(file.read_text().replace(lab.source_hash(), "0" * 64))
-    table = lab.evidence_table(kept)
-    assert table["source"].tolist() == ["other code"] * 2 + ["this code"] * 2
-    assert table["p_holm"][2] == table["p"][2]  # still a family of two
-
-
-@pytest.mark.parametrize("missing", [True, False])
-def test_without_evidence_the_table_is_empty(tmp_path, missing):
-    table = lab.evidence_table(tmp_path / "none" if missing else tmp_path)
-    assert len(table) == 0 and "p_holm" in table
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ('"source"', '"sauce"'),
-        ('"p"', '"q"'),
-        ('"p": 0.001953125', '"p": 7'),
-        ('"p": 0.001953125', '"p": "small"'),
-        ('"tests": [', '"tests": ["gain", '),
-        ("}", ""),
-        ("{", "["),
-    ],
-)
-def test_malformed_evidence_is_named(kept, old, new):
-    file = kept / "toy.json"
-    assert old in file.read_text()
-    file.write_text(file.read_text().replace(old, new))
-    with pytest.raises(
-        ClaimError, match=r"toy\.json is malformed .*: delete it and run its notebook"
-    ):
-        lab.evidence_table(kept)
-
-
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[]", b"3", b"null", b"{}"])
-def test_a_file_that_is_no_evidence_is_named(kept, content):
-    (kept / "toy.json").write_bytes(content)
-    with pytest.raises(ClaimError, match=r"toy\.json is malformed"):
-        lab.evidence_table(kept)
 
 
 # ---------------------------------------------------------------- the closing line

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from zoo import dense, toy
 
-from helpers import lab, training, tuning
+from helpers import evidence, lab, training, tuning
 from helpers.lab import Lab
 from helpers.training import ADAM, linear_decay
 
@@ -20,6 +20,7 @@ HOW = {"steps": 4, "batch_size": 8, "schedule": linear_decay, "optimizer": ADAM}
 @pytest.fixture
 def book(tmp_path, monkeypatch) -> Lab:
     monkeypatch.setattr(lab, "ROOT", tmp_path)
+    monkeypatch.setattr(evidence, "ROOT", tmp_path)
     monkeypatch.delenv("TUNE", raising=False)
     return Lab("01_toy")
 
@@ -95,6 +96,7 @@ def test_two_settings_and_divergence_survive_the_file(tmp_path):
 
 def test_smoke_trains_one_seed_and_keeps_nothing(tmp_path, monkeypatch, trained):
     monkeypatch.setattr(lab, "ROOT", tmp_path)
+    monkeypatch.setattr(evidence, "ROOT", tmp_path)
     Lab("01_toy", "smoke").tune("rates", ARMS, toy(), grid=GRID, **HOW)
     assert len(trained) == 1 and not (tmp_path / "build" / "tuning").exists()
 

@@ -1,0 +1,166 @@
+"""The phase summary: every line of the recap beside its verdicts, or why it has none."""
+
+import html
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from IPython.display import display
+
+from helpers import claims, evidence
+from helpers.cards import WORD_COLOURS
+from helpers.claims import Claim, ClaimError, Outcome
+from helpers.evidence import Evidence
+
+RECAP = claims.ROOT / "data" / "recap.toml"
+MARKS = {"supported": "✓", "refuted": "✗", "conditional": "±", "inconclusive": "?"}
+
+Found = Mapping[str, tuple[Evidence | None, str]]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the recap, in our own words, and the claims that settle it."""
+
+    text: str
+    claims: tuple[str, ...]
+
+
+def recap(path: Path = RECAP) -> dict[str, tuple[Line, ...]]:
+    """The recap's lines by section. Raises ClaimError for a line without a registered claim."""
+    sections = tomllib.loads(path.read_text(encoding="utf-8"))["section"]
+    lines = {
+        section["title"]: tuple(
+            Line(line["text"], tuple(line["claims"])) for line in section["line"]
+        )
+        for section in sections
+    }
+    for line in (line for section in lines.values() for line in section):
+        if not line.claims or set(line.claims) - set(claims.registry()):
+            raise ClaimError(f"{path.name}: {line.text!r} maps to {line.claims}")
+    return lines
+
+
+def find_all() -> dict[str, tuple[Evidence | None, str]]:
+    """For every registered claim its evidence, or None, and where it comes from or why not."""
+    return {claim.id: evidence.latest(claim) for claim in claims.registry().values()}
+
+
+def words(found: Found) -> dict[str, str]:
+    """The verdict of every claim that has one, by id."""
+    return {claim: one.verdict.word for claim, (one, _) in found.items() if one is not None}
+
+
+def show_section(lines: Iterable[Line], found: Found) -> None:
+    """Show a section of the recap: each line with its verdicts in miniature.
+
+    As text, one stable line per claim; as HTML a table with effects, intervals, seeds, a link to
+    the notebook that measured it and, where the recap is not simply right, the careful sentence.
+    """
+    lines = list(lines)
+    named = dict.fromkeys(claim for line in lines for claim in line.claims)
+    text = "\n".join(f"{claim}: {_word(found[claim][0])}" for claim in named)
+    head = "<tr><th>the recap</th><th>verdict</th><th>measured</th></tr>"
+    rows = "".join(_row(line, claim, found) for line in lines for claim in line.claims)
+    display({"text/plain": text, "text/html": f"<table>{head}{rows}</table>"}, raw=True)
+
+
+def _word(one: Evidence | None) -> str:
+    return "NOT MEASURED" if one is None else one.verdict.word.upper()
+
+
+def _row(line: Line, claim_id: str, found: Found) -> str:
+    one, origin = found[claim_id]
+    claim = claims.registry()[claim_id]
+    link = f'<a href="{claim.notebook}.ipynb#{claim.id}">{claim.id}</a>'
+    if one is None:
+        word, measured = f"not measured<br>({html.escape(origin)})", ""
+    else:
+        word = coloured(one.verdict.word)
+        measured = "<br>".join(_measured(outcome) for outcome in one.verdict.outcomes)
+        if one.verdict.word != "supported":
+            measured += f"<br><i>Rather: {html.escape(claim.nuance)}</i>"
+    left = 'style="text-align:left;vertical-align:top'
+    return (
+        f'<tr><td {left};max-width:16em">{html.escape(line.text)}</td>'
+        f'<td {left}">{word}<br><small>{link}</small></td>'
+        f'<td {left};max-width:34em">{measured}</td></tr>'
+    )
+
+
+def coloured(word: str) -> str:
+    """A verdict's word as HTML, with a mark and a colour."""
+    colour = WORD_COLOURS.get(word, WORD_COLOURS["inconclusive"])
+    return f'<b style="color:{colour}">{MARKS.get(word, "?")} {word}</b>'
+
+
+def _measured(outcome: Outcome) -> str:
+    """A test in one line: mark, name, effect with interval, threshold and number of seeds."""
+    test, mark = outcome.test, MARKS[outcome.verdict]
+    if test.kind == "assertion":
+        return f"{mark} {html.escape(test.name)}: exact"
+    numbers = f"{outcome.effect:.3g} [{outcome.low:.3g}, {outcome.high:.3g}]"
+    band = f" of {test.around:g}" if test.direction == "within" else ""
+    asked = f"{test.direction} {test.threshold:g}{band}"
+    return (
+        f"{mark} {html.escape(test.name)}: {numbers} {html.escape(test.unit)} "
+        f"(asked: {asked}; {len(outcome.effects)} seeds)"
+    )
+
+
+def margins(found: Found) -> pd.DataFrame:
+    """Every measured test's distance from its threshold, and its interval, on one scale.
+
+    Index claim, test; columns margin, low, high, verdict. A margin is the distance from the
+    threshold towards the claimed side, in half-widths of the test's own interval: beyond 1 the
+    interval is clear of the threshold. Assertions, and intervals of no width, are left out.
+    """
+    rows = {}
+    for claim, (one, _) in found.items():
+        for outcome in one.verdict.outcomes if one else ():
+            half = (outcome.high - outcome.low) / 2
+            if outcome.test.kind != "assertion" and half > 0:
+                ends = sorted(_towards_claim(outcome, x) for x in (outcome.low, outcome.high))
+                middle = _towards_claim(outcome, outcome.effect)
+                scaled = np.array([middle, *ends]) / half
+                rows[claim, outcome.test.name] = [*scaled, outcome.verdict]
+    index = pd.MultiIndex.from_tuples(rows, names=["claim", "test"]) if rows else None
+    return pd.DataFrame(rows.values(), index=index, columns=["margin", "low", "high", "verdict"])
+
+
+def _towards_claim(outcome: Outcome, value: float) -> float:
+    """How far `value` lies on the claimed side of the threshold."""
+    test = outcome.test
+    if test.direction == "within":
+        return test.threshold - abs(value - test.around)
+    return value - test.threshold if test.direction == "above" else test.threshold - value
+
+
+def folklore(found: Found) -> pd.DataFrame:
+    """What everybody says beside what was measured: claims whose verdict is not *supported*."""
+    rows = {}
+    for claim in sorted(claims.registry().values(), key=lambda claim: claim.number):
+        one, _ = found[claim.id]
+        if one is not None and one.verdict.word != "supported":
+            rows[claim.id] = [claim.quote, one.verdict.word, claim.nuance]
+    columns = ["what everybody says", "verdict", "what we say now"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+def markdown(found: Found) -> str:
+    """The README's table: one row per claim in the recap's order."""
+    head = "| # | the recap says | verdict | tests |\n|---|---|---|---|\n"
+    ordered = sorted(claims.registry().values(), key=lambda claim: claim.number)
+    return head + "".join(_markdown_row(claim, found[claim.id][0]) for claim in ordered)
+
+
+def _markdown_row(claim: Claim, one: Evidence | None) -> str:
+    quote = claim.quote.replace("|", "\\|")
+    if one is None:
+        return f"| {claim.number} | {quote} | not measured | |\n"
+    marks = ", ".join(f"{o.test.name} {MARKS[o.verdict]}" for o in one.verdict.outcomes)
+    link = f"[{one.verdict.word}](notebooks/{claim.notebook}.ipynb)"
+    return f"| {claim.number} | {quote} | {link} | {marks} |\n"
