@@ -167,7 +167,7 @@ def test_a_sequence_longer_than_the_statistics_teaches_the_first_steps_only():
 @pytest.mark.parametrize("norm", [LayerNormOverTime, per_step(3)])
 def test_a_normalised_lstm_trains_alone_and_in_a_stack_alike(norm):
     data = noise((3, 2))
-    build = lambda: LastStep(forget_bias_(lstm(norm, 2), 1.0).double(), 3)  # noqa: E731
+    build = lambda: LastStep(forget_bias_(lstm(norm, 2), 1.0), 3).double()  # noqa: E731
     how = {"seeds": [0, 1, 2], "steps": 6, "lr": 0.01, "batch_size": 8, "n_jobs": 1}
     stacked = fit_many({"a": build}, data, pack=3, **how)
     alone = fit_many({"a": build}, data, pack=1, **how)
