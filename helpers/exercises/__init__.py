@@ -11,6 +11,7 @@ from typing import Any
 from helpers.exercises import (
     cnn_filters,
     cnn_training_loop,
+    dropout_and_normalization,
     lstm_and_gru_gates,
     lstm_sequence_prediction,
     recurrent_memory,
@@ -25,6 +26,7 @@ NOTEBOOKS = (
     lstm_and_gru_gates,
     text_to_tensors,
     lstm_sequence_prediction,
+    dropout_and_normalization,
 )
 EXERCISES: dict[str, Exercise] = {
     name: exercise for notebook in NOTEBOOKS for name, exercise in notebook.EXERCISES.items()
