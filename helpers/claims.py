@@ -10,7 +10,8 @@ measured effects with them. The rule, for a test on one number per seed::
     provisional    fewer than six seeds: whatever it says, it is not a verdict
 
 Rates, solved or not, are judged by exact tests instead; see the head of `data/claims.toml`. A claim
-whose tests disagree is conditional.
+whose tests disagree is conditional; one registered as universal ("always") is refuted by a single
+refuted test.
 
 Where the true effect lies exactly at the threshold, *supported* comes out at most 2.5 % of the time
 for symmetric effects, at six seeds or more. No rule promises that for the mean of every shape, and
@@ -102,6 +103,7 @@ class Claim:
     test: tuple[Test, ...]
     literature: tuple[dict, ...] = ()
     also: tuple[str, ...] = ()
+    universal: bool = False  # says "always": one refuted test refutes it
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,9 @@ class Verdict:
         """Supported, refuted, conditional, inconclusive; provisional or not run before those."""
         if not self.run:
             return "not run"
-        return "provisional" if self.provisional else combine(o.verdict for o in self.outcomes)
+        if self.provisional:
+            return "provisional"
+        return combine((o.verdict for o in self.outcomes), self.claim.universal)
 
     def __repr__(self) -> str:
         """The stable line: id, verdict, and each test's outcome."""
@@ -300,9 +304,11 @@ def _less(a: float, b: float) -> bool:
     return a < b and not math.isclose(a, b, rel_tol=ROUNDING)
 
 
-def combine(verdicts: Iterable[str]) -> str:
-    """The verdict on a claim whose tests came out as given."""
+def combine(verdicts: Iterable[str], universal: bool = False) -> str:
+    """The verdict on a claim whose tests came out as given; one counterexample refutes "always"."""
     found = set(verdicts)
+    if universal and "refuted" in found:
+        return "refuted"
     if {"supported", "refuted"} <= found:
         return "conditional"
     return "inconclusive" if "inconclusive" in found else found.pop()

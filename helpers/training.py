@@ -308,15 +308,22 @@ def tune(
     *,
     grid: Mapping[str, Sequence | Mapping[str, Any]],
     seeds: Iterable[int],
+    metric: str = "valid_loss",
     **settings: Any,
 ) -> pd.DataFrame:
     """Train every arm at every point of the grid and tabulate the mean final validation loss.
 
     Returns one row per point of the grid, one column per arm; a point at which any seed diverged
-    counts as infinite. Test data plays no part. Use `sweeps.best` to choose.
+    counts as infinite. With metric "valid_error" it is the share of wrong answers, for comparisons
+    of accuracy in which a sure mistake costs no more than another. Test data plays no part. Use
+    `sweeps.best` to choose. Raises ValueError for another metric.
     """
+    if metric not in ("valid_loss", "valid_error"):
+        raise ValueError(f"metric is {metric!r}: tune by valid_loss or valid_error")
     runs = fit_many(arms, data, seeds=seeds, grid=grid, keep_models=False, **settings)
-    losses = runs.final("valid_loss").mean(skipna=False).fillna(math.inf)
+    wrong = metric == "valid_error"
+    values = 1 - runs.final("valid_accuracy") if wrong else runs.final(metric)
+    losses = values.mean(skipna=False).fillna(math.inf)
     points = losses.index.droplevel("arm").drop_duplicates()
     return losses.unstack("arm").loc[points, list(arms)].rename_axis(columns=None)
 

@@ -334,6 +334,22 @@ def test_combine(verdicts, word):
     assert combine(words[letter] for letter in verdicts) == word
 
 
+@pytest.mark.parametrize(
+    "verdicts, word",
+    [("ssr", "refuted"), ("sir", "refuted"), ("sss", "supported"), ("ssi", "inconclusive")],
+)
+def test_one_counterexample_refutes_a_universal_claim(verdicts, word):
+    words = {"s": "supported", "r": "refuted", "i": "inconclusive"}
+    assert combine((words[letter] for letter in verdicts), universal=True) == word
+
+
+def test_a_universal_claim_is_judged_as_one(claim, monkeypatch):
+    known = replace(claims.registry()["toy"], universal=True)
+    monkeypatch.setattr(claims, "registry", lambda: {"toy": known})
+    assert judge(claim, effects(fact=False)).word == "refuted"
+    assert judge(claim, effects()).word == "supported"
+
+
 @pytest.fixture
 def claim(monkeypatch) -> str:
     """A registered claim with a test of each kind."""

@@ -385,6 +385,16 @@ def test_tune_tabulates_mean_final_validation_loss():
             )
 
 
+def test_tune_by_error_tabulates_the_share_of_wrong_answers():
+    how = {"grid": {"lr": (0.01, 0.1)}, "seeds": (100, 101), **TUNING}
+    table = tune({"a": dense}, toy(), metric="valid_error", **how)
+    runs = alone({"a": dense}, toy(), seeds=(100, 101), lr=0.1)
+    right = [evaluate(runs.models["a", s], toy().valid)["accuracy"] for s in (100, 101)]
+    assert table.loc[0.1, "a"] == pytest.approx(1 - np.mean(right))
+    with pytest.raises(ValueError, match="valid_loss or valid_error"):
+        tune({"a": dense}, toy(), metric="test_loss", **how)
+
+
 def test_test_data_plays_no_part_in_tuning():
     choose = partial(tune, {"dense": dense}, grid={"lr": (0.01, 0.1)}, seeds=(100,), **TUNING)
     other = replace(toy(), test=toy_split(9, seed=77))

@@ -14,6 +14,7 @@ from helpers.exercises import (
     cnn_training_loop,
     cnn_vs_rnn,
     learning_rate_sweeps,
+    dropout_and_normalization,
     lstm_and_gru_gates,
     lstm_sequence_prediction,
     phase_summary,
@@ -33,6 +34,7 @@ NOTEBOOKS = (
     learning_rate_sweeps,
     cnn_and_rnn_hyperparameters,
     cnn_vs_rnn,
+    dropout_and_normalization,
 )
 EXERCISES: dict[str, Exercise] = {
     name: exercise for notebook in NOTEBOOKS for name, exercise in notebook.EXERCISES.items()
