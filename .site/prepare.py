@@ -71,7 +71,9 @@ def _paged(text: str) -> str:
 def _list_helpers(target: Path) -> None:
     """One page with the documentation of every helper."""
     root = SITE.parent / "helpers"
-    modules = sorted(path.stem for path in root.glob("*.py") if path.stem != "__init__")
+    files = [path.relative_to(root).with_suffix("") for path in root.rglob("*.py")]
+    shown = [path for path in files if path.name != "__init__" and path.parts[0] != "exercises"]
+    modules = sorted(".".join(path.parts) for path in shown)
     parts = ["# Helpers\n\nThe functions that the notebooks import; their code is linked.\n"]
     for module in modules:
         directive = f".. automodule:: helpers.{module}\n   :members:\n   :show-inheritance:\n"

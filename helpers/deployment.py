@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from helpers.recurrent import LSTM
+from helpers.recurrent import GRU, LSTM, RNN
 from helpers.sequences import CausalCNN, LastStep
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -143,21 +143,27 @@ class WindowStream:
         return self.model(self.window)[0]
 
 
-class LSTMStream:
-    """`LastStep(LSTM(...))` one token at a time; the state is two vectors."""
+class CellStream:
+    """`LastStep` over an LSTM, a GRU or a plain RNN, one token at a time; keeps its state."""
 
     def __init__(self, model: LastStep):
-        if not isinstance(model.cell, LSTM) or not model.cell.uses_kernel:
-            raise TypeError(f"LSTMStream reads with a plain LSTM, not with {model.cell}")
+        steps = {LSTM: torch.lstm_cell, GRU: torch.gru_cell, RNN: torch.rnn_tanh_cell}
+        if type(model.cell) not in steps or not model.cell.uses_kernel:
+            raise TypeError(
+                f"CellStream reads with a plain LSTM, GRU or RNN, not with {model.cell}"
+            )
+        self.cell = steps[type(model.cell)]
         self.weights = [p.detach() for p in model.cell.parameters()]
         self.head = model.head
-        self.h = self.c = torch.zeros(1, model.cell.hidden)
-        self.nbytes = self.h.nbytes + self.c.nbytes
+        self.state = (torch.zeros(1, model.cell.hidden),) * model.cell.parts
+        self.nbytes = sum(part.nbytes for part in self.state)
 
     @torch.inference_mode()
     def step(self, x: Tensor) -> Tensor:
-        self.h, self.c = torch.lstm_cell(x[None], (self.h, self.c), *self.weights)
-        return F.linear(self.h, self.head.weight, self.head.bias)[0]
+        old = self.state if len(self.state) > 1 else self.state[0]
+        new = self.cell(x[None], old, *self.weights)
+        self.state = new if isinstance(new, tuple) else (new,)
+        return F.linear(self.state[0], self.head.weight, self.head.bias)[0]
 
 
 class CNNStream:

@@ -16,6 +16,8 @@ CELLS = {
     "CNN, two a layer": lambda: CausalCNN(4, 4, kernel_size=2, layers=2, per_layer=2),
     "CNN, one tap": lambda: CausalCNN(3, 5, kernel_size=1, layers=2, per_layer=1),
     "LSTM": lambda: LSTM(3, 5),
+    "GRU": lambda: GRU(3, 5),
+    "RNN": lambda: RNN(3, 5),
 }
 
 
@@ -31,7 +33,7 @@ def sequence(inputs: int, length: int = 25) -> torch.Tensor:
 @pytest.mark.parametrize("name", CELLS)
 def test_a_stream_says_at_every_token_what_the_network_says(name):
     net = network(name)
-    kind = deployment.CNNStream if "CNN" in name else deployment.LSTMStream
+    kind = deployment.CNNStream if "CNN" in name else deployment.CellStream
     reader, x = kind(net), sequence(net.cell.inputs)
     for t, token in enumerate(x):
         torch.testing.assert_close(
@@ -48,7 +50,7 @@ def test_a_window_is_read_again_and_again():
 
 
 def test_memory_per_stream_is_counted():
-    assert deployment.LSTMStream(network("LSTM")).nbytes == 2 * 5 * 4
+    assert deployment.CellStream(network("LSTM")).nbytes == 2 * 5 * 4
     assert deployment.CNNStream(network("CNN")).nbytes == 4 * (2 * 3 + 4 * 6 + 8 * 6)
 
 
@@ -56,7 +58,7 @@ def test_streams_of_other_cells_are_refused():
     with pytest.raises(TypeError, match="CausalCNN"):
         deployment.CNNStream(network("LSTM"))
     with pytest.raises(TypeError, match="plain LSTM"):
-        deployment.LSTMStream(LastStep(LSTM(3, 5, clamp={"forget": 1.0})))
+        deployment.CellStream(LastStep(LSTM(3, 5, clamp={"forget": 1.0})))
 
 
 EXPORTED = {

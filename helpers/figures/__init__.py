@@ -1,0 +1,33 @@
+"""Every figure of the course, in one style: safe for colour-blind readers, small, described.
+
+Each function draws one figure, shows it with its alt text and returns nothing. The alt text states
+the finding; it is stored with the picture and stands in for it wherever pictures are not shown.
+"""
+
+from helpers.figures.pictures import bars, coloured_text, heatmap, pictures, tables, unrolled
+from helpers.figures.plots import curves, descents, facets, forest, labelled_points, rates, seeds
+from helpers.figures.style import COLOURS, LINES, MARKERS, blank, explore, png, show, strip
+
+__all__ = [
+    "COLOURS",
+    "LINES",
+    "MARKERS",
+    "bars",
+    "blank",
+    "coloured_text",
+    "curves",
+    "descents",
+    "explore",
+    "facets",
+    "forest",
+    "heatmap",
+    "labelled_points",
+    "pictures",
+    "png",
+    "rates",
+    "seeds",
+    "show",
+    "strip",
+    "tables",
+    "unrolled",
+]

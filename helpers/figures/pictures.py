@@ -1,0 +1,235 @@
+"""Figures that show things as they are: numbers, images, maps, text, a net unrolled."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from helpers.figures.style import COLOURS, DIVERGING, blank, show
+
+
+def tables(panels: Mapping[str, Tensor], alt: str, decimals: int = 0) -> None:
+    """Draw small matrices side by side as grids with their numbers written in the cells."""
+    widths = [len(values[0]) for values in panels.values()]
+    height = max(len(values) for values in panels.values())
+    figure, axes = blank(0.55 * sum(widths) + 0.6, 0.5 * height + 0.4, 1, len(panels))
+    axes[0, 0].get_gridspec().set_width_ratios(widths)
+    for axis, (title, values) in zip(axes[0], panels.items(), strict=True):
+        values = np.asarray(values, dtype=float)
+        _, limit = _limits(values, signed=True)
+        axis.imshow(values, cmap=DIVERGING, vmin=-1.6 * limit, vmax=1.6 * limit)
+        for (i, j), value in np.ndenumerate(values):
+            axis.text(j, i, f"{value:.{decimals}f}", ha="center", va="center", fontsize=10)
+        axis.set_title(title)
+        _bare(axis)
+    show(figure, alt)
+
+
+def pictures(
+    rows: Mapping[str, Iterable[Tensor]],
+    alt: str,
+    *,
+    titles: Sequence[str] = (),
+    scale: str = "shared",
+    signed: bool = False,
+    size: float = 0.62,
+) -> None:
+    """Draw rows of small pictures: images, filters, feature maps or a filter's life.
+
+    Each row, n pictures (h, w), has its label at the left; `titles` head the columns. scale
+    "shared" uses one grey scale for all pictures, so that they can be compared; "row" and "each"
+    stretch a row's or a picture's own range to black and white. `signed` colours negative values
+    purple, positive ones orange and zero white, symmetric about zero.
+    """
+    arrays = {
+        label: [np.asarray(picture.detach().float().cpu()) for picture in row]
+        for label, row in rows.items()
+    }
+    columns = max(len(row) for row in arrays.values())
+    size = min(size, 8.2 / columns)
+    figure, axes = blank(
+        size * columns + 0.9, size * len(arrays) + 0.3 * bool(titles) + 0.1, len(arrays), columns
+    )
+    overall = _limits(_values(p for row in arrays.values() for p in row), signed)
+    for line, (label, row) in zip(axes, arrays.items(), strict=True):
+        row_limits = _limits(_values(row), signed) if scale == "row" else overall
+        for axis, picture in zip(line, row, strict=False):
+            low, high = _limits(picture, signed) if scale == "each" else row_limits
+            axis.imshow(picture, vmin=low, vmax=high, cmap=DIVERGING if signed else "gray")
+        for axis in line[len(row) :]:
+            axis.set_visible(False)
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center")
+        for axis in line:
+            _bare(axis)
+    for axis, title in zip(axes[0], titles, strict=False):
+        axis.set_title(title, fontsize=9)
+    show(figure, alt)
+
+
+def _values(pictures: Iterable[np.ndarray]) -> np.ndarray:
+    return np.concatenate([picture.ravel() for picture in pictures])
+
+
+def _limits(values: np.ndarray, signed: bool) -> tuple[float, float]:
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return -1.0, 1.0
+    if signed:
+        limit = abs(values).max() or 1.0
+        return -limit, limit
+    return values.min(), values.max()
+
+
+def _bare(axis) -> None:
+    axis.set(xticks=[], yticks=[])
+    axis.grid(False)
+    axis.spines[:].set_visible(True)
+    axis.spines[:].set_linewidth(0.5)
+
+
+def heatmap(
+    values: Tensor,
+    alt: str,
+    *,
+    xlabel: str,
+    ylabel: str,
+    bar: str,
+    signed: bool = True,
+    xticks: Sequence[str] = (),
+    yticks: Sequence[str] = (),
+    size: tuple[float, float] = (5, 4),
+) -> None:
+    """Draw a matrix (rows, columns) as colours, zero white, with a labelled colour bar.
+
+    `signed` colours negative values purple and positive ones orange; without it nothing is
+    negative, as with probabilities, and the darker the more.
+    """
+    figure, axes = blank(*size)
+    low, high = _limits(np.asarray(values), signed)
+    colours = {"cmap": DIVERGING, "vmin": low} if signed else {"cmap": "Oranges", "vmin": 0}
+    image = axes[0, 0].imshow(np.asarray(values), vmax=high, aspect="auto", **colours)
+    axes[0, 0].set(xlabel=xlabel, ylabel=ylabel)
+    if xticks:
+        axes[0, 0].set_xticks(range(len(xticks)), xticks)
+    if yticks:
+        axes[0, 0].set_yticks(range(len(yticks)), yticks)
+    axes[0, 0].grid(False)
+    figure.colorbar(image, label=bar)
+    show(figure, alt)
+
+
+def bars(panels: Mapping[str, pd.Series], alt: str, *, xlabel: str, columns: int = 6) -> None:
+    """Draw small bar charts with one scale, at most `columns` side by side.
+
+    Each panel has its title and a Series of bars from the top down, the index their names. A bar
+    whose name ends in " *" is the one to look at, and has another colour.
+    """
+    rows = -(-len(panels) // columns)
+    across = min(columns, len(panels))
+    tall = max(len(series) for series in panels.values())
+    height = rows * (0.19 * tall + 0.5) + 0.3
+    figure, axes = blank(min(1.5 * across + 0.4, 9), height, rows, across, sharex=True)
+    for axis, (title, series) in zip(axes.flat, panels.items(), strict=False):
+        names = [str(name) for name in series.index]
+        colours = [COLOURS[name.endswith(" *")] for name in names]
+        axis.barh(range(len(series)), series.to_numpy(dtype=float), color=colours)
+        axis.set_yticks(range(len(series)), names, parse_math=False)
+        axis.set(ylim=(tall - 0.4, -0.6))
+        axis.set_title(title, parse_math=False)
+        axis.grid(visible=False, axis="y")
+    for axis in axes.flat[len(panels) :]:
+        axis.set_visible(False)
+    figure.supxlabel(xlabel, fontsize=10)
+    show(figure, alt)
+
+
+def unrolled(
+    inputs: Sequence[str],
+    states: Sequence[str],
+    alt: str,
+    *,
+    weights: tuple[str, str] = ("", ""),
+    cuts: Sequence[int] = (),
+) -> None:
+    """Draw a recurrent net as a chain in time: a box per input, above it the state it leads to.
+
+    `weights` label the arrows from input to state and from state to state. No state is handed over
+    before the steps `cuts` (counted from 0), which are marked by a dotted line.
+    """
+    figure, axes = blank(min(1.25 * len(states) + 0.6, 9), 2.1)
+    axis = axes[0, 0]
+    axis.set(xlim=(-0.6, len(states) - 0.2), ylim=(-0.35, 1.35))
+    axis.set_axis_off()
+    for t, (below, above) in enumerate(zip(inputs, states, strict=True)):
+        _box(axis, t, 0, below, COLOURS[1])
+        _box(axis, t, 1, above, COLOURS[0])
+        _arrow(axis, (t, 0.2), (t, 0.8), weights[0], (0.06, 0))
+        if t in cuts:
+            axis.plot([t - 0.5] * 2, [-0.2, 1.25], color="black", linestyle=":", linewidth=1)
+        elif t > 0:
+            _arrow(axis, (t - 0.62, 1), (t - 0.36, 1), weights[1], (-0.08, 0.1))
+    show(figure, alt)
+
+
+def _box(axis, x: float, y: float, label: str, colour: str) -> None:
+    frame = {"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": colour}
+    axis.text(x, y, label, ha="center", va="center", bbox=frame)
+
+
+def _arrow(axis, start: tuple, end: tuple, label: str, shift: tuple[float, float]) -> None:
+    """An arrow with its label beside its middle, `shift` away."""
+    axis.annotate("", xy=end, xytext=start, arrowprops={"arrowstyle": "->"})
+    middle = [(a + b) / 2 + s for a, b, s in zip(start, end, shift, strict=True)]
+    axis.text(*middle, label, fontsize=9, va="center")
+
+
+def coloured_text(
+    text: str,
+    values: Tensor,
+    alt: str,
+    *,
+    bar: str,
+    signed: bool = False,
+    columns: int = 64,
+) -> None:
+    """Draw a text character by character, each on the colour of its value, with a colour bar.
+
+    `values` has one number per character. Lines break where the text does and at `columns`
+    characters. Without `signed` white is zero; with it purple is negative, orange positive.
+    Raises ValueError for another number of values than characters, and for an empty text.
+    """
+    values = np.asarray(values, dtype=float)
+    if not text or values.shape != (len(text),):
+        raise ValueError(f"{len(text)} characters and values of shape {values.shape}: one each")
+    rows, row, column = [], 0, 0
+    for character, value in zip(text, values, strict=True):
+        if column == columns:
+            row, column = row + 1, 0
+        rows.append((row, column, character, value))
+        row, column = (row + 1, 0) if character == "\n" else (row, column + 1)
+    height = rows[-1][0] + 1
+    grid = np.full((height, columns), np.nan)
+    for i, j, _, value in rows:
+        grid[i, j] = value
+    figure, axes = blank(9.0, 0.21 * height + 0.2)
+    low, high = _limits(values, signed)
+    # From white on: letters stay readable on the darkest colour.
+    how = {"vmin": 1.6 * low, "vmax": 1.6 * high} if signed else {"vmin": 0, "vmax": 1.4 * high}
+    image = axes[0, 0].imshow(grid, cmap=DIVERGING if signed else "Oranges", aspect="auto", **how)
+    for i, j, character, _ in rows:
+        shown = "¶" if character == "\n" else character
+        where = {
+            "ha": "center",
+            "va": "center",
+            "fontsize": 8,
+            "family": "monospace",
+            "parse_math": False,
+        }
+        axes[0, 0].text(j, i, shown, **where)
+    axes[0, 0].set_axis_off()
+    colours = figure.colorbar(image, label=bar, pad=0.01, fraction=0.03)
+    colours.ax.set_ylim(low if signed else 0, high)
+    colours.ax.tick_params(labelsize=8)
+    colours.set_label(bar, fontsize=8)
+    show(figure, alt)
