@@ -6,7 +6,7 @@ from torch import nn
 
 from helpers import deployment
 from helpers.models import CNN1D
-from helpers.recurrent import GRU, LSTM
+from helpers.recurrent import GRU, LSTM, RNN
 from helpers.sequences import CausalCNN, LastStep
 
 NO_ONNX = bool(deployment.missing_packages())
