@@ -4,10 +4,10 @@ from helpers.exercises.exercise import Exercise, number
 
 EXERCISES = {
     "10.summed-loss": Exercise(
-        number(3),
+        number(1),
         "How many times as long is the gradient of the sum? The step is rate times gradient.",
-        "The gradient of the mean is a hundredth, so the rate is 100 times larger: 3.",
-        3,
+        "The gradient of the mean is a fiftieth, so the rate is 50 times larger: 1.",
+        1,
     ),
     "10.vertex-side": Exercise(
         lambda answer: answer.strip().lower() == "above",

@@ -83,7 +83,7 @@ def seeds(
         axis.axvline(guess, color=COLOURS[3], linewidth=3, alpha=0.5, label="your guess")
     if threshold is not None or guess is not None:
         axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    axis.set_title("dot: one network; bar: mean and its 95 % interval", fontsize=9)
+    axis.set_title("dot: one seed; bar: mean and its 95 % interval", fontsize=9)
     axis.set_yticks(range(frame.shape[1]), frame.columns)
     axis.set(xlabel=xlabel, ylim=(frame.shape[1] - 0.5, -0.5), xlim=limits)
     axis.locator_params(axis="x", nbins=7)  # long names of arms leave little room
