@@ -4,10 +4,10 @@ from helpers.exercises.exercise import Exercise, number
 
 EXERCISES = {
     "10.summed-loss": Exercise(
-        number(1),
+        number(3),
         "How many times as long is the gradient of the sum? The step is rate times gradient.",
-        "The gradient of the mean is a fiftieth, so the rate is 50 times larger: 1.",
-        1,
+        "The gradient of the mean is a fiftieth, so the rate is 50 times larger: 3.",
+        3,
     ),
     "10.vertex-side": Exercise(
         lambda answer: answer.strip().lower() == "above",
