@@ -63,7 +63,7 @@ def test_what_was_tuned_is_found_again(book, tmp_path, trained):
         {"optimizer": partial(ADAM, eps=1e-3)},
         {"weight_decay": 0.1},
     ],
-    ids=str,
+    ids=lambda changed: next(iter(changed)),
 )
 def test_another_question_is_measured_anew(book, tmp_path, trained, changed):
     book.tune("rates", ARMS, toy(), **{"grid": GRID} | HOW)
