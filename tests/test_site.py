@@ -106,9 +106,9 @@ def test_links_between_pages_lead_somewhere(page, address):
 def test_a_verdict_links_to_the_card_that_measured_it(page, address):
     page.goto(f"{address}/index.html")
     page.click('a[href="01_cnn_filters.html#cnn.learn-filters"]')
-    page.wait_for_load_state()
-    assert page.locator('[id="cnn.learn-filters"]').is_visible()
-    assert 0 <= page.locator('[id="cnn.learn-filters"]').bounding_box()["y"] < 900
+    page.wait_for_url("**/01_cnn_filters.html#cnn.learn-filters", wait_until="load")
+    place = "document.getElementById('cnn.learn-filters').getBoundingClientRect().top"
+    page.wait_for_function(f"() => 0 <= {place} && {place} < innerHeight", timeout=20_000)
 
 
 def test_search_finds_a_topic(page, address):

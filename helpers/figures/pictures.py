@@ -123,7 +123,7 @@ def bars(panels: Mapping[str, pd.Series], alt: str, *, xlabel: str, columns: int
     """Draw small bar charts with one scale, at most `columns` side by side.
 
     Each panel has its title and a Series of bars from the top down, the index their names. A bar
-    whose name ends in " *" is the one to look at, and has another colour.
+    whose name ends in `" *"` is the one to look at, and has another colour.
     """
     rows = -(-len(panels) // columns)
     across = min(columns, len(panels))
