@@ -30,7 +30,7 @@ MUTATIONS = {
     "gradients that add up": Mutation("training", "update.zero_grad()", "pass", "loop_by_hand"),
     "dropout left on": Mutation("training", "model.eval()", "pass", "switches_dropout_off"),
     "the last loss for the mean": Mutation(
-        "training", "values.mean().item()", "values[-1].item()", "train_loss_is_the_mean"
+        "training", "values.mean().item()", "values[-1].item()", "train_loss_and_peak_loss_are_mean"
     ),
     "a shift that wraps around": Mutation(
         "diagnostics",
