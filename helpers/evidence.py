@@ -24,6 +24,7 @@ import pandas as pd
 
 from helpers import claims
 from helpers.claims import ROOT, ClaimError, Outcome, Test, Verdict
+from helpers.files import write_whole
 
 NUMBERS = ("effect", "low", "high", "p")  # of each test
 PACKAGES = ("torch", "numpy", "scipy", "statsmodels")
@@ -80,10 +81,7 @@ def write(
     seconds: float,
     seeds: Mapping[str, Sequence[int]] | None = None,
 ) -> Path:
-    """Store a verdict with effects, seeds, intervals and versions in `build/evidence/<id>.json`.
-
-    Written beside its place and then moved there, so that no reader ever meets half a file.
-    """
+    """Store a verdict with effects, seeds, intervals and versions in `build/evidence/<id>.json`."""
     record = {
         "claim": verdict.claim.id,
         "verdict": verdict.word,
@@ -97,10 +95,7 @@ def write(
         "source": source_hash(verdict.claim.notebook),
     }
     path = fresh_folder() / f"{verdict.claim.id}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(_finite(record), indent=1, allow_nan=False) + "\n")
-    return partial.replace(path)
+    return write_whole(path, json.dumps(_finite(record), indent=1, allow_nan=False) + "\n")
 
 
 def _finite(value: Any) -> Any:
@@ -234,11 +229,8 @@ def adopt(notebook: str) -> list[Path]:
         found = read(source)
         if not found.current or found.profile != "standard":
             raise ClaimError(f"{source} is of other code or profile {found.profile}: run it again")
-        target = reference_folder() / source.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix(f".{os.getpid()}.partial")
-        partial.write_bytes(source.read_bytes())
-        written.append(partial.replace(target))
+        text = source.read_text(encoding="utf-8")
+        written.append(write_whole(reference_folder() / source.name, text))
     return written
 
 

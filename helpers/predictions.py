@@ -1,7 +1,6 @@
 """The reader's predictions: how sure, before measuring, that a sentence holds; their score."""
 
 import json
-import os
 from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from helpers.evidence import build_folder
+from helpers.files import write_whole
 
 BELIEVER = "believes every sentence"
 COIN = "always says 0.5"
@@ -29,13 +29,8 @@ def keep(notebook: str, given: Mapping[str, float | None]) -> None:
         if chance is not None and not (number and 0 <= chance <= 1):
             raise ValueError(f"{claim}: {chance!r} is no probability, give 0 to 1, or None")
     made = {claim: float(chance) for claim, chance in given.items() if chance is not None}
-    file = folder() / f"{notebook}.json"
-    if not made:
-        return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(made, indent=1) + "\n")
-    partial.replace(file)
+    if made:
+        write_whole(folder() / f"{notebook}.json", json.dumps(made, indent=1) + "\n")
 
 
 def made() -> dict[str, float]:

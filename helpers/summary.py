@@ -14,6 +14,7 @@ from helpers import claims, evidence
 from helpers.cards import WORD_COLOURS
 from helpers.claims import Claim, ClaimError, Outcome
 from helpers.evidence import Evidence
+from helpers.files import write_whole
 
 RECAP = claims.ROOT / "data" / "recap.toml"
 BEGIN, END = "<!-- verdicts, written by make refresh -->", "<!-- end of verdicts -->"
@@ -186,10 +187,7 @@ def into_readme(readme: Path, found: Found) -> None:
     _, end, after = rest.partition(END)
     if not end:
         raise ClaimError(f"{readme.name} needs the lines {BEGIN} and {END}")
-    text = f"{before}{begin}\n{markdown(found)}{end}{after}"
-    partial = readme.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(readme)
+    write_whole(readme, f"{before}{begin}\n{markdown(found)}{end}{after}")
 
 
 def _markdown_row(claim: Claim, one: Evidence | None) -> str:

@@ -8,7 +8,6 @@ same arms, grid, seeds, data and settings. A question that changed is measured a
 
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from helpers.data import Dataset
+from helpers.files import write_whole
 from helpers.streams import Build, initialise
 
 
@@ -73,14 +73,8 @@ def find(file: Path, name: str, asked: Mapping[str, Any]) -> pd.DataFrame | None
 
 
 def keep(file: Path, name: str, asked: Mapping[str, Any], table: pd.DataFrame) -> None:
-    """Write a table of `training.tune` into `file` under `name`; infinite losses become null.
-
-    Written beside its place and then moved there, so that no reader ever meets half a file.
-    """
+    """Write a table of `training.tune` into `file` under `name`; infinite losses become null."""
     rows = table.round(6).replace(math.inf, None).reset_index().to_dict("records")
     kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     kept[name] = {"question": asked, "losses": rows}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial_file = file.with_suffix(f".{os.getpid()}.partial")
-    partial_file.write_text(json.dumps(kept, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    partial_file.replace(file)
+    write_whole(file, json.dumps(kept, indent=1, allow_nan=False) + "\n")
