@@ -181,6 +181,8 @@ class NormalisedLSTM(LSTM):
     (Ba et al. 2016) or BatchNormOverTime (Cooijmans et al. 2017).
     """
 
+    broadcasts = False
+
     def __init__(self, inputs: int, hidden: int, norm: Norm):
         super().__init__(inputs, hidden, fused=False)
         self.norm_x, self.norm_h, self.norm_c = norm(4 * hidden), norm(4 * hidden), norm(hidden)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from helpers.recurrent import LSTM
 from helpers.sequences import State
@@ -68,6 +67,7 @@ class DropoutLSTM(LSTM):
     Raises DropoutError for p outside [0, 1), ValueError for another place.
     """
 
+    broadcasts = False
     places = ("input", "hidden", "cell", "candidate")
 
     def __init__(
@@ -101,12 +101,11 @@ class DropoutLSTM(LSTM):
         batch, time = x.shape[:2]
         size = self.inputs if self.where == "input" else self.hidden
         masks = dropout_mask((time if self.fresh else 1, batch, size), self.p, x)
-        x = x.transpose(0, 1).contiguous()
         if self.where == "input":
-            x = x * masks
-        inputs = F.linear(x, self.weight_ih_l0, self.bias_ih_l0)
+            x = x * masks.transpose(0, 1)
+        steps = zip(self.project(x).unbind(0), masks.expand(time, -1, -1).unbind(0), strict=True)
         kept = []
-        for at_t, mask in zip(inputs.unbind(0), masks.expand(time, -1, -1).unbind(0), strict=True):
+        for at_t, mask in steps:
             now = self.masked_step(at_t, mask, state)
             state = tuple(now[name] for name in self.states)
             kept.append([now[name] for name in names])

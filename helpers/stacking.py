@@ -46,8 +46,8 @@ class Stack:
         self.parameters, self.buffers = stack_module_state(list(models))
         self.template = copy.deepcopy(models[0]).train()
         for module in self.template.modules():
-            if hasattr(module, "fused"):  # torch's fused recurrent kernels know no stack
-                module.fused = False
+            if hasattr(module, "stacked"):  # a recurrent cell, which then knows what to do
+                module.stacked = True
 
     def trainable(self) -> list[Tensor]:
         """The stacked weights that learn."""
