@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from helpers.recurrent import LSTM
+from helpers.recurrent import LSTM, tanh
 from helpers.sequences import State
 
 EPSILON = 1e-5  # added to every variance, as in torch
@@ -106,19 +106,22 @@ class BatchNorm(nn.Module):
 
 # --- inside a recurrence -----------------------------------------------------------------------
 
-Seen = tuple[Tensor, Tensor] | None  # mean and variance that a normaliser met, each (time, size)
+Seen = tuple[Tensor, Tensor] | None  # mean and variance that were met, each (time, ..., size)
 
 
-class LayerNormOverTime(nn.LayerNorm):
+class LayerNormOverTime(nn.Module):
     """LayerNorm for the steps of a sequence, with a gain and no bias: the same at every step."""
 
     def __init__(self, size: int, gain: float = 1.0):
-        super().__init__(size, bias=False)
-        nn.init.constant_(self.weight, gain)
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((size,), float(gain)))
+
+    def extra_repr(self) -> str:
+        return f"{len(self.weight)}"
 
     def at(self, t: int, x: Tensor) -> tuple[Tensor, Seen]:
-        """Steps from t on, (time, batch, size), standardised; there is nothing to remember."""
-        return self(x), None
+        """Steps from t on, (time, ..., batch, size), standardised; nothing is to be remembered."""
+        return F.layer_norm(x, x.shape[-1:]) * self.weight.unsqueeze(-2), None
 
     def remember(self, seen: Sequence[Seen]) -> None:
         """Nothing."""
@@ -148,26 +151,27 @@ class BatchNormOverTime(nn.Module):
         return f"{len(self.weight)}, steps={self.steps}"
 
     def at(self, t: int, x: Tensor) -> tuple[Tensor, Seen]:
-        """Steps from t on, (time, batch, size), standardised; in training what they showed."""
+        """Steps from t on, (time, ..., batch, size), standardised; in training what they showed."""
+        gain = self.weight.unsqueeze(-2)
         if not self.training:
             rows = [min(row, self.steps - 1) for row in range(t, t + len(x))]
-            mean, var = self.running_mean[rows], self.running_var[rows]
-            return by_moments(x, mean[:, None], var[:, None]) * self.weight, None
-        check_batch(x.shape[1])
-        x, mean, var = standardise(x, (1,))
-        return x * self.weight, (mean.detach().squeeze(1), var.detach().squeeze(1))
+            kept = (r[..., rows, :] for r in (self.running_mean, self.running_var))
+            mean, var = (r.movedim(-2, 0).unsqueeze(-2) for r in kept)
+            return by_moments(x, mean, var) * gain, None
+        check_batch(x.shape[-2])
+        x, mean, var = standardise(x, (-2,))
+        return x * gain, (mean.detach().squeeze(-2), var.detach().squeeze(-2))
 
     @torch.no_grad()
     def remember(self, seen: Sequence[Seen]) -> None:
         """Move the running statistics towards those of one batch of sequences."""
         if None in seen:
             return
-        mean, var = (torch.cat(parts) for parts in zip(*seen, strict=True))  # (time, size)
-        if self.steps == 1:
-            mean, var = mean.mean(0, keepdim=True), var.mean(0, keepdim=True)
-        reach = min(len(mean), self.steps)
-        approach(self.running_mean[:reach], mean[:reach], self.momentum)
-        approach(self.running_var[:reach], var[:reach], self.momentum)
+        moments = (torch.cat(parts).movedim(0, -2) for parts in zip(*seen, strict=True))
+        for running, met in zip((self.running_mean, self.running_var), moments, strict=True):
+            met = met.mean(-2, keepdim=True) if self.steps == 1 else met  # (..., time, size)
+            reach = min(met.shape[-2], self.steps)
+            approach(running[..., :reach, :], met[..., :reach, :], self.momentum)
 
 
 Norm = Callable[[int], LayerNormOverTime | BatchNormOverTime]
@@ -180,8 +184,6 @@ class NormalisedLSTM(LSTM):
     is carried on as it is. `norm` builds a normaliser for a number of features: LayerNormOverTime
     (Ba et al. 2016) or BatchNormOverTime (Cooijmans et al. 2017).
     """
-
-    broadcasts = False
 
     def __init__(self, inputs: int, hidden: int, norm: Norm):
         super().__init__(inputs, hidden, fused=False)
@@ -196,16 +198,16 @@ class NormalisedLSTM(LSTM):
         self, x: Tensor, state: State, names: Sequence[str] = ("hidden",)
     ) -> tuple[list[Tensor], State]:
         """Step by step as `Cell.unroll`; steps count from the first of this call."""
-        inputs = F.linear(x.transpose(0, 1).contiguous(), self.weight_ih_l0)
-        inputs, of_x = self.norm_x.at(0, inputs)
-        inputs = inputs + (self.bias_ih_l0 + self.bias_hh_l0)
+        steps_first = x.movedim(-2, 0)
+        inputs, of_x = self.norm_x.at(0, steps_first @ self.weight_ih_l0.mT)
+        inputs = inputs + self.bias_ih_l0.unsqueeze(-2) + self.bias_hh_l0.unsqueeze(-2)
         kept, of_h, of_c = [], [], []
         for t, at_t in enumerate(inputs.unbind(0)):
             h, c = state
-            from_h, seen_h = self.norm_h.at(t, F.linear(h, self.weight_hh_l0)[None])
-            now = self.cell_step(at_t + from_h[0], c)
+            from_h, seen_h = self.norm_h.at(t, (h @ self.weight_hh_l0.mT)[None])
+            now = self.write(at_t + from_h[0], c)
             shown, seen_c = self.norm_c.at(t, now["cell"][None])
-            now["hidden"] = now["output"] * torch.tanh(shown[0])
+            now["hidden"] = now["output"] * tanh(shown[0])
             of_h.append(seen_h)
             of_c.append(seen_c)
             state = tuple(now[name] for name in self.states)
@@ -213,10 +215,4 @@ class NormalisedLSTM(LSTM):
         self.norm_x.remember([of_x])
         self.norm_h.remember(of_h)
         self.norm_c.remember(of_c)
-        return [torch.stack(steps, dim=1) for steps in zip(*kept, strict=True)], state
-
-    def cell_step(self, gates: Tensor, c: Tensor) -> dict[str, Tensor]:
-        """Gates and the new cell, from the sums (batch, 4 hidden) before the gates."""
-        i, f, g, o = gates.chunk(4, dim=-1)
-        i, f, g, o = torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
-        return {"input": i, "forget": f, "candidate": g, "output": o, "cell": f * c + i * g}
+        return [torch.stack(steps, dim=-2) for steps in zip(*kept, strict=True)], state

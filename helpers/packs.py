@@ -29,12 +29,7 @@ from helpers.data import Dataset
 from helpers.recurrent import LSTM
 
 PER_NETWORK = ("lr", "weight_decay", "clip")  # what may differ within a pack
-ALONE_ON_CPU = (
-    nn.Conv2d,
-    nn.Conv3d,
-    nn.RNNBase,
-    LSTM,
-)  # faster one by one there: benchmarks/many.py
+ALONE_ON_CPU = (nn.Conv2d, nn.Conv3d, nn.RNNBase)  # faster one by one: benchmarks/many.py
 MOST_ON_CPU = 32  # beyond, a pack outgrows the caches and gains nothing
 HELPERS = Path(__file__).resolve().parent
 

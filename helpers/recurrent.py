@@ -50,7 +50,6 @@ class Cell(nn.Module):
     tied = False
     biases_meet = True  # whether the two biases are only ever added to each other
     stacked = False  # whether it stands for a stack of networks
-    broadcasts = True  # whether its steps allow a dimension in front
 
     def __init__(
         self,
@@ -174,8 +173,9 @@ class Cell(nn.Module):
         """All steps of `x` from `state` on, by torch's kernel or in the open."""
         if self.uses_kernel:
             return self.torch_kernel(x, state)
-        if self.stacked and self.broadcasts:
-            outputs, *state = _AllNetworks.apply(self, x, *state, *self.parameters())
+        if self.stacked:
+            weights = (*self.parameters(), *self.buffers())
+            outputs, *state = _AllNetworks.apply(self, x, *state, *weights)
             return outputs, tuple(state)
         (outputs,), state = self.unroll(x, state, ("hidden",))
         return outputs, state
@@ -263,8 +263,8 @@ class _AllNetworks(torch.autograd.Function):
             for t, dim in zip(tensors, in_dims[1:], strict=True)
         )
         state, weights = tuple(rest[: cell.parts]), rest[cell.parts :]
-        names = [f"cell.{name}" for name, _ in cell.named_parameters()]
-        stacked = dict(zip(names, weights, strict=True))
+        named = [*cell.named_parameters(), *cell.named_buffers()]
+        stacked = {f"cell.{name}": w for (name, _), w in zip(named, weights, strict=True)}
         outputs, state = functional_call(_Loop(cell), stacked, (x, state))
         return (outputs, *state), (0,) * (1 + cell.parts)
 
@@ -310,14 +310,16 @@ class LSTM(Cell):
 
     def step(self, inputs: Tensor, state: State) -> dict[str, Tensor]:
         h, c = state
-        sums = affine(h, self.weight_hh_l0, inputs)
+        now = self.write(affine(h, self.weight_hh_l0, inputs), c)
+        return now | {"hidden": now["output"] * tanh(now["cell"])}
+
+    def write(self, sums: Tensor, c: Tensor) -> dict[str, Tensor]:
+        """Gates and the new cell, from the sums (..., batch, 4 hidden) that the gates squash."""
         i, f, _, o = torch.sigmoid(sums).chunk(4, dim=-1)  # in one piece: three times as fast
         g = tanh(sums.chunk(4, dim=-1)[2])
         f, o = self.held("forget", f), self.held("output", o)
         i = 1 - f if self.tied else self.held("input", i)
-        c = f * c + i * g
-        h = o * tanh(c)
-        return {"input": i, "forget": f, "candidate": g, "output": o, "cell": c, "hidden": h}
+        return {"input": i, "forget": f, "candidate": g, "output": o, "cell": f * c + i * g}
 
 
 class GRU(Cell):

@@ -67,7 +67,6 @@ class DropoutLSTM(LSTM):
     Raises DropoutError for p outside [0, 1), ValueError for another place.
     """
 
-    broadcasts = False
     places = ("input", "hidden", "cell", "candidate")
 
     def __init__(
@@ -98,21 +97,22 @@ class DropoutLSTM(LSTM):
         """Step by step as `Cell.unroll`, a mask at every step."""
         if not self.dropping:
             return super().unroll(x, state, names)
-        batch, time = x.shape[:2]
+        *batch, time = x.shape[:-1]
         size = self.inputs if self.where == "input" else self.hidden
-        masks = dropout_mask((time if self.fresh else 1, batch, size), self.p, x)
+        masks = dropout_mask((time if self.fresh else 1, *batch, size), self.p, x)
         if self.where == "input":
-            x = x * masks.transpose(0, 1)
-        steps = zip(self.project(x).unbind(0), masks.expand(time, -1, -1).unbind(0), strict=True)
+            x = x * masks.movedim(0, -2)
+        masks = masks.expand(time, *masks.shape[1:])
+        steps = zip(self.project(x).unbind(0), masks.unbind(0), strict=True)
         kept = []
         for at_t, mask in steps:
             now = self.masked_step(at_t, mask, state)
             state = tuple(now[name] for name in self.states)
             kept.append([now[name] for name in names])
-        return [torch.stack(steps, dim=1) for steps in zip(*kept, strict=True)], state
+        return [torch.stack(steps, dim=-2) for steps in zip(*kept, strict=True)], state
 
     def masked_step(self, inputs: Tensor, mask: Tensor, state: State) -> dict[str, Tensor]:
-        """Gates and states after one more step in which `mask` (batch, size) drops units."""
+        """Gates and states after one more step in which `mask` (..., size) drops units."""
         h, c = state
         if self.where == "hidden":
             return self.step(inputs, (h * mask, c))
