@@ -9,15 +9,18 @@ PROFILE ?= standard
 SEEDS ?=
 DEVICE ?= auto
 NOTEBOOK ?=
+THREADS ?= 1
+RUNS ?= 10
 PYTHON ?= python3
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())')
 
-# One notebook per core, one process and one thread per notebook; a notebook that runs alone
-# (refresh, lab) trains its networks on all cores. More threads make small networks slower.
+# One notebook per core, one process and one thread per notebook; in the browser (lab) a notebook
+# trains its networks on all cores. More threads make small networks slower.
 # glibc's malloc keeps its memory between updates instead of asking the system for it every time.
-export OMP_NUM_THREADS := 1
+export THREADS
+export OMP_NUM_THREADS := $(THREADS)
 export LOKY_MAX_CPU_COUNT := 1
-refresh lab: export LOKY_MAX_CPU_COUNT := $(JOBS)
+lab: export LOKY_MAX_CPU_COUNT := $(JOBS)
 export PYTHONDONTWRITEBYTECODE := 1
 export MALLOC_MMAP_THRESHOLD_ := 33554432
 export MALLOC_TRIM_THRESHOLD_ := 1073741824
@@ -28,9 +31,13 @@ BUILD := build/$(PROFILE)
 ALL := $(sort $(wildcard notebooks/*.ipynb))
 CHOSEN := $(if $(NOTEBOOK),$(wildcard notebooks/$(NOTEBOOK)*.ipynb),$(ALL))
 COMMON := $(wildcard helpers/*.py helpers/*/*.py data/*.* data/tuning/*.json) requirements.txt
-EXECUTED := $(CHOSEN:notebooks/%=$(BUILD)/%)
+# The longest first, so that no core waits for them at the end.
+LONGEST := 04 10 08 07 09 06
+CHOSEN := $(strip $(foreach n,$(LONGEST),$(filter notebooks/$(n)_%,$(CHOSEN))) \
+  $(filter-out $(LONGEST:%=notebooks/%_%),$(CHOSEN)))
+EXECUTED = $(CHOSEN:notebooks/%=$(BUILD)/%)
 
-.PHONY: help setup run-all executed test lint nbval lab refresh tune verdicts compare site bench bench-many lock clean distclean
+.PHONY: help setup run-all executed test lint nbval lab refresh tune verdicts compare repeat site bench bench-many lock clean distclean
 
 help:  ## this list
 	@echo "make TARGET [PROFILE=smoke|standard|full] [SEEDS=n] [DEVICE=auto|cpu|cuda] [NOTEBOOK=01]"
@@ -53,10 +60,15 @@ $(KERNEL_CONFIG):
 $(BUILD)/%.ipynb: notebooks/%.ipynb $(COMMON) $(BUILD)/parameters | $(KERNEL_CONFIG)
 	@$(PY) -m helpers.runner execute $< $@ --profile "$(PROFILE)" --seeds "$(SEEDS)" --device "$(DEVICE)"
 
+# The summary reads what all others have found.
+SUMMARY := $(BUILD)/11_phase_summary.ipynb
+$(SUMMARY): $(filter-out $(SUMMARY),$(EXECUTED))
+
 # Changes only when a parameter does, so that finished notebooks are not run again for nothing.
+GIVEN = SEEDS=$(SEEDS) DEVICE=$(DEVICE) THREADS=$(THREADS)
 $(BUILD)/parameters: FORCE
 	@mkdir -p $(@D)
-	@echo "SEEDS=$(SEEDS) DEVICE=$(DEVICE)" | cmp -s - $@ || echo "SEEDS=$(SEEDS) DEVICE=$(DEVICE)" > $@
+	@echo "$(GIVEN)" | cmp -s - $@ || echo "$(GIVEN)" > $@
 FORCE:
 
 test: .venv/dev lint $(KERNEL_CONFIG)  ## lint, unit and property tests, stored outputs of all notebooks (nbval)
@@ -72,14 +84,15 @@ nbval: .venv/dev $(KERNEL_CONFIG)  ## only the stored outputs of the chosen note
 lab: .venv/course  ## open the course in JupyterLab
 	$(PY) -m jupyter lab notebooks
 
-refresh: .venv/course $(KERNEL_CONFIG)  ## execute on the CPU and store the outputs in notebooks/
-	@for notebook in $(CHOSEN); do \
-	  $(PY) -m helpers.runner execute $$notebook $$notebook --profile standard --device cpu; done
+refresh:  ## execute on the CPU and store the outputs in notebooks/, the evidence in data/
+	@rm -rf build/refresh build/evidence/*
+	@$(MAKE) --no-print-directory run-all PROFILE=standard SEEDS= DEVICE=cpu BUILD=build/refresh
+	@for notebook in $(CHOSEN); do mv build/refresh/$${notebook#notebooks/} $$notebook; done
 	@$(PY) -m helpers.runner adopt $(CHOSEN)
 	@$(PY) -m helpers.runner figure notebooks/01_cnn_filters.ipynb \
 	  "Learned and random filters" .github/random_filters.png
 
-tune: .venv/course $(KERNEL_CONFIG)  ## choose learning rates anew, keep them in data/tuning/, then refresh
+tune:  ## choose learning rates anew, keep them in data/tuning/, then refresh
 	rm -rf build/tuning
 	TUNE=again $(MAKE) refresh
 	mkdir -p data/tuning && cp build/tuning/*.json data/tuning/
@@ -89,6 +102,10 @@ verdicts: .venv/course  ## print the verdict lines of the notebooks executed las
 
 compare: run-all  ## run the course here: which verdicts differ from the committed evidence?
 	@$(PY) -m helpers.runner compare
+
+repeat: .venv/course  ## run the course RUNS times, each compared with the committed evidence
+	@for run in $$(seq $(RUNS)); do echo "run $$run of $(RUNS)"; rm -rf $(BUILD); \
+	  $(MAKE) --no-print-directory compare; done
 
 site: .venv/dev run-all  ## build/site: the executed course as a web site, the summary in front
 	@$(PY) .site/prepare.py $(BUILD) build/site-source

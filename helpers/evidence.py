@@ -19,7 +19,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pandas as pd
 
 from helpers import claims
@@ -30,6 +29,7 @@ NUMBERS = ("effect", "low", "high", "p")  # of each test
 PACKAGES = ("torch", "numpy", "scipy", "statsmodels")
 SHOWS = (
     "cards",
+    "closing",
     "evidence",
     "exercises",
     "figures",
@@ -242,8 +242,8 @@ def source_hash(notebook: str) -> str:
     and its tuning results. Helpers that only show do not count.
     """
     file = ROOT / "notebooks" / f"{notebook}.ipynb"
-    cells = nbformat.read(file, as_version=4).cells if file.exists() else []
-    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    cells = json.loads(file.read_text(encoding="utf-8"))["cells"] if file.exists() else []
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
     texts = {"": code}
     waiting = _imports(code)
     while waiting:

@@ -7,25 +7,22 @@
 
 import itertools
 import os
-import platform
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
-import torch
 
 from helpers import cards, claims, evidence, execution, predictions, sweeps, training, tuning
 from helpers.claims import ROOT, Verdict
+from helpers.closing import PROFILES, Closing
 from helpers.data import Dataset, resolve_device
 from helpers.streams import Build
 
-PROFILES = ("smoke", "standard", "full")
 FIRST_SEED = 40  # seeds 0-2 were spent on pilots, 10-37 on designing the experiments
 TUNING_SEEDS = (100, 101, 102)  # learning rates are chosen on these and never judged on them
 MOST = TUNING_SEEDS[0] - FIRST_SEED
-MIME = "application/vnd.phase03.lab+json"
 
 T = TypeVar("T")
 
@@ -148,7 +145,7 @@ class Lab:
             evidence.write(verdict, self.profile, str(self.device), seconds, seeds)
         cards.show_verdict(verdict)
 
-    def close(self) -> "Closing":
+    def close(self) -> Closing:
         """The closing line: networks trained, verdicts, seconds, versions.
 
         What was kept of an interrupted notebook is deleted: the next one measures anew.
@@ -161,36 +158,6 @@ class Lab:
             time.perf_counter() - self._started,
             f"profile {self.profile}, {self.device}",
         )
-
-
-class Closing:
-    """What a notebook did. Prints what is the same on every machine, shows the rest beside it."""
-
-    def __init__(
-        self, notebook: str, networks: int, verdicts: dict[str, str], seconds: float, setting: str
-    ):
-        self.notebook, self.networks, self.verdicts = notebook, networks, verdicts
-        self.seconds, self.setting = seconds, setting
-
-    def __repr__(self) -> str:
-        """Networks and verdicts."""
-        return f"{self.notebook}: {self.networks} networks trained, {count_words(self.verdicts)}"
-
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, Any]:
-        seconds = f"{self.seconds:.0f} s, {self.setting}, PyTorch {torch.__version__}"
-        machine = f"Python {platform.python_version()}, {platform.machine()}"
-        return {
-            "text/plain": repr(self),
-            "text/html": f"<p><b>{self!r}</b><br>{seconds}, {machine}</p>",
-            MIME: {k: v for k, v in vars(self).items() if k != "setting"},
-        }
-
-
-def count_words(verdicts: Mapping[str, str]) -> str:
-    """'5 verdicts (3 conditional, 2 refuted)' for verdict words by claim."""
-    words = sorted(verdicts.values())
-    counts = ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
-    return f"{len(words)} verdict{'s' * (len(words) != 1)}" + (f" ({counts})" if words else "")
 
 
 def tuning_folders() -> tuple[Path, Path]:

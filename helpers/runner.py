@@ -19,9 +19,7 @@ import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError
 
-from helpers import evidence, summary
-from helpers.claims import ClaimError, registry
-from helpers.lab import MIME, PROFILES, count_words
+from helpers.closing import MIME, PROFILES, count_words
 
 KERNEL_RACES = ("Kernel died before replying", "Address already in use")  # worth one retry
 KEPT_METADATA = {
@@ -196,9 +194,14 @@ def main(arguments: list[str] | None = None) -> int:
         "compare": _compare,
     }
     os.environ.setdefault("TQDM_DISABLE", "1")  # kernels inherit it: no progress bars in outputs
+    expected: tuple[type[Exception], ...] = (NotebookError,)
+    if options.command != "execute":  # needs PyTorch, which takes seconds to import
+        from helpers.claims import ClaimError
+
+        expected += (ClaimError,)
     try:
         return run[options.command](options)
-    except (NotebookError, ClaimError) as error:
+    except expected as error:
         print(f"FAILED {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -225,6 +228,8 @@ def _execute(options: argparse.Namespace) -> int:
 
 
 def _verdicts(options: argparse.Namespace) -> int:
+    from helpers.claims import registry
+
     for path in options.notebooks:
         for line in verdict_lines(nbformat.read(path, as_version=4), registry()):
             print(line)
@@ -232,6 +237,8 @@ def _verdicts(options: argparse.Namespace) -> int:
 
 
 def _adopt(options: argparse.Namespace) -> int:
+    from helpers import evidence, summary
+
     for path in options.notebooks:
         evidence.adopt(path.stem)
     reference = {"reference": evidence.reference_folder()}
@@ -240,6 +247,8 @@ def _adopt(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
+    from helpers import evidence
+
     both = evidence.compare(evidence.reference_folder(), evidence.fresh_folder())
     for (claim, test), row in both[both.differs].iterrows():
         sides = [

@@ -26,7 +26,7 @@ from helpers.streams import Build, Order, batches, initialise, stream, stream_se
 from helpers.sweeps import Runs
 
 # Small networks gain nothing from a second thread, and one thread makes runs repeatable.
-torch.set_num_threads(1)
+torch.set_num_threads(int(os.environ.get("THREADS", 1)))
 
 Watch = Callable[[int, nn.Module], None]
 Train = Callable[..., pd.DataFrame]

@@ -11,8 +11,9 @@ import torch
 
 from helpers import cards, claims, evidence, lab, training
 from helpers.claims import ClaimError
+from helpers.closing import MIME, PROFILES, count_words
 from helpers.data import DataError
-from helpers.lab import Lab, count_words
+from helpers.lab import Lab
 
 MEAN = claims.Test("gain", "It gains a point.", "mean", "accuracy", "above", 0.01)
 RATES = claims.Test("solves", "A solves it more often.", "rates", "difference", "above", 0.0)
@@ -93,14 +94,14 @@ def test_full_defaults_to_standard_and_a_step_is_left_at_smoke():
     assert Lab("01_toy", "smoke").steps(7) == 1
 
 
-@pytest.mark.parametrize("profile", lab.PROFILES)
+@pytest.mark.parametrize("profile", PROFILES)
 def test_seeds_on_request_overrule_the_profile(profile):
     assert list(Lab("01_toy", profile, seeds=3).seeds(8, full=20)) == [
         lab.FIRST_SEED + k for k in range(3)
     ]
 
 
-@pytest.mark.parametrize("profile", lab.PROFILES)
+@pytest.mark.parametrize("profile", PROFILES)
 def test_no_seed_is_tuned_and_judged_on(profile):
     book = Lab("01_toy", profile, seeds=lab.TUNING_SEEDS[0] - lab.FIRST_SEED)
     spent = {0, 1, 2}
@@ -240,6 +241,6 @@ def test_the_closing_line_is_stable_and_the_rest_stands_beside_it(folder, monkey
     bundle = closing._repr_mimebundle_()
     assert bundle["text/plain"] == repr(closing)
     assert torch.__version__ in bundle["text/html"] and "profile standard" in bundle["text/html"]
-    record = json.loads(json.dumps(bundle[lab.MIME]))
+    record = json.loads(json.dumps(bundle[MIME]))
     assert record.pop("seconds") >= 0
     assert record == {"notebook": "01_toy", "networks": 7, "verdicts": {"toy": "supported"}}

@@ -22,8 +22,9 @@ from zoo import ZOO, dense, noise, toy, with_dropout
 
 from helpers import packs
 from helpers.models import MLP, SimpleCNN
+from helpers.normalisation import LayerNormOverTime, NormalisedLSTM
 from helpers.packs import Run, divide, expand, fingerprint, pack_size, training_memory
-from helpers.recurrent import LSTM, RNN
+from helpers.recurrent import GRU, LSTM, RNN
 from helpers.sequences import LastStep
 from helpers.training import fit_many
 
@@ -112,6 +113,16 @@ def test_what_is_faster_alone_on_a_cpu_is_alone(name):
     data = noise(ZOO[name][0], torch.float32)
     assert pack_size(ZOO[name][1](), data, SETTINGS, 1e12) == 1
     assert pack_size(nn.LSTM(3, 4), data, SETTINGS, 1e12) == 1
+
+
+@pytest.mark.parametrize(
+    "cell", [LSTM(4, 5, clamp={"forget": 1.0}), LSTM(4, 5, tied=True), GRU(4, 5), RNN(4, 5)]
+)
+def test_a_cell_without_a_fast_kernel_is_stacked_on_a_cpu(cell):
+    data = noise((5, 4), torch.float32)
+    assert pack_size(LastStep(cell, 3), data, SETTINGS, 1e12) == packs.MOST_ON_CPU
+    norm = NormalisedLSTM(4, 5, LayerNormOverTime)
+    assert pack_size(LastStep(norm, 3), data, SETTINGS, 1e12) == packs.MOST_ON_CPU
 
 
 def test_a_pack_shrinks_with_memory_and_never_below_one():

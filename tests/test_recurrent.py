@@ -166,3 +166,10 @@ def test_half_precision_and_evaluation_mode_work(fused):
     with torch.no_grad():
         assert cell(torch.randn(2, 4, 3)).shape == (2, 4, 5)
     assert repr(cell) == "LSTM(3, 5)"
+
+
+def test_a_cell_that_stands_for_a_stack_is_refused_outside_of_one():
+    cell = LSTM(3, 5)
+    cell.stacked = True
+    with pytest.raises(RuntimeError, match=r"stands for a stack of networks: .* = False"):
+        cell(torch.zeros(2, 4, 3))

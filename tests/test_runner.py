@@ -12,7 +12,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from helpers import runner
-from helpers.lab import MIME
+from helpers.closing import MIME
 from helpers.runner import NotebookError, closing, execute, main, normalise, verdict_lines
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -53,6 +53,13 @@ def test_what_was_tuned_is_found_again(book, tmp_path, trained):
     )
 
 
+def test_how_it_runs_is_no_part_of_the_question(book, tmp_path, trained):
+    book.tune("rates", ARMS, toy(), grid=GRID, **HOW)
+    commit(tmp_path)
+    book.tune("rates", ARMS, toy(), grid=GRID, pack=1, n_jobs=1, **HOW)
+    assert len(trained) == 1
+
+
 @pytest.mark.parametrize(
     "changed",
     [

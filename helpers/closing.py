@@ -1,0 +1,42 @@
+"""The closing line of a notebook: what it did, for its reader and for the runner.
+
+Imports nothing large: `helpers.runner` needs no PyTorch to start a notebook.
+"""
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+PROFILES = ("smoke", "standard", "full")
+MIME = "application/vnd.phase03.lab+json"
+
+
+class Closing:
+    """What a notebook did. Prints what is the same on every machine, shows the rest beside it."""
+
+    def __init__(
+        self, notebook: str, networks: int, verdicts: dict[str, str], seconds: float, setting: str
+    ):
+        self.notebook, self.networks, self.verdicts = notebook, networks, verdicts
+        self.seconds, self.setting = seconds, setting
+
+    def __repr__(self) -> str:
+        """Networks and verdicts."""
+        return f"{self.notebook}: {self.networks} networks trained, {count_words(self.verdicts)}"
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, Any]:
+        seconds = f"{self.seconds:.0f} s, {self.setting}, PyTorch {version('torch')}"
+        machine = f"Python {platform.python_version()}, {platform.machine()}"
+        return {
+            "text/plain": repr(self),
+            "text/html": f"<p><b>{self!r}</b><br>{seconds}, {machine}</p>",
+            MIME: {k: v for k, v in vars(self).items() if k != "setting"},
+        }
+
+
+def count_words(verdicts: Mapping[str, str]) -> str:
+    """'5 verdicts (3 conditional, 2 refuted)' for verdict words by claim."""
+    words = sorted(verdicts.values())
+    counts = ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
+    return f"{len(words)} verdict{'s' * (len(words) != 1)}" + (f" ({counts})" if words else "")
