@@ -5,7 +5,6 @@ Imports nothing large: `helpers.runner` needs no PyTorch to start a notebook.
 
 import platform
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any
 
 PROFILES = ("smoke", "standard", "full")
@@ -26,7 +25,7 @@ class Closing:
         return f"{self.notebook}: {self.networks} networks trained, {count_words(self.verdicts)}"
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, Any]:
-        seconds = f"{self.seconds:.0f} s, {self.setting}, PyTorch {version('torch')}"
+        seconds = f"{self.seconds:.0f} s, {self.setting}"
         machine = f"Python {platform.python_version()}, {platform.machine()}"
         return {
             "text/plain": repr(self),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
+import torch
 
 from helpers import cards, claims, evidence, execution, predictions, sweeps, training, tuning
 from helpers.claims import ROOT, Verdict
@@ -156,7 +157,7 @@ class Lab:
             training.networks_trained() - self._trained_before,
             {claim_id: verdict.word for claim_id, verdict in self.verdicts.items()},
             time.perf_counter() - self._started,
-            f"profile {self.profile}, {self.device}",
+            f"profile {self.profile}, {self.device}, PyTorch {torch.__version__}",
         )
 
 

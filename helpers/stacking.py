@@ -43,6 +43,8 @@ class Stack:
                 "train one network at a time (pack=1)"
             )
         self.models, self.loss_function = models, loss_function
+        for model in models:  # PyTorch 2.10 knows no group_norm of channels-last tensors in vmap
+            model.to(memory_format=torch.contiguous_format)
         self.parameters, self.buffers = stack_module_state(list(models))
         self.template = copy.deepcopy(models[0]).train()
         for module in self.template.modules():

@@ -284,3 +284,56 @@ def test_the_dotted_line_is_called_what_it_is(mark, axes):
     figures.seeds(frame(("a", "b")), ALT, xlabel="x", threshold=0.7, **named)
     for axis in axes:
         assert mark in [text.get_text() for text in axis.get_legend().get_texts()]
+
+
+def test_a_legend_set_aside_covers_no_line(axes):
+    figures.curves(
+        {"a": frame(("1",)), "b": frame(("2",))}, ALT, xlabel="x", ylabel="y", aside=True
+    )
+    axes[0].figure.draw_without_rendering()
+    assert axes[0].get_legend().get_window_extent().x0 >= axes[0].get_window_extent().x1
+
+
+def test_dots_are_called_what_they_are(axes):
+    for named in ({}, {"dot": "one part"}):
+        figures.seeds(frame(("a", "b")), ALT, xlabel="x", **named)
+    assert [axis.get_title().split(";")[0] for axis in axes] == ["dot: one seed", "dot: one part"]
+
+
+@pytest.mark.parametrize("log", ["", "x"])
+def test_names_of_close_points_do_not_cover_each_other(log, axes):
+    close = pd.DataFrame({"x": [1.0, 1.001, 9.0], "y": [2.0, 2.0, 3.0]}, index=["dull", "bad", "x"])
+    figures.labelled_points({"blame": close}, ALT, xlabel="x", ylabel="y", log=log)
+    boxes = [name.get_window_extent() for name in axes[0].texts]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+def test_a_kind_looks_the_same_in_every_forest(axes):
+    kinds = ("inconclusive", "refuted", "supported")
+    for rows in (FOREST, FOREST[FOREST["kind"] != "inconclusive"]):
+        figures.forest(rows, ALT, xlabel="margin", kinds=kinds)
+    looks = [
+        {dots.get_label(): tuple(dots.get_facecolor()[0]) for dots in axis.collections}
+        for axis in axes
+    ]
+    assert looks[0]["supported"] == looks[1]["supported"]
+    assert len({looks[0][kind] for kind in kinds}) == 3
+
+
+def test_few_decades_are_labelled_with_plain_numbers(axes):
+    lines = {"RNN": pd.DataFrame({"seed": [20.0, 400.0]}, index=[1e-9, 1.0])}
+    figures.curves(lines, ALT, xlabel="rate", ylabel="loss", log="xy")
+    assert "50" in [label.get_text() for label in axes[0].get_yticklabels()]
+    figures.curves(
+        {"": pd.DataFrame({"": [1.0] * 8}, index=np.geomspace(1e-9, 1, 8))},
+        ALT,
+        xlabel="rate",
+        ylabel="loss",
+        log="x",
+    )
+    assert any("10^" in label.get_text() for label in axes[1].get_xticklabels())
+
+
+def test_the_band_says_what_it_spans(axes):
+    figures.curves({"": frame(("1", "2"))}, ALT, xlabel="x", ylabel="y", each="units")
+    assert "median of the units" in axes[0].get_title()

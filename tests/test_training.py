@@ -21,7 +21,7 @@ from zoo import (
 )
 
 from helpers import execution, training
-from helpers.data import DataError, Dataset, Split
+from helpers.data import IGNORED, DataError, Dataset, Split
 from helpers.models import freeze
 from helpers.streams import batches, initialise, stream
 from helpers.sweeps import best
@@ -550,3 +550,13 @@ def test_unfit_data_to_judge_by_is_refused_before_any_update(split):
 def test_rates_of_other_arms_are_ignored():
     runs = quick({"a": dense}, toy(), seeds=(0,), lr={"a": 0.1, "unused": 5.0})
     assert list(runs.final()) == ["a"]
+
+
+@pytest.mark.parametrize("shape", [(6, 3), (6, 3, 5), (6, 3, 5, 2)])
+def test_cross_entropy_is_torchs_with_what_is_ignored_left_out(shape):
+    random = torch.Generator().manual_seed(0)
+    logits = torch.randn(shape, generator=random, dtype=torch.float64)
+    labels = torch.randint(3, (shape[0], *shape[2:]), generator=random)
+    labels[0] = IGNORED
+    expected = F.cross_entropy(logits, labels)
+    torch.testing.assert_close(training.cross_entropy(logits, labels), expected, rtol=0, atol=1e-12)

@@ -5,10 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from helpers.figures.style import COLOURS, FEW, LINES, MARKERS, blank, show, strip
 from helpers.statistics import rate_interval
+
+CORNERS = (((4, 2), "left"), ((4, -9), "left"), ((-4, 2), "right"), ((-4, -9), "right"))
+BESIDE = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}  # a legend to the right of its axes
 
 
 def curves(
@@ -20,12 +23,16 @@ def curves(
     threshold: float | None = None,
     mark: str = "threshold",
     log: str = "",
+    aside: bool = False,
+    each: str = "networks",
 ) -> None:
     """Draw one line per entry with its band over seeds.
 
     A DataFrame holds the x values as its index and one column per seed; the line is the median,
     the band reaches from the smallest to the largest. `log` names the logarithmic axes ("xy").
-    A dotted line lies at `threshold`; `mark` says what it is.
+    A dotted line lies at `threshold`; `mark` says what it is. `aside` puts the legend beside the
+    axes, for lines that leave no room among them. `each` names the columns where they are no
+    networks.
     """
     figure, axes = blank(6.4, 3.4)
     axis = axes[0, 0]
@@ -51,10 +58,12 @@ def curves(
     elif len(places) <= FEW:
         axis.set_xticks(places, [f"{x:g}" for x in places])
         axis.set_xticks([], minor=True)
+        log = log.replace("x", "")
+    _plain_numbers(axis, log)
     if any(frame.shape[1] > 1 for frame in lines.values()):
-        axis.set_title("line: median of the networks; band: smallest to largest", fontsize=9)
+        axis.set_title(f"line: median of the {each}; band: smallest to largest", fontsize=9)
     if len(lines) > 1 or threshold is not None:
-        axis.legend()
+        axis.legend(**(BESIDE if aside else {}))
     show(figure, alt)
 
 
@@ -67,13 +76,15 @@ def seeds(
     mark: str = "threshold",
     limits: tuple[float, float] | None = None,
     guess: float | None = None,
+    dot: str = "one seed",
 ) -> None:
     """Draw one dot per seed (rows) for each arm (columns), with mean and 95 % interval.
 
     `limits` fixes the ends of the axis; `guess` marks what the reader predicted. A dotted line
-    lies at `threshold`; `mark` says what it is.
+    lies at `threshold`; `mark` says what it is. `dot` names the rows where they are no seeds.
     """
-    figure, axes = blank(6.4, 0.45 * frame.shape[1] + 1.0)
+    named = threshold is not None or guess is not None
+    figure, axes = blank(6.4, 0.45 * frame.shape[1] + 1.0 + 0.25 * named)
     axis = axes[0, 0]
     for k, arm in enumerate(frame):
         strip(axis, k, frame[arm].dropna().to_numpy(), COLOURS[k % len(COLOURS)], MARKERS[k % 7])
@@ -81,9 +92,10 @@ def seeds(
         axis.axvline(threshold, color="black", linewidth=0.8, linestyle=":", label=mark)
     if guess is not None:
         axis.axvline(guess, color=COLOURS[3], linewidth=3, alpha=0.5, label="your guess")
-    if threshold is not None or guess is not None:
-        axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    axis.set_title("dot: one seed; bar: mean and its 95 % interval", fontsize=9)
+    if named:  # between title and axes: beside them it would take the room of the dots
+        axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, borderaxespad=0.1)
+    title = f"dot: {dot}; bar: mean and its 95 % interval"
+    axis.set_title(title, fontsize=9, pad=24 if named else None)
     axis.set_yticks(range(frame.shape[1]), frame.columns)
     axis.set(xlabel=xlabel, ylim=(frame.shape[1] - 0.5, -0.5), xlim=limits)
     axis.locator_params(axis="x", nbins=7)  # long names of arms leave little room
@@ -91,19 +103,27 @@ def seeds(
 
 
 def forest(
-    frame: pd.DataFrame, alt: str, *, xlabel: str, limits: tuple[float, float] | None = None
+    frame: pd.DataFrame,
+    alt: str,
+    *,
+    xlabel: str,
+    limits: tuple[float, float] | None = None,
+    kinds: Sequence[str] = (),
 ) -> None:
     """Draw one row per entry: a point with its interval, marked and coloured by kind.
 
     The columns are middle, low, high and kind; the index holds the names. What lies beyond
-    `limits` is drawn as an arrow at the edge.
+    `limits` is drawn as an arrow at the edge. Colours and markers follow the order of `kinds`, so
+    that a kind looks the same in several figures.
     """
-    figure, axes = blank(6.8, 0.21 * len(frame) + 1.1)
+    figure, axes = blank(8.8, 0.21 * len(frame) + 1.1)
     axis = axes[0, 0]
     low, high = limits or (frame["low"].min(), frame["high"].max())
     names = [" ".join(n) if isinstance(n, tuple) else str(n) for n in frame.index]
-    for k, (kind, rows) in enumerate(frame.groupby("kind", sort=True)):
-        colour, heights = COLOURS[k], np.flatnonzero(frame["kind"] == kind)
+    kinds = list(dict.fromkeys([*kinds, *sorted(frame["kind"])]))
+    for kind, rows in frame.groupby("kind", sort=True):
+        k, heights = kinds.index(kind), np.flatnonzero(frame["kind"] == kind)
+        colour = COLOURS[k]
         axis.hlines(
             heights, rows["low"].clip(low, high), rows["high"].clip(low, high), color=colour
         )
@@ -126,7 +146,7 @@ def forest(
             )
             axis.scatter([], [], s=18, color=colour, marker=MARKERS[k], label=kind)
     axis.axvline(0, color="black", linewidth=0.8, linestyle=":")
-    axis.set_yticks(range(len(names)), names, fontsize=7)
+    axis.set_yticks(range(len(names)), names, fontsize=9)
     axis.set(xlabel=xlabel, xlim=(low, high), ylim=(len(names) - 0.5, -0.5))
     handles, labels = axis.get_legend_handles_labels()
     once = dict(zip(labels, handles, strict=True))
@@ -157,7 +177,7 @@ def rates(
     axis.set_xticks(range(len(labels)), [f"{x:g}" for x in labels])
     axis.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.05, 1.05))
     axis.set_title("point: share of the networks; bar: its 95 % interval", fontsize=9)
-    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    axis.legend(**BESIDE)
     show(figure, alt)
 
 
@@ -240,19 +260,47 @@ def labelled_points(
 ) -> None:
     """Draw named points on a map: the index holds the names, two columns their places.
 
-    Each group has its colour and marker. Each name stands beside its point. `log` names the
-    logarithmic axes ("xy").
+    Each group has its colour and marker. Each name stands beside its point, where it covers no
+    other name. `log` names the logarithmic axes ("xy").
     """
     figure, axes = blank(6.4, 4.2)
-    axis = axes[0, 0]
+    axis, names = axes[0, 0], []
     for k, (label, frame) in enumerate(groups.items()):
         colour = COLOURS[k % len(COLOURS)]
         x, y = frame.to_numpy(dtype=float).T
         axis.scatter(x, y, s=18, color=colour, marker=MARKERS[k % len(MARKERS)], label=label)
+        how = {"textcoords": "offset points", "fontsize": 8, "color": colour}
         for name, *place in zip(frame.index, x, y, strict=True):
-            axis.annotate(name, place, (4, 2), textcoords="offset points", fontsize=8, color=colour)
+            names.append(axis.annotate(name, place, CORNERS[0][0], **how))
     axis.margins(0.12)
     axis.set(xlabel=xlabel, ylabel=ylabel)
     axis.set(**{f"{side}scale": "log" for side in log})
+    _plain_numbers(axis, log)
     axis.legend(loc="best")
+    _keep_apart(figure, names)
     show(figure, alt)
+
+
+def _plain_numbers(axis, sides: str) -> None:
+    """Label logarithmic sides of few decades with plain numbers, 20, 50, 100, not powers of ten."""
+    for side in (getattr(axis, f"{name}axis") for name in sides):
+        low, high = side.get_view_interval()
+        if low > 1e-4 and high / low < 1e4:
+            steps = (1, 2, 5) if high / low < 500 else (1,)
+            side.set_major_locator(LogLocator(subs=steps))
+            side.set_major_formatter("{x:g}")
+            side.set_minor_formatter(NullFormatter())
+
+
+def _keep_apart(figure, names: Sequence) -> None:
+    """Move each name that would cover an earlier one to another corner of its point."""
+    figure.draw_without_rendering()  # lays the axes out: now places on the page are known
+    taken = []
+    for name in names:
+        for corner, side in (*CORNERS, CORNERS[0]):  # back to the first where all are taken
+            name.xyann = corner
+            name.set_ha(side)
+            box = name.get_window_extent()
+            if not any(box.overlaps(other) for other in taken):
+                break
+        taken.append(box)
