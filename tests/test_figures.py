@@ -313,24 +313,23 @@ def test_a_kind_looks_the_same_in_every_forest(axes):
     for rows in (FOREST, FOREST[FOREST["kind"] != "inconclusive"]):
         figures.forest(rows, ALT, xlabel="margin", kinds=kinds)
     looks = [
-        {dots.get_label(): tuple(dots.get_facecolor()[0]) for dots in axis.collections}
+        {
+            dots.get_label(): tuple(dots.get_facecolor()[0])
+            for dots in axis.collections
+            if dots.get_label() in kinds
+        }
         for axis in axes
     ]
     assert looks[0]["supported"] == looks[1]["supported"]
-    assert len({looks[0][kind] for kind in kinds}) == 3
+    assert len(set(looks[0].values())) == 3
 
 
 def test_few_decades_are_labelled_with_plain_numbers(axes):
-    lines = {"RNN": pd.DataFrame({"seed": [20.0, 400.0]}, index=[1e-9, 1.0])}
+    lines = {"RNN": pd.DataFrame({"seed": [20.0, 400.0]}, index=[0.1, 1.0])}
     figures.curves(lines, ALT, xlabel="rate", ylabel="loss", log="xy")
     assert "50" in [label.get_text() for label in axes[0].get_yticklabels()]
-    figures.curves(
-        {"": pd.DataFrame({"": [1.0] * 8}, index=np.geomspace(1e-9, 1, 8))},
-        ALT,
-        xlabel="rate",
-        ylabel="loss",
-        log="x",
-    )
+    wide = pd.DataFrame({"seed": [1.0] * 8}, index=np.geomspace(1e-9, 1, 8))
+    figures.curves({"RNN": wide}, ALT, xlabel="rate", ylabel="loss", log="x")
     assert any("10^" in label.get_text() for label in axes[1].get_xticklabels())
 
 
