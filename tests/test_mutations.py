@@ -131,11 +131,20 @@ MUTATIONS = {
         "(None, None,",
         "whatever_a_function_does",
     ),
+    "a bias forgotten": Mutation(
+        "recurrent", "if self.biases_meet:", "if False:", "one_number_at_a_time"
+    ),
+    "a tanh that is not stretched": Mutation(
+        "recurrent", "torch.sigmoid(2 * x)", "torch.sigmoid(x)", "one_number_at_a_time"
+    ),
     "a reset gate before the product": Mutation(
         "recurrent", "n_x + r * n_h", "n_x + n_h", "one_number_at_a_time"
     ),
     "a look into the future": Mutation(
-        "recurrent", "inputs.unbind(0):", "inputs.flip(0).unbind(0):", "does_not_know_the_future"
+        "recurrent",
+        "self.project(x).unbind(0):",
+        "self.project(x).flip(0).unbind(0):",
+        "does_not_know_the_future",
     ),
     "halves of a pack exchanged": Mutation(
         "execution",
