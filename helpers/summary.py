@@ -80,7 +80,7 @@ def _word(one: Evidence | None) -> str:
 def _row(line: Line, claim_id: str, found: Found) -> str:
     one, origin = found[claim_id]
     claim = claims.registry()[claim_id]
-    link = f'<a href="{claim.notebook}.ipynb#{claim.id}">{claim.id}</a>'
+    link = f'{claim.number} · <a href="{claim.notebook}.ipynb#{claim.id}">{claim.id}</a>'
     if one is None:
         word, measured = f"not measured<br>({html.escape(origin)})", ""
     else:
@@ -103,15 +103,19 @@ def coloured(word: str) -> str:
 
 
 def _measured(outcome: Outcome) -> str:
-    """A test in one line: mark, name, effect with interval, threshold and number of seeds."""
+    """A test in one line: mark, name, effect with interval, threshold and number of seeds.
+
+    Its registered sentence shows when the pointer rests on the name.
+    """
     test, mark = outcome.test, MARKS[outcome.verdict]
+    name = f'<span title="{html.escape(test.statement)}">{html.escape(test.name)}</span>'
     if test.kind == "assertion":
-        return f"{mark} {html.escape(test.name)}: exact"
+        return f"{mark} {name}: exact"
     numbers = f"{outcome.effect:.3g} [{outcome.low:.3g}, {outcome.high:.3g}]"
     band = f" of {test.around:g}" if test.direction == "within" else ""
     asked = f"{test.direction} {test.threshold:g}{band}"
     return (
-        f"{mark} {html.escape(test.name)}: {numbers} {html.escape(test.unit)} "
+        f"{mark} {name}: {numbers} {html.escape(test.unit)} "
         f"(asked: {asked}; {len(outcome.effects)} seeds)"
     )
 

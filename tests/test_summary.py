@@ -1,5 +1,7 @@
 """The summary: each line of the recap has its claims; without evidence there is no verdict."""
 
+import html
+
 import numpy as np
 import pytest
 
@@ -61,8 +63,12 @@ def test_a_section_prints_stable_lines_and_shows_the_numbers(found, shown):
         "cnn.filter-slides: NOT MEASURED",
     ]
     card = data["text/html"]
-    assert "gain: 0.002 [" in card and "a&lt;b" in card and "a<b" not in card
-    assert "(asked: above 0.01; 8 seeds)" in card and "shape: exact" in card
+    assert ">gain</span>: 0.002 [" in card and "a&lt;b" in card and "a<b" not in card
+    assert "(asked: above 0.01; 8 seeds)" in card and ">shape</span>: exact" in card
+    assert (
+        f'title="{html.escape(found["cnn.filter-shape"][0].verdict.outcomes[0].test.statement)}"'
+        in card
+    )
     assert '<a href="01_cnn_filters.ipynb#cnn.learn-filters">' in card
     assert "not measured<br>(not measured)" in card
 
