@@ -72,14 +72,14 @@ $(BUILD)/parameters: FORCE
 FORCE:
 
 test: .venv/dev lint $(KERNEL_CONFIG)  ## lint, unit and property tests, stored outputs of all notebooks (nbval)
-	$(PY) -m pytest -n $(JOBS) --dist loadfile tests notebooks
+	$(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(CHOSEN) tests
 
 lint: .venv/dev  ## ruff on code and notebooks
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 
 nbval: .venv/dev $(KERNEL_CONFIG)  ## only the stored outputs of the chosen notebooks
-	$(PY) -m pytest -n $(JOBS) --dist loadfile $(CHOSEN)
+	$(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(CHOSEN)
 
 lab: .venv/course  ## open the course in JupyterLab
 	$(PY) -m jupyter lab notebooks
