@@ -90,7 +90,7 @@ refresh:  ## execute on the CPU and store the outputs in notebooks/, the evidenc
 	@for notebook in $(CHOSEN); do mv build/refresh/$${notebook#notebooks/} $$notebook; done
 	@$(PY) -m helpers.runner adopt $(CHOSEN)
 	@$(PY) -m helpers.runner figure notebooks/01_cnn_filters.ipynb \
-	  "Learned and random filters" .github/random_filters.png
+	  "A random first layer costs" .github/random_filters.png
 
 tune:  ## choose learning rates anew, keep them in data/tuning/, then refresh
 	rm -rf build/tuning
