@@ -215,4 +215,4 @@ def test_readme_shows_the_reference_verdicts_and_figure():
     table = summary.markdown(summary.find_all({"reference": evidence.reference_folder()}))
     assert f"{summary.BEGIN}\n{table}{summary.END}" in readme
     shown = (ROOT / ".github" / "random_filters.png").read_bytes()
-    assert shown == figure(nbformat.read(NOTEBOOKS[0], as_version=4), "Learned and random filters")
+    assert shown == figure(nbformat.read(NOTEBOOKS[0], as_version=4), "A random first layer costs")
