@@ -104,8 +104,9 @@ compare: run-all  ## run the course here: which verdicts differ from the committ
 	@$(PY) -m helpers.runner compare
 
 repeat: .venv/course  ## run the course RUNS times, each compared with the committed evidence
-	@for run in $$(seq $(RUNS)); do echo "run $$run of $(RUNS)"; rm -rf $(BUILD); \
-	  $(MAKE) --no-print-directory compare; done
+	@differ=0; for run in $$(seq $(RUNS)); do echo "run $$run of $(RUNS)"; rm -rf $(BUILD); \
+	  $(MAKE) --no-print-directory compare || differ=$$((differ + 1)); done; \
+	echo "$$differ of $(RUNS) runs differ from the reference"; [ $$differ = 0 ]
 
 site: .venv/dev run-all  ## build/site: the executed course as a web site, the summary in front
 	@$(PY) .site/prepare.py $(BUILD) build/site-source
