@@ -93,9 +93,10 @@ refresh:  ## execute on the CPU and store the outputs in notebooks/, the evidenc
 	  "A random first layer costs" .github/random_filters.png
 
 tune:  ## choose learning rates anew, keep them in data/tuning/, then refresh
-	rm -rf build/tuning
-	TUNE=again $(MAKE) refresh
+	rm -rf build/tuning build/tune
+	TUNE=again $(MAKE) --no-print-directory run-all PROFILE=standard SEEDS= DEVICE=cpu BUILD=build/tune
 	mkdir -p data/tuning && cp build/tuning/*.json data/tuning/
+	$(MAKE) --no-print-directory refresh
 
 verdicts: .venv/course  ## print the verdict lines of the notebooks executed last
 	@$(PY) -m helpers.runner verdicts $(EXECUTED)
