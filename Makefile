@@ -32,7 +32,7 @@ ALL := $(sort $(wildcard notebooks/*.ipynb))
 CHOSEN := $(if $(NOTEBOOK),$(wildcard notebooks/$(NOTEBOOK)*.ipynb),$(ALL))
 COMMON := $(wildcard helpers/*.py helpers/*/*.py data/*.* data/tuning/*.json) requirements.txt
 # The longest first, so that no core waits for them at the end.
-LONGEST := 04 10 08 07 09 06
+LONGEST := 04 08 09 10 07 05 06
 CHOSEN := $(strip $(foreach n,$(LONGEST),$(filter notebooks/$(n)_%,$(CHOSEN))) \
   $(filter-out $(LONGEST:%=notebooks/%_%),$(CHOSEN)))
 EXECUTED = $(CHOSEN:notebooks/%=$(BUILD)/%)
