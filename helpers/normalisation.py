@@ -205,7 +205,7 @@ class NormalisedLSTM(LSTM):
         for t, at_t in enumerate(inputs.unbind(0)):
             h, c = state
             from_h, seen_h = self.norm_h.at(t, (h @ self.weight_hh_l0.mT)[None])
-            now = self.write(at_t + from_h[0], c)
+            now = self.write(self.stretched(at_t + from_h[0], dim=-1), c)
             shown, seen_c = self.norm_c.at(t, now["cell"][None])
             now["hidden"] = now["output"] * tanh(shown[0])
             of_h.append(seen_h)

@@ -20,8 +20,8 @@ from helpers.sequences import State
 
 
 def tanh(x: Tensor) -> Tensor:
-    """The tanh as a stretched sigmoid, 2 sigmoid(2x) - 1: half the time of `torch.tanh`."""
-    return torch.sigmoid(2 * x).mul(2).sub(1)
+    """The tanh; of many numbers as 2 sigmoid(2x) - 1, which takes `torch` a third of the time."""
+    return torch.tanh(x) if x.numel() < 20_000 else torch.sigmoid(2 * x).mul(2).sub(1)
 
 
 def affine(x: Tensor, weight: Tensor, plus: Tensor) -> Tensor:
@@ -188,9 +188,9 @@ class Cell(nn.Module):
         Returns what `names` were at every step, (..., batch, time, hidden) each, and the last
         state.
         """
-        kept = []
+        weight_hh, kept = self.stretched(self.weight_hh_l0), []
         for at_t in self.project(x).unbind(0):
-            now = self.step(at_t, state)
+            now = self.step(at_t, state, weight_hh)
             state = tuple(now[name] for name in self.states)
             kept.append([now[name] for name in names])
         return [torch.stack(steps, dim=-2) for steps in zip(*kept, strict=True)], state
@@ -199,15 +199,19 @@ class Cell(nn.Module):
         """What inputs and biases add to the gates, at all steps: (time, ..., batch, G hidden)."""
         batch, time = x.shape[-3:-1]
         rows = x.transpose(-3, -2).flatten(-3, -2)  # (..., time batch, inputs)
-        rows = affine(rows, self.weight_ih_l0, self.bias_ih_l0.unsqueeze(-2))
-        if self.biases_meet:
-            rows = rows + self.bias_hh_l0.unsqueeze(-2)
+        bias = self.bias_ih_l0 + self.bias_hh_l0 if self.biases_meet else self.bias_ih_l0
+        weight, bias = self.stretched(self.weight_ih_l0), self.stretched(bias, dim=-1)
+        rows = affine(rows, weight, bias.unsqueeze(-2))
         return rows.unflatten(-2, (time, batch)).movedim(-3, 0).contiguous()
 
-    def step(self, inputs: Tensor, state: State) -> dict[str, Tensor]:
+    def stretched(self, sums: Tensor, dim: int = -2) -> Tensor:
+        """What `step` wants instead of weights or sums whose `dim` is G hidden: the same, here."""
+        return sums
+
+    def step(self, inputs: Tensor, state: State, weight_hh: Tensor) -> dict[str, Tensor]:
         """Gates and states after one more step, (..., batch, hidden) each.
 
-        `inputs` (..., batch, G hidden) come from `project`.
+        `inputs` (..., batch, G hidden) come from `project`, `weight_hh` from `stretched`.
         """
         raise NotImplementedError
 
@@ -277,9 +281,9 @@ class RNN(Cell):
 
     gates = ("hidden",)
 
-    def step(self, inputs: Tensor, state: State) -> dict[str, Tensor]:
+    def step(self, inputs: Tensor, state: State, weight_hh: Tensor) -> dict[str, Tensor]:
         (h,) = state
-        return {"hidden": tanh(affine(h, self.weight_hh_l0, inputs))}
+        return {"hidden": tanh(affine(h, weight_hh, inputs))}
 
 
 class LSTM(Cell):
@@ -308,15 +312,23 @@ class LSTM(Cell):
         self.tied = tied
         super().__init__(inputs, hidden, fused, wipe_every, clamp)
 
-    def step(self, inputs: Tensor, state: State) -> dict[str, Tensor]:
+    def step(self, inputs: Tensor, state: State, weight_hh: Tensor) -> dict[str, Tensor]:
         h, c = state
-        now = self.write(affine(h, self.weight_hh_l0, inputs), c)
+        now = self.write(affine(h, weight_hh, inputs), c)
         return now | {"hidden": now["output"] * tanh(now["cell"])}
 
+    def stretched(self, sums: Tensor, dim: int = -2) -> Tensor:
+        """The candidate's part doubled: g = tanh(s) = 2 sigmoid(2 s) - 1.
+
+        One sigmoid then squashes all four parts at once: a fifth of the time of a stack saved.
+        """
+        factors = sums.new_tensor([1.0, 1.0, 2.0, 1.0]).view(4, *[1] * -dim)
+        return (sums.unflatten(dim, (4, self.hidden)) * factors).flatten(dim - 1, dim)
+
     def write(self, sums: Tensor, c: Tensor) -> dict[str, Tensor]:
-        """Gates and the new cell, from the sums (..., batch, 4 hidden) that the gates squash."""
-        i, f, _, o = torch.sigmoid(sums).chunk(4, dim=-1)  # in one piece: three times as fast
-        g = tanh(sums.chunk(4, dim=-1)[2])
+        """Gates and the new cell, from the stretched sums (..., batch, 4 hidden)."""
+        i, f, g, o = torch.sigmoid(sums).chunk(4, dim=-1)
+        g = 2 * g - 1
         f, o = self.held("forget", f), self.held("output", o)
         i = 1 - f if self.tied else self.held("input", i)
         return {"input": i, "forget": f, "candidate": g, "output": o, "cell": f * c + i * g}
@@ -334,12 +346,12 @@ class GRU(Cell):
     keeps = "update"
     biases_meet = False
 
-    def step(self, inputs: Tensor, state: State) -> dict[str, Tensor]:
+    def step(self, inputs: Tensor, state: State, weight_hh: Tensor) -> dict[str, Tensor]:
         (h,) = state
         both = [self.hidden * 2, self.hidden]
-        from_h = affine(h, self.weight_hh_l0, self.bias_hh_l0.unsqueeze(-2))
+        from_h = affine(h, weight_hh, self.bias_hh_l0.unsqueeze(-2))
         (rz_x, n_x), (rz_h, n_h) = inputs.split(both, -1), from_h.split(both, -1)
         r, z = torch.sigmoid(rz_x + rz_h).chunk(2, dim=-1)
         r, z = self.held("reset", r), self.held("update", z)
         n = tanh(n_x + r * n_h)
-        return {"reset": r, "update": z, "new": n, "hidden": n + z * (h - n)}
+        return {"reset": r, "update": z, "new": n, "hidden": torch.lerp(n, h, z)}

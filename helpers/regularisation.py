@@ -104,21 +104,23 @@ class DropoutLSTM(LSTM):
             x = x * masks.movedim(0, -2)
         masks = masks.expand(time, *masks.shape[1:])
         steps = zip(self.project(x).unbind(0), masks.unbind(0), strict=True)
-        kept = []
+        weight_hh, kept = self.stretched(self.weight_hh_l0), []
         for at_t, mask in steps:
-            now = self.masked_step(at_t, mask, state)
+            now = self.masked_step(at_t, mask, state, weight_hh)
             state = tuple(now[name] for name in self.states)
             kept.append([now[name] for name in names])
         return [torch.stack(steps, dim=-2) for steps in zip(*kept, strict=True)], state
 
-    def masked_step(self, inputs: Tensor, mask: Tensor, state: State) -> dict[str, Tensor]:
+    def masked_step(
+        self, inputs: Tensor, mask: Tensor, state: State, weight_hh: Tensor
+    ) -> dict[str, Tensor]:
         """Gates and states after one more step in which `mask` (..., size) drops units."""
         h, c = state
         if self.where == "hidden":
-            return self.step(inputs, (h * mask, c))
+            return self.step(inputs, (h * mask, c), weight_hh)
         if self.where == "cell":
-            return self.step(inputs, (h, c * mask))
-        now = self.step(inputs, state)
+            return self.step(inputs, (h, c * mask), weight_hh)
+        now = self.step(inputs, state, weight_hh)
         if self.where == "candidate":
             now["cell"] = now["forget"] * c + now["input"] * now["candidate"] * mask
             now["hidden"] = now["output"] * torch.tanh(now["cell"])

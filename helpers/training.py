@@ -270,7 +270,14 @@ def fit_many(
         model = initialise(arms[run.arm], run.seed, device)
         return pack or packs.pack_size(model, data, run.settings, bytes_a_job)
 
+    def work(pack: Sequence[packs.Run]) -> float:
+        model = initialise(arms[pack[0].arm], pack[0].seed, device)
+        how = pack[0].settings
+        return len(pack) * how["steps"] * packs.training_memory(model, data, how)
+
     planned = packs.divide(runs, most, jobs)
+    if train is fit and len(planned) > jobs > 1:
+        planned.sort(key=work, reverse=True)  # or the last one may keep all other workers waiting
     surroundings = packs.fingerprint_of_data(data) + packs.fingerprint_of_code(device)
     calls = []
     for together in planned:

@@ -132,10 +132,13 @@ MUTATIONS = {
         "whatever_a_function_does",
     ),
     "a bias forgotten": Mutation(
-        "recurrent", "if self.biases_meet:", "if False:", "one_number_at_a_time"
+        "recurrent", "if self.biases_meet else", "if False else", "one_number_at_a_time"
     ),
     "a tanh that is not stretched": Mutation(
-        "recurrent", "torch.sigmoid(2 * x)", "torch.sigmoid(x)", "one_number_at_a_time"
+        "recurrent", "torch.sigmoid(2 * x)", "torch.sigmoid(x)", "however_many_numbers"
+    ),
+    "a candidate that is not stretched": Mutation(
+        "recurrent", "[1.0, 1.0, 2.0, 1.0]", "[1.0, 1.0, 1.0, 1.0]", "one_number_at_a_time"
     ),
     "a reset gate before the product": Mutation(
         "recurrent", "n_x + r * n_h", "n_x + n_h", "one_number_at_a_time"

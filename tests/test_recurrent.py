@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from helpers.recurrent import GRU, LSTM, RNN
+from helpers.recurrent import GRU, LSTM, RNN, tanh
 from helpers.sequences import LastStep
 
 CELLS = {"RNN": (RNN, nn.RNN), "LSTM": (LSTM, nn.LSTM), "GRU": (GRU, nn.GRU)}
@@ -54,6 +54,15 @@ def test_any_size_equals_torchs(name, batch, time, inputs, hidden):
     for fused in (True, False):
         ours, theirs = pair(name, torch.float64, fused, inputs, hidden)
         torch.testing.assert_close(ours(x), theirs(x)[0], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("count", [1, 19_999, 20_000, 50_001])
+def test_the_tanh_is_the_same_however_many_numbers(count, dtype):
+    x = torch.cat([torch.linspace(-30, 30, count), torch.tensor([math.inf, -math.inf, math.nan])])
+    torch.testing.assert_close(
+        tanh(x.to(dtype)), torch.tanh(x.to(dtype)), rtol=0, atol=TOLERANCE[dtype], equal_nan=True
+    )
 
 
 def sigmoid(a: float) -> float:

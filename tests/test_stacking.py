@@ -192,6 +192,19 @@ def test_clipping_and_decay_are_those_of_each_network_by_hand():
         torch.testing.assert_close(flat, expected[:, None].expand_as(flat), rtol=0, atol=1e-6)
 
 
+def test_gradients_that_share_their_memory_are_clipped_and_decayed_once():
+    """As those of two biases are that a network adds to each other (PyTorch's issue 34082)."""
+    weights = [torch.ones(2, 3, requires_grad=True) for _ in range(2)]
+    shared = torch.full((2, 3), 2.0)
+    for weight in weights:
+        weight.grad = shared.view(2, 3)
+    StackedOptimizer(weights, optim.SGD, torch.tensor([1.0, 1.0]), [0.0, 0.5], [1.0, 1.0]).step()
+    clipped = 2 / math.sqrt(24)
+    expected = torch.tensor([1 - clipped, 1 - clipped - 0.5])[:, None].expand(2, 3)
+    for weight in weights:
+        torch.testing.assert_close(weight.detach(), expected, rtol=0, atol=1e-6)
+
+
 def test_a_norm_beyond_all_numbers_hurts_only_who_clips():
     weight = torch.zeros(2, 4, requires_grad=True)
     weight.grad = torch.full_like(weight, 1e30)  # its square overflows in single precision

@@ -274,6 +274,25 @@ def test_runs_do_not_depend_on_processes_or_other_arms(n_jobs, three_runs):
     assert_same_weights(runs.models["masks", 7], by_fit)
 
 
+@pytest.mark.parametrize(
+    ("jobs", "order"),
+    [(1, ["dense", "wide", "longer"]), (2, ["longer", "wide", "dense"]), (3, ["dense", "wide"])],
+)
+def test_who_shares_the_work_begins_with_the_most(monkeypatch, jobs, order):
+    seen, train_packs = [], training.train_packs
+
+    def note(calls, n_jobs):
+        seen.extend(call[3][0].arm for call in calls)
+        return train_packs(calls, 1)
+
+    monkeypatch.setattr(training, "train_packs", note)
+    steps = {"dense": 2, "wide": 2, "longer": 40}
+    builds = {"dense": dense, "wide": wide, "longer": dense}
+    arms = {name: builds[name] for name in steps if jobs < 3 or name != "longer"}
+    quick(arms, toy(), seeds=(0,), steps=steps, pack=1, n_jobs=jobs)
+    assert seen == order
+
+
 def test_a_stack_gives_the_same_table_as_one_network_at_a_time():
     grid = {"lr": [0.05, 0.1], "clip": {"tight": 0.1, "none": None}}
     sweep = partial(fit_many, data=toy(torch.float64), seeds=range(3), grid=grid, **TUNING)
