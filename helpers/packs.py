@@ -146,10 +146,16 @@ def free_memory(device: torch.device) -> int:
     return psutil.virtual_memory().available
 
 
-def divide(runs: Sequence[Run], size: Callable[[Run], int], jobs: int) -> list[list[Run]]:
+def divide(
+    runs: Sequence[Run],
+    size: Callable[[Run], int],
+    jobs: int,
+    cost: Callable[[Run], float] = lambda run: 0.0,
+) -> list[list[Run]]:
     """Cut runs into packs of at most `size` networks, and into at least `jobs` packs if possible.
 
-    Only runs of one arm that differ in nothing but their seed and PER_NETWORK share a pack.
+    Only runs of one arm that differ in nothing but their seed and PER_NETWORK share a pack. The
+    costliest packs come first, or the last one might keep all other workers waiting.
     """
     kin = {}
     for run in runs:
@@ -164,8 +170,10 @@ def divide(runs: Sequence[Run], size: Callable[[Run], int], jobs: int) -> list[l
     packs = []
     for family, count in zip(families, counts, strict=True):
         cuts = [len(family) * k // count for k in range(count + 1)]
-        packs += [family[a:b] for a, b in itertools.pairwise(cuts)]
-    return packs
+        one = cost(family[0])
+        packs += [(one * (b - a), family[a:b]) for a, b in itertools.pairwise(cuts)]
+    packs.sort(key=lambda pack: pack[0], reverse=True)
+    return [pack for _, pack in packs]
 
 
 # --- finding finished packs again --------------------------------------------------------------

@@ -320,10 +320,10 @@ class LSTM(Cell):
     def stretched(self, sums: Tensor, dim: int = -2) -> Tensor:
         """The candidate's part doubled: g = tanh(s) = 2 sigmoid(2 s) - 1.
 
-        One sigmoid then squashes all four parts at once: a fifth of the time of a stack saved.
+        One sigmoid then squashes all four parts at once, which saves up to a fifth of the time.
         """
-        factors = sums.new_tensor([1.0, 1.0, 2.0, 1.0]).view(4, *[1] * -dim)
-        return (sums.unflatten(dim, (4, self.hidden)) * factors).flatten(dim - 1, dim)
+        i, f, g, o = sums.chunk(4, dim)
+        return torch.cat([i, f, 2 * g, o], dim)
 
     def write(self, sums: Tensor, c: Tensor) -> dict[str, Tensor]:
         """Gates and the new cell, from the stretched sums (..., batch, 4 hidden)."""

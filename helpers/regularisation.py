@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from helpers.recurrent import LSTM
+from helpers.recurrent import LSTM, tanh
 from helpers.sequences import State
 
 
@@ -123,7 +123,7 @@ class DropoutLSTM(LSTM):
         now = self.step(inputs, state, weight_hh)
         if self.where == "candidate":
             now["cell"] = now["forget"] * c + now["input"] * now["candidate"] * mask
-            now["hidden"] = now["output"] * torch.tanh(now["cell"])
+            now["hidden"] = now["output"] * tanh(now["cell"])
         return now
 
 

@@ -164,17 +164,14 @@ class StackedOptimizer:
 
     @torch.no_grad()
     def step(self) -> None:
-        """Move every weight against its gradient, each network at its own rate.
-
-        No gradient is changed in place: those of weights that are only added to each other may
-        share their memory (issue 34082 of PyTorch), and would be clipped twice.
-        """
+        """Move every weight against its gradient, each network at its own rate."""
         moving = [w for w in self.weights if w.grad is not None]  # others play no part in the loss
+        _separate_gradients(moving)
         if self.clip is not None:
             self._clip_gradients(moving)
         if self.decay is not None and not self.decoupled:
             for w in moving:
-                w.grad = w.grad.addcmul(w, _per_network(self.decay, w))
+                w.grad.addcmul_(w, _per_network(self.decay, w))
         before = [w.clone() for w in moving]
         self.inner.step()
         for w, old in zip(moving, before, strict=True):
@@ -188,7 +185,19 @@ class StackedOptimizer:
         scale = (self.clip / (norms + 1e-6)).clamp(max=1.0)
         scale = torch.where(self.clip == math.inf, 1.0, scale)  # else inf / inf where a norm is
         for w in weights:
-            w.grad = w.grad * _per_network(scale, w)
+            w.grad.mul_(_per_network(scale, w))
+
+
+def _separate_gradients(weights: list[Tensor]) -> None:
+    """Give every gradient memory of its own, so that what is done to one leaves the others alone.
+
+    Those of weights that are only added to each other may share theirs (issue 34082 of PyTorch).
+    """
+    taken = set()
+    for w in weights:
+        if w.grad.data_ptr() in taken:
+            w.grad = w.grad.clone()
+        taken.add(w.grad.data_ptr())
 
 
 def _unless_all(idle: float, values: Sequence[float], like: Tensor) -> Tensor | None:

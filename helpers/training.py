@@ -270,14 +270,14 @@ def fit_many(
         model = initialise(arms[run.arm], run.seed, device)
         return pack or packs.pack_size(model, data, run.settings, bytes_a_job)
 
-    def work(pack: Sequence[packs.Run]) -> float:
-        model = initialise(arms[pack[0].arm], pack[0].seed, device)
-        how = pack[0].settings
-        return len(pack) * how["steps"] * packs.training_memory(model, data, how)
+    def cost(run: packs.Run) -> float:
+        """Updates x what one of them keeps in memory; only the order of costs matters."""
+        if train is not fit or jobs == 1:
+            return 0.0
+        model = initialise(arms[run.arm], run.seed, device)
+        return run.settings["steps"] * packs.training_memory(model, data, run.settings)
 
-    planned = packs.divide(runs, most, jobs)
-    if train is fit and len(planned) > jobs > 1:
-        planned.sort(key=work, reverse=True)  # or the last one may keep all other workers waiting
+    planned = packs.divide(runs, most, jobs, cost)
     surroundings = packs.fingerprint_of_data(data) + packs.fingerprint_of_code(device)
     calls = []
     for together in planned:

@@ -123,7 +123,10 @@ MUTATIONS = {
         "packs", "name not in PER_NETWORK]", 'name == "steps"]', "kept_apart"
     ),
     "a run left out": Mutation(
-        "packs", "family[a:b] for", "family[a : max(a + 1, b - 1)] for", "every_run_is_in_one_pack"
+        "packs",
+        "family[a:b]) for",
+        "family[a : max(a + 1, b - 1)]) for",
+        "every_run_is_in_one_pack",
     ),
     "a fingerprint without defaults": Mutation(
         "packs",
@@ -138,7 +141,7 @@ MUTATIONS = {
         "recurrent", "torch.sigmoid(2 * x)", "torch.sigmoid(x)", "however_many_numbers"
     ),
     "a candidate that is not stretched": Mutation(
-        "recurrent", "[1.0, 1.0, 2.0, 1.0]", "[1.0, 1.0, 1.0, 1.0]", "one_number_at_a_time"
+        "recurrent", "[i, f, 2 * g, o]", "[i, f, g, o]", "one_number_at_a_time"
     ),
     "a reset gate before the product": Mutation(
         "recurrent", "n_x + r * n_h", "n_x + n_h", "one_number_at_a_time"

@@ -57,9 +57,10 @@ def test_any_size_equals_torchs(name, batch, time, inputs, hidden):
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("count", [1, 19_999, 20_000, 50_001])
+@pytest.mark.parametrize("count", [4, 19_999, 20_000, 50_001])
 def test_the_tanh_is_the_same_however_many_numbers(count, dtype):
-    x = torch.cat([torch.linspace(-30, 30, count), torch.tensor([math.inf, -math.inf, math.nan])])
+    x = torch.linspace(-30, 30, count)
+    x[:3] = torch.tensor([math.inf, -math.inf, math.nan])
     torch.testing.assert_close(
         tanh(x.to(dtype)), torch.tanh(x.to(dtype)), rtol=0, atol=TOLERANCE[dtype], equal_nan=True
     )

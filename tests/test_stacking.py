@@ -192,15 +192,18 @@ def test_clipping_and_decay_are_those_of_each_network_by_hand():
         torch.testing.assert_close(flat, expected[:, None].expand_as(flat), rtol=0, atol=1e-6)
 
 
-def test_gradients_that_share_their_memory_are_clipped_and_decayed_once():
-    """As those of two biases are that a network adds to each other (PyTorch's issue 34082)."""
+@pytest.mark.parametrize("foreach", [False, True])
+@pytest.mark.parametrize(("clip", "length"), [(None, 2.0), (1.0, 2 / math.sqrt(24))])
+def test_gradients_that_share_their_memory_are_changed_once(clip, length, foreach):
+    """As those of two biases may that a network adds to each other; Nesterov changes them too."""
     weights = [torch.ones(2, 3, requires_grad=True) for _ in range(2)]
     shared = torch.full((2, 3), 2.0)
     for weight in weights:
         weight.grad = shared.view(2, 3)
-    StackedOptimizer(weights, optim.SGD, torch.tensor([1.0, 1.0]), [0.0, 0.5], [1.0, 1.0]).step()
-    clipped = 2 / math.sqrt(24)
-    expected = torch.tensor([1 - clipped, 1 - clipped - 0.5])[:, None].expand(2, 3)
+    optimizer = partial(optim.SGD, momentum=0.9, nesterov=True, foreach=foreach)
+    StackedOptimizer(weights, optimizer, torch.ones(2), [0.0, 0.5], [clip, clip]).step()
+    # the first step of Nesterov's momentum is 1.9 times as long
+    expected = torch.tensor([1 - 1.9 * length, 1 - 1.9 * (length + 0.5)])[:, None].expand(2, 3)
     for weight in weights:
         torch.testing.assert_close(weight.detach(), expected, rtol=0, atol=1e-6)
 
