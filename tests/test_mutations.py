@@ -137,6 +137,9 @@ MUTATIONS = {
     "a bias forgotten": Mutation(
         "recurrent", "if self.biases_meet else", "if False else", "one_number_at_a_time"
     ),
+    "gradients that share memory": Mutation(
+        "stacking", "w.grad = w.grad.clone()", "pass", "are_changed_once"
+    ),
     "a tanh that is not stretched": Mutation(
         "recurrent", "torch.sigmoid(2 * x)", "torch.sigmoid(x)", "however_many_numbers"
     ),
