@@ -32,7 +32,7 @@ ALL := $(sort $(wildcard notebooks/*.ipynb))
 CHOSEN := $(if $(NOTEBOOK),$(wildcard notebooks/$(NOTEBOOK)*.ipynb),$(ALL))
 COMMON := $(wildcard helpers/*.py helpers/*/*.py data/*.* data/tuning/*.json) requirements.txt
 # The longest first, so that no core waits for them at the end.
-LONGEST := 04 08 09 10 07 05 06
+LONGEST := 04 10 08 09 07 05 06 02 01 03
 CHOSEN := $(strip $(foreach n,$(LONGEST),$(filter notebooks/$(n)_%,$(CHOSEN))) \
   $(filter-out $(LONGEST:%=notebooks/%_%),$(CHOSEN)))
 EXECUTED = $(CHOSEN:notebooks/%=$(BUILD)/%)
@@ -60,9 +60,10 @@ $(KERNEL_CONFIG):
 $(BUILD)/%.ipynb: notebooks/%.ipynb $(COMMON) $(BUILD)/parameters | $(KERNEL_CONFIG)
 	@$(PY) -m helpers.runner execute $< $@ --profile "$(PROFILE)" --seeds "$(SEEDS)" --device "$(DEVICE)"
 
-# The summary reads what all others have found.
+# The summary reads what all others have found; when it runs, all cores are free.
 SUMMARY := $(BUILD)/11_phase_summary.ipynb
 $(SUMMARY): $(filter-out $(SUMMARY),$(EXECUTED))
+$(SUMMARY): private export LOKY_MAX_CPU_COUNT := $(JOBS)
 
 # Changes only when a parameter does, so that finished notebooks are not run again for nothing.
 GIVEN = SEEDS=$(SEEDS) DEVICE=$(DEVICE) THREADS=$(THREADS)

@@ -137,7 +137,10 @@ def width_for(build: Callable[[int], nn.Module], parameters: int, most: int = 40
 
     For arms of equal size; the network must grow with its width.
     """
-    wide = (
-        bisect.bisect_left(range(1, most), parameters, key=lambda w: parameter_count(build(w))) + 1
-    )
-    return min(wide, max(wide - 1, 1), key=lambda w: abs(parameter_count(build(w)) - parameters))
+
+    def size(width: int) -> int:
+        with torch.device("meta"):  # shapes alone: drawing the weights would take most of the time
+            return parameter_count(build(width))
+
+    wide = bisect.bisect_left(range(1, most), parameters, key=size) + 1
+    return min(wide, max(wide - 1, 1), key=lambda width: abs(size(width) - parameters))

@@ -5,13 +5,21 @@ are counted instead, on a GPU the wall's, once it has finished. What slows the m
 while slows all arms of a round alike, and the median over rounds forgets the rest.
 """
 
+import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
 import torch
+from joblib.externals.loky import ProcessPoolExecutor
 from torch import Tensor, nn
+
+# Keeps PyTorch and its oneDNN to what most laptops have; read once, when torch is imported.
+# Processors of other families do not know these names.
+IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
+AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"} if IS_X86 else {}
 
 
 def interleave(
@@ -72,6 +80,17 @@ def training_pass(model: nn.Module, x: Tensor) -> Callable[[], None]:
         model(x).square().mean().backward()
 
     return run
+
+
+@contextmanager
+def process(environment: Mapping[str, str]) -> Iterator[Callable[..., Any]]:
+    """A process of its own with these environment variables: gives what calls functions in it.
+
+    `with process(AVX2) as call: call(function, argument)` returns what the function does, or raises
+    what it raises.
+    """
+    with ProcessPoolExecutor(max_workers=1, env=dict(environment)) as executor:
+        yield lambda function, *arguments: executor.submit(function, *arguments).result()
 
 
 def repeat(call: Callable[[], Any], times: int) -> Callable[[], None]:

@@ -87,4 +87,6 @@ def test_width_for_is_the_closest(parameters):
         return GRU(8, width)
 
     distances = [abs(parameter_count(build(w)) - parameters) for w in range(1, 100)]
+    state = torch.get_rng_state()
     assert distances[width_for(build, parameters) - 1] == min(distances)
+    assert torch.equal(torch.get_rng_state(), state)
