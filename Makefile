@@ -12,7 +12,7 @@ NOTEBOOK ?=
 THREADS ?= 1
 RUNS ?= 10
 PYTHON ?= python3
-JOBS ?= $(shell $(PYTHON) -c 'import os; print(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())')
+JOBS := $(or $(JOBS),$(shell $(PYTHON) -c 'import os; print(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())'))
 
 # One notebook per core, one process and one thread per notebook; in the browser (lab) a notebook
 # trains its networks on all cores. More threads make small networks slower.
@@ -31,7 +31,7 @@ BUILD := build/$(PROFILE)
 ALL := $(sort $(wildcard notebooks/*.ipynb))
 CHOSEN := $(if $(NOTEBOOK),$(wildcard notebooks/$(NOTEBOOK)*.ipynb),$(ALL))
 COMMON := $(wildcard helpers/*.py helpers/*/*.py data/*.* data/tuning/*.json) requirements.txt
-# The longest first, and the rest so that two cores end together.
+# An order in which two cores end together.
 ORDER := 04 10 08 09 07 06 02 01 05 03
 CHOSEN := $(strip $(foreach n,$(ORDER),$(filter notebooks/$(n)_%,$(CHOSEN))) \
   $(filter-out $(ORDER:%=notebooks/%_%),$(CHOSEN)))

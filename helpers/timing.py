@@ -7,8 +7,7 @@ while slows all arms of a round alike, and the median over rounds forgets the re
 
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -16,10 +15,11 @@ import torch
 from joblib.externals.loky import ProcessPoolExecutor
 from torch import Tensor, nn
 
-# Keeps PyTorch and its oneDNN to what most laptops have; read once, when torch is imported.
+# Keep PyTorch, oneDNN and MKL to what most laptops have; read once, when torch is imported.
 # Processors of other families do not know these names.
-IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
-AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"} if IS_X86 else {}
+LIMITS = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+LIMITS |= {"MKL_ENABLE_INSTRUCTIONS": "AVX2"}
+AVX2 = LIMITS if platform.machine().lower() in ("x86_64", "amd64") else {}
 
 
 def interleave(
@@ -82,15 +82,15 @@ def training_pass(model: nn.Module, x: Tensor) -> Callable[[], None]:
     return run
 
 
-@contextmanager
-def process(environment: Mapping[str, str]) -> Iterator[Callable[..., Any]]:
-    """A process of its own with these environment variables: gives what calls functions in it.
+def process(environment: Mapping[str, str]) -> Callable[..., Any]:
+    """Calls functions in a process of its own, which has these environment variables.
 
-    `with process(AVX2) as call: call(function, argument)` returns what the function does, or raises
-    what it raises.
+    `call = process(AVX2)`; then `call(function, argument)` returns what the function returns, or
+    raises what it raises. Functions of a notebook can be called, too, which a process of the standard
+    library would not find. The process ends when nobody holds `call` any more.
     """
-    with ProcessPoolExecutor(max_workers=1, env=dict(environment)) as executor:
-        yield lambda function, *arguments: executor.submit(function, *arguments).result()
+    executor = ProcessPoolExecutor(max_workers=1, env=dict(environment))
+    return lambda function, *arguments: executor.submit(function, *arguments).result()
 
 
 def repeat(call: Callable[[], Any], times: int) -> Callable[[], None]:

@@ -4,6 +4,7 @@ import os
 import time
 
 import pandas as pd
+import psutil
 import pytest
 import torch
 
@@ -76,18 +77,26 @@ def test_a_process_of_its_own_has_its_own_environment(monkeypatch):
     def found(*names):
         return os.getpid(), *(os.environ.get(name) for name in names)
 
-    with timing.process({"OF_ONE": "set"}) as call:
-        pid, *values = call(found, "OF_ONE", "OF_ALL")
-        assert call(found)[0] == pid
+    call = timing.process({"OF_ONE": "set"})
+    pid, *values = call(found, "OF_ONE", "OF_ALL")
+    assert call(found)[0] == pid
     assert pid != os.getpid() and values == ["set", "kept"] and "OF_ONE" not in os.environ
 
 
 @pytest.mark.skipif(not timing.AVX2, reason="the limits are those of x86 processors")
 def test_a_process_is_kept_to_avx2():
-    with timing.process(timing.AVX2) as call:
-        assert call(torch.backends.cpu.get_cpu_capability) in ("AVX2", "DEFAULT", "NO AVX")
+    capability = timing.process(timing.AVX2)(torch.backends.cpu.get_cpu_capability)
+    assert capability in ("AVX2", "DEFAULT", "NO AVX")
 
 
 def test_an_error_comes_back_from_a_process_of_its_own():
-    with timing.process({}) as call, pytest.raises(ZeroDivisionError):
-        call(divmod, 1, 0)
+    with pytest.raises(ZeroDivisionError):
+        timing.process({})(divmod, 1, 0)
+
+
+def test_a_process_of_its_own_ends_with_what_calls_it():
+    call = timing.process({})
+    worker = psutil.Process(call(os.getpid))
+    del call
+    psutil.wait_procs([worker], timeout=20)
+    assert not worker.is_running()
