@@ -86,8 +86,8 @@ def process(environment: Mapping[str, str]) -> Callable[..., Any]:
     """Calls functions in a process of its own, which has these environment variables.
 
     `call = process(AVX2)`; then `call(function, argument)` returns what the function returns, or
-    raises what it raises. Functions of a notebook can be called, too, which a process of the standard
-    library would not find. The process ends when nobody holds `call` any more.
+    raises what it raises. Functions of a notebook can be called, too, which a process of the
+    standard library would not find. The process ends when nobody holds `call` any more.
     """
     executor = ProcessPoolExecutor(max_workers=1, env=dict(environment))
     return lambda function, *arguments: executor.submit(function, *arguments).result()
