@@ -214,7 +214,13 @@ def test_a_stopped_run_leaves_the_old_target_and_nothing_trusted(sent, status, t
     target.write_text("as it was")
     command = [sys.executable, "-m", "helpers.runner", "execute", str(source), str(target)]
     process = subprocess.Popen(
-        command, cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=ROOT,
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background job, and all it starts, ignores interrupts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     pid = tmp_path / "pid"
     wait_until(lambda: process.poll() is not None or (pid.exists() and pid.read_text()))
