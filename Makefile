@@ -58,7 +58,7 @@ $(KERNEL_CONFIG):
 	@echo "c.IPKernelApp.log_level = 50" > $@
 
 $(BUILD)/%.ipynb: notebooks/%.ipynb $(COMMON) $(BUILD)/parameters | $(KERNEL_CONFIG)
-	@$(PY) -m helpers.runner execute $< $@ --profile "$(PROFILE)" --seeds "$(SEEDS)" --device "$(DEVICE)"
+	@$(PY) -m helpers execute $< $@ --profile "$(PROFILE)" --seeds "$(SEEDS)" --device "$(DEVICE)"
 
 # The summary reads what all others have found; when it runs, all cores are free.
 SUMMARY := $(BUILD)/11_phase_summary.ipynb
@@ -89,8 +89,8 @@ refresh:  ## execute on the CPU and store the outputs in notebooks/, the evidenc
 	@rm -rf build/refresh build/evidence/*
 	@$(MAKE) --no-print-directory run-all PROFILE=standard SEEDS= DEVICE=cpu BUILD=build/refresh
 	@for notebook in $(CHOSEN); do mv build/refresh/$${notebook#notebooks/} $$notebook; done
-	@$(PY) -m helpers.runner adopt $(CHOSEN)
-	@$(PY) -m helpers.runner figure notebooks/01_cnn_filters.ipynb \
+	@$(PY) -m helpers adopt $(CHOSEN)
+	@$(PY) -m helpers figure notebooks/01_cnn_filters.ipynb \
 	  "A random first layer costs" .github/random_filters.png
 
 tune:  ## choose learning rates anew, keep them in data/tuning/, then refresh
@@ -100,10 +100,10 @@ tune:  ## choose learning rates anew, keep them in data/tuning/, then refresh
 	$(MAKE) --no-print-directory refresh
 
 verdicts: .venv/course  ## print the verdict lines of the notebooks executed last
-	@$(PY) -m helpers.runner verdicts $(EXECUTED)
+	@$(PY) -m helpers verdicts $(EXECUTED)
 
 compare: run-all  ## run the course here: which verdicts differ from the committed evidence?
-	@$(PY) -m helpers.runner compare
+	@$(PY) -m helpers compare
 
 repeat: .venv/course  ## run the course RUNS times, each compared with the committed evidence
 	@differ=0; for run in $$(seq $(RUNS)); do echo "run $$run of $(RUNS)"; rm -rf $(BUILD); \

@@ -8,7 +8,7 @@ import nbval.plugin
 import pytest
 from nbval.kernel import RunningKernel
 
-from helpers.closing import MIME
+from helpers.evidence.closing import MIME
 
 os.environ.setdefault("TQDM_DISABLE", "1")  # kernels inherit it: no progress bars to compare
 

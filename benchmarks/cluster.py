@@ -25,12 +25,12 @@ import pandas as pd
 from torch import Tensor, nn
 
 import helpers
-from helpers.data import Dataset
-from helpers.mnist1d import make_mnist1d
-from helpers.models import CNN1D, MLP
-from helpers.recurrent import GRU
-from helpers.sequences import LastStep
-from helpers.training import fit_many
+from helpers.data.dataset import Dataset
+from helpers.data.mnist1d import make_mnist1d
+from helpers.nets.cnn import CNN1D, MLP
+from helpers.nets.recurrent import GRU
+from helpers.nets.sequences import LastStep
+from helpers.training.many import fit_many
 
 HELPERS = Path(helpers.__file__).parent
 WORKERS = 2

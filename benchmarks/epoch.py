@@ -30,10 +30,11 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import FashionMNIST
 
-from helpers.data import DataError, Dataset, Split, load, load_public, resolve_device
-from helpers.models import SimpleCNN
-from helpers.streams import initialise
-from helpers.training import evaluate, fit
+from helpers.data.dataset import DataError, Dataset, Split
+from helpers.data.loading import load, load_public, resolve_device
+from helpers.nets.cnn import SimpleCNN
+from helpers.nets.starts import initialise
+from helpers.training.fit import evaluate, fit
 
 BATCH_SIZE = 64
 LEARNING_RATE = 1e-3

@@ -19,10 +19,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import pandas as pd
 
-from helpers import execution
-from helpers.mnist1d import make_mnist1d
-from helpers.models import MLP
-from helpers.training import fit_many
+from helpers.data.mnist1d import make_mnist1d
+from helpers.nets.cnn import MLP
+from helpers.training.engine import execution
+from helpers.training.many import fit_many
 
 PACK = 8
 RATES = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2]

@@ -24,10 +24,14 @@ import torch
 from epoch import available_cores, machine
 from torch import Tensor, nn
 
-from helpers import data, language, recurrent, text, training
-from helpers.sequences import LanguageModel
-from helpers.splits import Dataset, Split
-from helpers.streams import initialise, reading_order, stream
+from helpers import data, text, training
+from helpers.data.dataset import Dataset, Split
+from helpers.data.streams import stream
+from helpers.nets import recurrent
+from helpers.nets.sequences import LanguageModel
+from helpers.nets.starts import initialise
+from helpers.text import language
+from helpers.training.batches import reading_order
 
 EMBEDDING, STREAMS, LENGTH, LEARNING_RATE = 32, 16, 64, 3e-3
 SAME_LOSS = 0.01  # nats, of the mean over a run: same weights, same batches, other rounding

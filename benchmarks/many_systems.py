@@ -17,7 +17,7 @@ from many_tasks import Task, count, make_task
 from torch import nn
 from torch.utils.data import DataLoader
 
-from helpers.data import Dataset, Split
+from helpers.data.dataset import Dataset, Split
 
 FEW_STEPS = 3  # of a warm-up
 
@@ -185,8 +185,8 @@ class Ours(System):
     """`fit_many`: packs chosen by itself on all cores, or of a given size in this process."""
 
     def __init__(self, device: str):
-        from helpers.execution import use_cache
-        from helpers.training import fit_many  # pins one thread
+        from helpers.training.engine.execution import use_cache
+        from helpers.training.many import fit_many
 
         use_cache(None)  # every network is trained when it is timed
         super().__init__(device)

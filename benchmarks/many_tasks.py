@@ -15,11 +15,12 @@ from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import TensorDataset
 from torchvision import transforms
 
-from helpers.data import DIGITS, Dataset, Split, load
-from helpers.mnist1d import make_mnist1d
-from helpers.models import CNN1D, SimpleCNN
-from helpers.recurrent import GRU, LSTM, RNN
-from helpers.sequences import LastStep
+from helpers.data.dataset import Dataset, Split
+from helpers.data.loading import DIGITS, load
+from helpers.data.mnist1d import make_mnist1d
+from helpers.nets.cnn import CNN1D, SimpleCNN
+from helpers.nets.recurrent import GRU, LSTM, RNN
+from helpers.nets.sequences import LastStep
 
 INPUTS, HIDDEN, CLASSES = 8, 32, 10  # of the recurrent networks
 TRAIN, HELD_OUT = 2000, 64  # sequences to train on; examples in each other split

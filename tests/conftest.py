@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from helpers import execution
+from helpers.training.engine import execution
 
 
 @pytest.fixture(autouse=True)

@@ -5,12 +5,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from helpers import execution
-from helpers.data import Dataset, Split
-from helpers.models import CNN1D, SimpleCNN
-from helpers.recurrent import GRU, LSTM, RNN
-from helpers.sequences import LastStep
-from helpers.training import fit_many
+from helpers.data.dataset import Dataset, Split
+from helpers.nets.cnn import CNN1D, SimpleCNN
+from helpers.nets.recurrent import GRU, LSTM, RNN
+from helpers.nets.sequences import LastStep
+from helpers.training.engine import execution
+from helpers.training.many import fit_many
 
 HUGE = 1e30  # a learning rate that breaks any network with a hidden layer
 

@@ -7,27 +7,3 @@ the finding; it is stored with the picture and stands in for it wherever picture
 from helpers.figures.pictures import bars, coloured_text, heatmap, pictures, tables, unrolled
 from helpers.figures.plots import curves, descents, facets, forest, labelled_points, rates, seeds
 from helpers.figures.style import COLOURS, LINES, MARKERS, blank, explore, png, show, strip
-
-__all__ = [
-    "COLOURS",
-    "LINES",
-    "MARKERS",
-    "bars",
-    "blank",
-    "coloured_text",
-    "curves",
-    "descents",
-    "explore",
-    "facets",
-    "forest",
-    "heatmap",
-    "labelled_points",
-    "pictures",
-    "png",
-    "rates",
-    "seeds",
-    "show",
-    "strip",
-    "tables",
-    "unrolled",
-]

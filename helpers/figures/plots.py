@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from helpers.evidence.statistics import rate_interval
 from helpers.figures.style import COLOURS, FEW, LINES, MARKERS, blank, show, strip
-from helpers.statistics import rate_interval
 
 CORNERS = (((4, 2), "left"), ((4, -9), "left"), ((-4, 2), "right"), ((-4, -9), "right"))
 BESIDE = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}  # a legend to the right of its axes

@@ -11,7 +11,7 @@ from IPython.display import display
 from matplotlib.figure import Figure
 from PIL import Image
 
-from helpers.statistics import t_interval
+from helpers.evidence.statistics import t_interval
 
 # Okabe and Ito 2008, "Color universal design": eight colours told apart by all readers.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

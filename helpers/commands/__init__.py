@@ -1,0 +1,1 @@
+"""Commands: what make calls, without a browser."""

@@ -1,0 +1,1 @@
+"""Course: what a notebook talks to."""

@@ -1,0 +1,203 @@
+"""The phase summary: every line of the recap beside its verdicts, or why it has none."""
+
+import html
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from IPython.display import display
+
+from helpers.course.cards import WORD_COLOURS
+from helpers.evidence import claims, findings
+from helpers.evidence.claims import Claim, ClaimError, Outcome
+from helpers.evidence.files import write_whole
+from helpers.evidence.findings import Evidence
+
+RECAP = claims.ROOT / "data" / "registry" / "recap.toml"
+BEGIN, END = "<!-- verdicts, written by make refresh -->", "<!-- end of verdicts -->"
+MARKS = {"supported": "✓", "refuted": "✗", "conditional": "±", "inconclusive": "?"}
+
+Found = Mapping[str, tuple[Evidence | None, str]]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the recap, in our own words, and the claims that settle it."""
+
+    text: str
+    claims: tuple[str, ...]
+
+
+def recap(path: Path = RECAP) -> dict[str, tuple[Line, ...]]:
+    """The recap's lines by section. Raises ClaimError for a line without a registered claim."""
+    sections = tomllib.loads(path.read_text(encoding="utf-8"))["section"]
+    lines = {
+        section["title"]: tuple(
+            Line(line["text"], tuple(line["claims"])) for line in section["line"]
+        )
+        for section in sections
+    }
+    for line in (line for section in lines.values() for line in section):
+        if not line.claims or set(line.claims) - set(claims.registry()):
+            raise ClaimError(f"{path.name}: {line.text!r} maps to {line.claims}")
+    return lines
+
+
+def find_all(folders: Mapping[str, Path] | None = None) -> Found:
+    """For every registered claim its findings, or None, and where it comes from or why not.
+
+    Looked for in `folders` by name, the best first; by default what `findings.places` says.
+    """
+    return {claim.id: findings.latest(claim, folders) for claim in claims.registry().values()}
+
+
+def words(found: Found) -> dict[str, str]:
+    """The verdict of every claim that has one, by id."""
+    return {claim: one.verdict.word for claim, (one, _) in found.items() if one is not None}
+
+
+def show_section(title: str, found: Found) -> None:
+    """Show a section of the recap: each line with its verdicts in miniature.
+
+    As text, one stable line per claim; as HTML a table with effects, intervals, seeds, a link to
+    the notebook that measured it and, where the recap is not simply right, the careful sentence.
+    """
+    lines = recap()[title]
+    named = dict.fromkeys(claim for line in lines for claim in line.claims)
+    text = "\n".join([title, *(f"{claim}: {_word(found[claim][0])}" for claim in named)])
+    head = "<tr><th>the recap</th><th>verdict</th><th>measured</th></tr>"
+    rows = "".join(_row(line, claim, found) for line in lines for claim in line.claims)
+    display({"text/plain": text, "text/html": f"<table>{head}{rows}</table>"}, raw=True)
+
+
+def _word(one: Evidence | None) -> str:
+    return "NOT MEASURED" if one is None else one.verdict.word.upper()
+
+
+def _row(line: Line, claim_id: str, found: Found) -> str:
+    one, origin = found[claim_id]
+    claim = claims.registry()[claim_id]
+    link = f'{claim.number} · <a href="{claim.notebook}.ipynb#{claim.id}">{claim.id}</a>'
+    if one is None:
+        word, measured = f"not measured<br>({html.escape(origin)})", ""
+    else:
+        word = coloured(one.verdict.word)
+        measured = "<br>".join(_measured(outcome) for outcome in one.verdict.outcomes)
+        if one.verdict.word != "supported":
+            measured += f"<br><i>Rather: {html.escape(claim.nuance)}</i>"
+    left = 'style="text-align:left;vertical-align:top'
+    return (
+        f'<tr><td {left};max-width:16em">{html.escape(line.text)}</td>'
+        f'<td {left}">{word}<br><small>{link}</small></td>'
+        f'<td {left};max-width:34em">{measured}</td></tr>'
+    )
+
+
+def coloured(word: str) -> str:
+    """A verdict's word as HTML, with a mark and a colour."""
+    colour = WORD_COLOURS.get(word, WORD_COLOURS["inconclusive"])
+    return f'<b style="color:{colour}">{MARKS.get(word, "?")} {word}</b>'
+
+
+def _measured(outcome: Outcome) -> str:
+    """A test in one line: mark, name, effect with interval, threshold and number of seeds.
+
+    Its registered sentence shows when the pointer rests on the name.
+    """
+    test, mark = outcome.test, MARKS[outcome.verdict]
+    name = f'<span title="{html.escape(test.statement)}">{html.escape(test.name)}</span>'
+    if test.kind == "assertion":
+        return f"{mark} {name}: exact"
+    numbers = f"{outcome.effect:.3g} [{outcome.low:.3g}, {outcome.high:.3g}]"
+    band = f" of {test.around:g}" if test.direction == "within" else ""
+    asked = f"{test.direction} {test.threshold:g}{band}"
+    return (
+        f"{mark} {name}: {numbers} {html.escape(test.unit)} "
+        f"(asked: {asked}; {len(outcome.effects)} seeds)"
+    )
+
+
+def margins(found: Found) -> pd.DataFrame:
+    """Every measured test's distance from its threshold, and its interval, on one scale.
+
+    Index claim, test; columns middle, low, high and kind, the verdict. The scale: distance from the
+    threshold towards the claimed side, in half-widths of the test's own interval, so that beyond 1
+    the interval is clear of the threshold. Assertions, and intervals of no width, are left out.
+    """
+    rows = {}
+    for claim, (one, _) in found.items():
+        for outcome in one.verdict.outcomes if one else ():
+            half = (outcome.high - outcome.low) / 2
+            if outcome.test.kind != "assertion" and half > 0:
+                ends = sorted(_towards_claim(outcome, x) for x in (outcome.low, outcome.high))
+                middle = _towards_claim(outcome, outcome.effect)
+                scaled = np.array([middle, *ends]) / half
+                rows[claim, outcome.test.name] = [*scaled, outcome.verdict]
+    index = pd.MultiIndex.from_tuples(rows, names=["claim", "test"]) if rows else None
+    return pd.DataFrame(rows.values(), index=index, columns=["middle", "low", "high", "kind"])
+
+
+def _towards_claim(outcome: Outcome, value: float) -> float:
+    """How far `value` lies on the claimed side of the threshold."""
+    test = outcome.test
+    if test.direction == "within":
+        return test.threshold - abs(value - test.around)
+    return value - test.threshold if test.direction == "above" else test.threshold - value
+
+
+def holm(found: Found) -> pd.DataFrame:
+    """Every test that was measured: verdict, p and p after Holm's correction, smallest first."""
+    rows = findings.table(one for one, _ in found.values() if one is not None)
+    rows = rows.dropna(subset="p").sort_values("p", kind="stable")
+    return rows[["claim", "test", "verdict", "p", "p_holm"]].reset_index(drop=True)
+
+
+def folklore(found: Found) -> pd.DataFrame:
+    """What everybody says beside what was measured: claims whose verdict is not *supported*."""
+    rows = {}
+    for claim in sorted(claims.registry().values(), key=lambda claim: claim.number):
+        one, _ = found[claim.id]
+        if one is not None and one.verdict.word != "supported":
+            rows[claim.id] = [claim.quote, one.verdict.word, claim.nuance]
+    columns = ["what everybody says", "verdict", "what we say now"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+def show_folklore(found: Found) -> None:
+    """Show `folklore` as a table; as text, the claims in it with their verdicts."""
+    table = folklore(found)
+    text = "\n".join(
+        ["Folklore", *(f"{claim}: {word}" for claim, word in table["verdict"].items())]
+    )
+    shown = table.assign(verdict=table["verdict"].map(coloured))
+    shown.iloc[:, [0, 2]] = shown.iloc[:, [0, 2]].map(html.escape)
+    page = shown.to_html(escape=False, index=False, justify="left")
+    display({"text/plain": text, "text/html": page}, raw=True)
+
+
+def markdown(found: Found) -> str:
+    """The README's table: one row per claim in the recap's order."""
+    head = "| # | the recap says | verdict | tests |\n|---|---|---|---|\n"
+    ordered = sorted(claims.registry().values(), key=lambda claim: claim.number)
+    return head + "".join(_markdown_row(claim, found[claim.id][0]) for claim in ordered)
+
+
+def into_readme(readme: Path, found: Found) -> None:
+    """Put the table between the two marks in the README; ClaimError where they are missing."""
+    before, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ClaimError(f"{readme.name} needs the lines {BEGIN} and {END}")
+    write_whole(readme, f"{before}{begin}\n{markdown(found)}{end}{after}")
+
+
+def _markdown_row(claim: Claim, one: Evidence | None) -> str:
+    quote = claim.quote.replace("|", "\\|")
+    if one is None:
+        return f"| {claim.number} | {quote} | not measured | |\n"
+    marks = ", ".join(f"{o.test.name} {MARKS[o.verdict]}" for o in one.verdict.outcomes)
+    link = f"[{one.verdict.word}](notebooks/{claim.notebook}.ipynb)"
+    return f"| {claim.number} | {quote} | {link} | {marks} |\n"

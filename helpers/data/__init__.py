@@ -1,0 +1,16 @@
+"""Data: everything a network is trained on, as tensors in three splits."""
+
+from helpers.data.dataset import IGNORED, PAD, DataError, Dataset, Split, check_split
+from helpers.data.loading import load, load_plays, load_public, load_reviews, resolve_device
+from helpers.data.mnist1d import PUBLISHED, Mnist1dRecipe, make_mnist1d, mnist1d_templates
+from helpers.data.streams import stream, stream_seed
+from helpers.data.tasks import (
+    adding_problem,
+    copy_memory,
+    digit_rows,
+    key_token,
+    remember_symbol,
+    reset_sum,
+    shrink,
+    which_came_first,
+)

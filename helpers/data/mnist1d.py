@@ -1,0 +1,102 @@
+"""MNIST-1D, generated from its recipe: ten classes of short signals that tell networks apart.
+
+Greydanus and Kobak 2024, "Scaling down deep learning with MNIST-1D", arXiv 2011.14439.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter
+
+from helpers.data.dataset import DataError, Dataset, Split
+from helpers.data.loading import DIGITS, resolve_device
+
+
+class Mnist1dRecipe(NamedTuple):
+    """Settings of MNIST-1D (Greydanus and Kobak 2024, arXiv 2011.14439, on its construction).
+
+    Defaults are the published ones; lengths are in time steps, noise in units of the template.
+    """
+
+    length: int = 40  # of a finished signal
+    padding: tuple[int, int] = (36, 60)  # fewest and most zeros put behind a template
+    scale: float = 0.4  # heights are multiplied by 1 ± half of this
+    max_translation: int = 48  # shifts, around the end, lie below this
+    correlated_noise: float = 0.25  # of the background, before smoothing
+    iid_noise: float = 0.02
+    shear: float = 0.75  # the slope added over the whole signal is at most half of this
+
+
+PUBLISHED = Mnist1dRecipe()
+
+
+def mnist1d_templates() -> np.ndarray:
+    """The ten digits as height profiles, float64 (10, 12): each starts at 0, with std 1/6."""
+    heights = np.array(
+        [
+            [5, 6, 6.5, 6.75, 7, 7, 7, 7, 6.75, 6.5, 6, 5],
+            [5, 3, 3, 3.4, 3.8, 4.2, 4.6, 5, 5.4, 5.8, 5, 5],
+            [5, 6, 6.5, 6.5, 6, 5.25, 4.75, 4, 3.5, 3.5, 4, 5],
+            [5, 6, 6.5, 6.5, 6, 5, 5, 6, 6.5, 6.5, 6, 5],
+            [5, 4.4, 3.8, 3.2, 2.6, 2.6, 5, 5, 5, 5, 5, 5],
+            [5, 3, 3, 3, 3, 5, 6, 6.5, 6.5, 6, 4.5, 5],
+            [5, 4, 3.5, 3.25, 3, 3, 3, 3, 3.25, 3.5, 4, 5],
+            [5, 7, 7, 6.6, 6.2, 5.8, 5.4, 5, 4.6, 4.2, 5, 5],
+            [5, 4, 3.5, 3.5, 4, 5, 5, 4, 3.5, 3.5, 4, 5],
+            [5, 4, 3.5, 3.5, 4, 5, 5, 5, 5, 4.7, 4.3, 5],
+        ]
+    )
+    heights = (heights - heights.mean(1, keepdims=True)) / heights.std(1, keepdims=True)
+    return (heights - heights[:, :1]) / 6
+
+
+def make_mnist1d(
+    seed: int = 42,
+    size: int = 5000,
+    device: str | torch.device = "cpu",
+    recipe: Mnist1dRecipe = PUBLISHED,
+) -> Dataset:
+    """Generate MNIST-1D: x float32 (N, length), y int64 (N,), size / 10 signals a class.
+
+    The first 4/5 are for training, of which the last eighth is validation; the rest is the test.
+    As published, mean and std are those of all signals together. The same seed draws the same
+    numbers, in the same order, as the `mnist1d` package.
+    Raises DataError if size is no multiple of 10 or under 100, or the device is absent.
+    """
+    device = resolve_device(device)
+    if size < 100 or size % 10:
+        raise DataError(f"size {size} cannot be shared by 10 classes: use 100, 110, ... 5000 ...")
+    random = np.random.RandomState(seed)  # this generator's stream is frozen for good
+    y = np.repeat(np.arange(10), size // 10)
+    templates = mnist1d_templates()
+    x = np.stack([_distort(templates[label], random, recipe) for label in y])
+    order = random.permutation(size)
+    x, y = x[order], y[order]
+    mean, std = x.mean(), x.std()
+    x, y = torch.from_numpy((x - mean) / std).float().to(device), torch.from_numpy(y).to(device)
+    test = size * 4 // 5
+    valid = test - test // 8
+    splits = [Split(x[s], y[s]) for s in (slice(valid), slice(valid, test), slice(test, None))]
+    return Dataset("mnist-1d", *splits, DIGITS, float(mean), float(std))
+
+
+def _distort(
+    template: np.ndarray, random: np.random.RandomState, recipe: Mnist1dRecipe
+) -> np.ndarray:
+    """One signal (length,): pad, stretch, scale, shift, fill the background, shear, resample."""
+    low, high = recipe.padding
+    zeros = np.zeros(low + int(random.rand() * (high - low + 1)))
+    signal = _resample(np.concatenate([template + 1e-8, zeros]), len(template) + high)
+    signal = signal * (1 + recipe.scale * (random.rand() - 0.5))
+    signal = np.roll(signal, random.choice(recipe.max_translation))
+    background = gaussian_filter(recipe.correlated_noise * random.randn(len(signal)), 2)
+    signal = np.where(signal != 0, signal, background)
+    signal = signal + recipe.iid_noise * random.randn(len(signal))
+    slope = recipe.shear * (random.rand() - 0.5)
+    return _resample(signal - slope * np.linspace(-0.5, 0.5, len(signal)), recipe.length)
+
+
+def _resample(signal: np.ndarray, length: int) -> np.ndarray:
+    """Linear interpolation at `length` evenly spaced points."""
+    return np.interp(np.linspace(0, 1, length), np.linspace(0, 1, len(signal)), signal)

@@ -1,0 +1,298 @@
+"""Synthetic tasks that ask a network to remember, and images read row by row.
+
+Every task is a `Dataset` of sequences, drawn once from named streams of a data seed that has
+nothing to do with the seed of a run: all runs meet the same data. Symbols are one-hot, so that
+every network of the course takes them as they are; `x.argmax(-1)` gives them back as numbers.
+Draw as many training sequences as there are steps times batch size, and none is seen twice.
+Tensors are on the CPU; `task.to(device)` moves them.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from helpers.data.dataset import IGNORED, PAD, DataError, Dataset, Split, check_split
+from helpers.data.streams import stream
+
+DATA_SEED = 7  # of the tasks as the course measures them
+HELD = 1000  # sequences to validate on, and as many to test on
+
+Draw = Callable[[int, Generator], tuple[Tensor, Tensor]]
+
+
+def adding_problem(
+    length: int = 50, count: int = 48_000, anywhere: bool = False, seed: int = DATA_SEED
+) -> Dataset:
+    """Add the two marked numbers: x (N, length, 2), y float (N, 1), a regression.
+
+    Channel 0 holds numbers uniform in [0, 1], channel 1 marks one in each half of the sequence,
+    or, with `anywhere`, any two, which is easier when both are late (Bai et al. 2018). y is their
+    sum, of mean 1 and variance 1/6: predicting the mean has MSE 1/6 = 0.167.
+    Hochreiter and Schmidhuber 1997, experiment 4; marks as in Le et al. 2015, section 4.1.
+
+    Raises DataError for a length under 2 or a count under 1.
+    """
+    _need("length", length, 2)
+
+    def draw(n: int, random: Generator) -> tuple[Tensor, Tensor]:
+        values = torch.rand(n, length, generator=random)
+        if anywhere:
+            marked = torch.rand(n, length, generator=random).argsort(1)[:, :2]
+        else:
+            half = length // 2
+            early = torch.randint(half, (n,), generator=random)
+            late = torch.randint(half, length, (n,), generator=random)
+            marked = torch.stack([early, late], 1)
+        marks = torch.zeros(n, length).scatter_(1, marked, 1.0)
+        return torch.stack([values, marks], 2), (values * marks).sum(1, keepdim=True)
+
+    return _dataset(f"adding-{length}", draw, count, (), seed)
+
+
+def reset_sum(
+    length: int = 30,
+    count: int = 32_000,
+    mark: float = 0.2,
+    reset: float = 0.1,
+    seed: int = DATA_SEED,
+) -> Dataset:
+    """Add the marked numbers since the last reset: x (N, length, 3), y float (N, 1), a regression.
+
+    Channel 0 holds numbers uniform in [0, 1]. Each step is a reset (channel 2) with probability
+    `reset`, else its number is marked (channel 1) with probability `mark`. With the defaults the
+    mean of y is 0.862 and predicting it has MSE 1.154; adding up all marked numbers as if there
+    were no resets has MSE 4.96.
+
+    Raises DataError for a length or count under 1, or a probability outside 0 to 1.
+    """
+    _need("length", length, 1)
+    for name, value in (("mark", mark), ("reset", reset)):
+        if not 0 <= value <= 1:
+            raise DataError(f"{name} is {value}: a probability lies between 0 and 1")
+
+    def draw(n: int, random: Generator) -> tuple[Tensor, Tensor]:
+        values, chance, which = torch.rand(3, n, length, generator=random)
+        resets = (chance < reset).float()
+        marks = (which < mark).float() * (1 - resets)
+        later_resets = resets.flip(1).cumsum(1).flip(1)  # of this step and those after it
+        counted = values * marks * (later_resets == 0)
+        return torch.stack([values, marks, resets], 2), counted.sum(1, keepdim=True)
+
+    return _dataset(f"reset-sum-{length}", draw, count, (), seed)
+
+
+def copy_memory(
+    silence: int = 20,
+    symbols: int = 8,
+    recall: int = 5,
+    count: int = 22_400,
+    seed: int = DATA_SEED,
+) -> Dataset:
+    """Repeat `recall` random symbols after a silence.
+
+    x is one-hot (N, time, symbols + 2) with time = silence + 2 recall: the symbols, then a blank
+    (channel `symbols`) until the signal to speak (the last channel) at step recall + silence - 1,
+    which stays on. y (N, time) holds the symbols in the last `recall` steps; the others are
+    IGNORED, as scoring the blanks would hide a failure. Guessing has accuracy 1 / symbols.
+    Hochreiter and Schmidhuber 1997; laid out as by Bai et al. 2018, section 4.
+
+    Raises DataError for fewer than 2 symbols, or a silence, recall or count under 1.
+    """
+    _need("silence", silence, 1)
+    _need("recall", recall, 1)
+    _need("symbols", symbols, 2)
+
+    def draw(n: int, random: Generator) -> tuple[Tensor, Tensor]:
+        said = torch.randint(symbols, (n, recall), generator=random)
+        blanks = said.new_full((n, silence - 1), symbols)
+        signal = said.new_full((n, recall + 1), symbols + 1)
+        y = said.new_full((n, silence + 2 * recall), IGNORED)
+        y[:, -recall:] = said
+        return F.one_hot(torch.cat([said, blanks, signal], 1), symbols + 2).float(), y
+
+    return _dataset(f"copy-memory-{silence}", draw, count, _names(symbols), seed)
+
+
+def which_came_first(
+    length: int = 40,
+    count: int = 25_600,
+    gap: int = 10,
+    margin: int = 8,
+    noise: int = 8,
+    seed: int = DATA_SEED,
+) -> Dataset:
+    """Which of the markers A and B came first? x one-hot (N, length, noise + 2), y (N,).
+
+    Noise symbols, and, in the last two channels, A and B once each, `gap` or more steps apart and
+    `margin` or more away from both ends: a convolution's padding betrays positions near an end.
+    All pairs of places are equally likely, and either marker comes first in half of the cases:
+    guessing has accuracy 0.5.
+
+    Raises DataError if the sequence is too short for gap and margin, or a size is under 1.
+    """
+    for name, value, least in (("gap", gap, 1), ("margin", margin, 0), ("noise", noise, 1)):
+        _need(name, value, least)
+    _need("length", length, 2 * margin + gap + 1)
+    earlier, later = torch.triu_indices(length, length, gap)
+    inside = (earlier >= margin) & (later < length - margin)
+    pairs = torch.stack([earlier, later], 1)[inside]
+
+    def draw(n: int, random: Generator) -> tuple[Tensor, Tensor]:
+        tokens = torch.randint(noise, (n, length), generator=random)
+        y = _halves(n, random)  # 0: A came first
+        places = pairs[torch.randint(len(pairs), (n,), generator=random)]
+        tokens.scatter_(1, places, torch.stack([noise + y, noise + 1 - y], 1))
+        return F.one_hot(tokens, noise + 2).float(), y
+
+    return _dataset(f"which-came-first-{length}", draw, count, ("A", "B"), seed)
+
+
+def remember_symbol(
+    lag: int = 0, length: int = 60, count: int = 2_000, symbols: int = 8, seed: int = DATA_SEED
+) -> Dataset:
+    """Say at every step what came `lag` steps ago: x one-hot (N, length, symbols), y (N, length).
+
+    Symbols are independent and uniform, so that nothing but memory helps (text predicts itself);
+    guessing has accuracy 1 / symbols. The first `lag` steps are IGNORED. With lag 0, y is the
+    stream itself, for probes that ask a hidden state for the symbol of any lag.
+
+    Raises DataError for a lag outside 0 to length - 1, fewer than 2 symbols or a count under 1.
+    """
+    _need("symbols", symbols, 2)
+    _need("lag", lag, 0)
+    _need("length", length, lag + 1)
+
+    def draw(n: int, random: Generator) -> tuple[Tensor, Tensor]:
+        tokens = torch.randint(symbols, (n, length), generator=random)
+        y = tokens.roll(lag, 1)
+        y[:, :lag] = IGNORED
+        return F.one_hot(tokens, symbols).float(), y
+
+    return _dataset(f"remember-symbol-{lag}", draw, count, _names(symbols), seed)
+
+
+def key_token(
+    shortest: int = 5,
+    longest: int = 40,
+    count: int = 8_000,
+    noise: int = 8,
+    seed: int = DATA_SEED,
+) -> Dataset:
+    """Sentences of unequal length whose class one word decides: x tokens (N, longest), y (N,).
+
+    Token 0 is PAD, to the right of each sentence, whose length is uniform in shortest to longest.
+    One token, anywhere in the sentence, is a key: noise + 1 for class 0, noise + 2 for class 1;
+    the others are noise, 1 to noise. Guessing has accuracy 0.5.
+    `(x != PAD).sum(1)` gives the lengths.
+
+    Raises DataError unless 1 <= shortest <= longest, or for noise or a count under 1.
+    """
+    _need("shortest", shortest, 1)
+    _need("longest", longest, shortest)
+    _need("noise", noise, 1)
+
+    def draw(n: int, random: Generator) -> tuple[Tensor, Tensor]:
+        x = torch.randint(1, noise + 1, (n, longest), generator=random)
+        y = _halves(n, random)
+        lengths = torch.randint(shortest, longest + 1, (n, 1), generator=random)
+        place = (torch.rand(n, 1, generator=random) * lengths).long()
+        x.scatter_(1, place, noise + 1 + y[:, None])
+        return x.masked_fill(torch.arange(longest) >= lengths, PAD), y
+
+    return _dataset(f"key-token-{longest}", draw, count, ("first key", "second key"), seed)
+
+
+def shrink(dataset: Dataset, side: int = 8) -> Dataset:
+    """Images (N, channels, H, W) averaged down to (N, channels, side, side).
+
+    Images are first padded with zero ink, evenly, to the next multiple of side: 28 to 32, then
+    means of 4 x 4 pixels, the way the 8 x 8 digits of Alpaydin and Kaynak 1998 were made. Scale
+    stays that of the original pixels, so the variance falls below 1.
+
+    Raises DataError if x are not square images of at least `side` pixels.
+    """
+    shape = dataset.train.x.shape
+    if len(shape) != 4 or shape[2] != shape[3] or not 1 <= side <= shape[3]:
+        raise DataError(
+            f"x has shape {tuple(shape)}: shrinking to {side} needs square images "
+            f"(N, channels, H, H) of at least {side} pixels; keep the image, or name another side"
+        )
+    extra = -shape[3] % side
+    mean, std = (
+        torch.as_tensor(v, device=dataset.train.x.device).view(-1, 1, 1)
+        for v in (dataset.mean, dataset.std)
+    )
+    padding = (extra // 2, extra - extra // 2) * 2
+
+    def small(x: Tensor) -> Tensor:
+        pixels = F.pad(x * std + mean, padding)
+        return (F.avg_pool2d(pixels, (shape[3] + extra) // side) - mean) / std
+
+    return _mapped(dataset, f"{dataset.name}-{side}x{side}", small)
+
+
+def digit_rows(dataset: Dataset) -> Dataset:
+    """Images (N, 1, H, W) as sequences of their rows, (N, H, W): H steps of W numbers.
+
+    `digit_rows(shrink(load("mnist-5k")))` takes 8 steps, without `shrink` 28.
+    Raises DataError if x are not images of one channel.
+    """
+    shape = tuple(dataset.train.x.shape)
+    if len(shape) != 4 or shape[1] != 1:
+        raise DataError(f"x has shape {shape}: rows are read from images (N, 1, height, width)")
+    return _mapped(dataset, f"{dataset.name}-rows", lambda x: x.squeeze(1))
+
+
+def _mapped(dataset: Dataset, name: str, change: Callable[[Tensor], Tensor]) -> Dataset:
+    splits = {s: getattr(dataset, s) for s in ("train", "valid", "test")}
+    return replace(dataset, name=name, **{s: Split(change(x), y) for s, (x, y) in splits.items()})
+
+
+def _dataset(name: str, draw: Draw, count: int, classes: Sequence[str], seed: int) -> Dataset:
+    """`count` sequences to train on, HELD to validate and HELD to test, none in two splits."""
+    _need("count", count, 1)
+    taken: set[bytes] = set()
+    splits = {}
+    for split, size in (("test", HELD), ("valid", HELD), ("train", count)):
+        x, y = _draw_others(draw, size, stream(seed, f"{name}/{split}"), taken)
+        taken |= set(_digests(x)) if split != "train" else set()
+        splits[split] = Split(x, y)
+        check_split(splits[split], classes, split)
+    return Dataset(name, **splits, classes=tuple(classes), mean=0.0, std=1.0)
+
+
+def _draw_others(draw: Draw, size: int, random: Generator, taken: set[bytes]) -> Split:
+    """`size` sequences, drawn again as long as they are taken: short ones do come twice."""
+    x, y = draw(size, random)
+    rows = torch.arange(size)
+    for _ in range(100):
+        rows = rows[[digest in taken for digest in _digests(x[rows])]]
+        if not len(rows):
+            return Split(x, y)
+        x[rows], y[rows] = draw(len(rows), random)
+    raise DataError(
+        "there are too few different sequences for three splits without a sequence in two of "
+        "them: make them longer, or use more symbols"
+    )
+
+
+def _digests(x: Tensor) -> list[bytes]:
+    return [hashlib.blake2b(row, digest_size=16).digest() for row in x.flatten(1).numpy()]
+
+
+def _need(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise DataError(f"{name} is {value}: use {least} or more")
+
+
+def _names(symbols: int) -> tuple[str, ...]:
+    return tuple(str(i) for i in range(symbols))
+
+
+def _halves(n: int, random: Generator) -> Tensor:
+    """Zeros and ones (n,) in random order, equally many, or one more of either."""
+    return (torch.randperm(n, generator=random) + torch.randint(2, (1,), generator=random)) % 2

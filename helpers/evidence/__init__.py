@@ -1,0 +1,1 @@
+"""Evidence: what was claimed, what was measured, what follows. Needs no torch."""

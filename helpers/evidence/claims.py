@@ -1,0 +1,327 @@
+"""Claims: the registry, the rule fixed beforehand, and the verdict.
+
+`data/registry/claims.toml` holds every claim with the thresholds it was registered with. `judge` compares
+measured effects with them. The rule, for a test on one number per seed::
+
+    supported      the 95 % interval of the mean lies on the claimed side of the threshold,
+                   and an exact sign-flip test against the threshold has p <= 0.05
+    refuted        the same for the other side: too small to matter, or the other way round
+    inconclusive   anything else
+    provisional    fewer than six seeds: whatever it says, it is not a verdict
+
+Rates, solved or not, are judged by exact tests instead; see the head of `data/registry/claims.toml`. A claim
+whose tests disagree is conditional; one registered as universal ("always") is refuted by a single
+refuted test.
+
+Where the true effect lies exactly at the threshold, *supported* comes out at most 2.5 % of the time
+for symmetric effects, at six seeds or more. No rule promises that for the mean of every shape, and
+a few seeds do not show theirs, so `Outcome.caution` says what may go wrong. Steps of rounding as
+wide as the effects' standard deviation do harm too. All is simulated in tests/test_claims.py.
+"""
+
+import math
+import tomllib
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from helpers.evidence.statistics import (
+    CONFIDENCE,
+    bca_interval,
+    fisher_p,
+    rate_interval,
+    rates_interval,
+    rates_p,
+    sign_flip_p,
+    skewness,
+    t_interval,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+REGISTRY = ROOT / "data" / "registry" / "claims.toml"
+LEAST_SEEDS = 6  # with fewer, an exact sign-flip test cannot reach p = 0.05
+ROUNDING = 1e-5  # relative; accuracies in float32 differ by as much
+
+# Percent of wrong *supported* for a true mean at the threshold, from so many seeds up: effects with
+# an exponential or log-normal tail away from the claim; one run in ten that collapses.
+WRONGLY_SUPPORTED = {
+    6: (16, 54),
+    8: (16, 44),
+    10: (16, 36),
+    15: (14, 21),
+    20: (13, 13),
+    30: (12, 16),
+}
+
+
+class ClaimError(ValueError):
+    """Effects that cannot be judged, or a claim that is not registered."""
+
+
+DIRECTIONS = {
+    "mean": ("above", "below", "within"),
+    "count": ("above", "below"),
+    "rates": ("above", "below"),
+    "assertion": ("",),
+}
+
+
+@dataclass(frozen=True)
+class Test:
+    """One sentence that can be supported or refuted, with the threshold it was registered with."""
+
+    __test__ = False  # not a pytest class
+
+    name: str
+    statement: str
+    kind: str  # "mean", "count", "rates" or "assertion"
+    unit: str = ""
+    direction: str = ""  # "above", "below" or "within" the threshold
+    threshold: float = float("nan")
+    around: float = 0.0
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence of the recap with its tests."""
+
+    id: str
+    number: int
+    section: str
+    quote: str
+    question: str
+    notebook: str
+    status: str  # "registered", or "measured" once a notebook judges it
+    seeds: int
+    nuance: str
+    test: tuple[Test, ...]
+    literature: tuple[dict, ...] = ()
+    also: tuple[str, ...] = ()
+    universal: bool = False  # says "always": one refuted test refutes it
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the measurement says of one test."""
+
+    test: Test
+    verdict: str  # "supported", "refuted" or "inconclusive"
+    effects: tuple  # one number per seed: 0 or 1 for counts and assertions, two of them for rates
+    effect: float
+    low: float
+    high: float
+    p: float
+    bootstrap: tuple[float, float] = (float("nan"), float("nan"))
+    arms: tuple[str, str] = ("A", "B")  # for rates
+
+    @property
+    def caution(self) -> str:
+        """How often the rule supports wrongly, and where; empty where that is 2.5 % at most."""
+        count = len(self.effects)
+        if count < LEAST_SEEDS or self.test.kind not in ("mean", "rates"):
+            return ""
+        promise = "a wrong “supported” at the threshold: at most 2.5 %"
+        if self.test.kind == "rates":
+            return f"{promise}, or 16 % where seeds that solve it in one arm fail in the other"
+        tail, collapse = WRONGLY_SUPPORTED[max(n for n in WRONGLY_SUPPORTED if n <= count)]
+        skew = skewness(np.asarray(self.effects))
+        seen = f"skewness of these effects: {round(skew, 1) + 0.0:.1f}"  # + 0.0 turns -0.0 into 0.0
+        return (
+            f"{promise} for symmetric effects, up to {tail} % ({count} seeds) where a long tail "
+            f"points away from the claim, {collapse} % where one run in ten collapses; "
+            + ("these effects are all equal: no width" if math.isnan(skew) else seen)
+        )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim, judged. Prints as one line that is the same on every machine."""
+
+    claim: Claim
+    outcomes: tuple[Outcome, ...]
+    provisional: bool = False
+    run: bool = True  # False at profile smoke, too short to say anything
+
+    @property
+    def word(self) -> str:
+        """Supported, refuted, conditional, inconclusive; provisional or not run before those."""
+        if not self.run:
+            return "not run"
+        if self.provisional:
+            return "provisional"
+        return combine((o.verdict for o in self.outcomes), self.claim.universal)
+
+    def __repr__(self) -> str:
+        """The stable line: id, verdict, and each test's outcome."""
+        if not self.run or self.provisional:
+            return f"{self.claim.id}: {self.word.upper()}"
+        tests = ", ".join(f"{o.test.name} {o.verdict}" for o in self.outcomes)
+        return f"{self.claim.id}: {self.word.upper()} ({tests})"
+
+
+@cache
+def registry(path: Path = REGISTRY) -> dict[str, Claim]:
+    """All registered claims by id.
+
+    Raises ClaimError naming the entry when the file is missing, malformed or inconsistent.
+    """
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8"))["claim"]
+        claims = [_claim(entry) for entry in entries]
+    except FileNotFoundError as error:
+        raise ClaimError(f"{path} is missing: restore it with `git checkout data/`") from error
+    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise ClaimError(f"{path} is malformed ({error}): see the comment at its top") from error
+    by_id = {claim.id: claim for claim in claims}
+    if len(by_id) < len(claims):
+        raise ClaimError(f"{path} registers a claim twice")
+    return by_id
+
+
+def _claim(entry: dict) -> Claim:
+    tests = tuple(Test(**test) for test in entry["test"])
+    for test in tests:
+        if test.direction not in DIRECTIONS.get(test.kind, ()):
+            raise TypeError(f"{entry['id']}, {test.name}: kind {test.kind!r} {test.direction!r}")
+    entry = entry | {key: tuple(entry.get(key, ())) for key in ("literature", "also")}
+    return Claim(**entry | {"test": tests})
+
+
+def judge(
+    claim_id: str, effects: Mapping[str, Sequence[float] | bool], run: bool = True
+) -> Verdict:
+    """Judge a claim by the effects measured for each of its tests.
+
+    `effects` maps every test's name to one number per seed; for rates to a table (seeds, 2) of 0
+    and 1, arm A then arm B; for an assertion to True or False. With run=False the effects are
+    checked and the verdict reads NOT RUN.
+    Raises ClaimError for an unknown claim, a missing or unknown test and effects that are not
+    finite.
+    """
+    if claim_id not in registry():
+        raise ClaimError(f"no claim {claim_id!r} in {REGISTRY.name}: {', '.join(registry())}")
+    claim = registry()[claim_id]
+    if set(effects) != {test.name for test in claim.test}:
+        raise ClaimError(
+            f"{claim_id} is judged by the tests {[t.name for t in claim.test]}, "
+            f"but effects were given for {list(effects)}"
+        )
+    outcomes = tuple(decide(test, effects[test.name]) for test in claim.test)
+    sampled = [len(o.effects) for o in outcomes if o.test.kind != "assertion"]
+    return Verdict(claim, outcomes, min(sampled, default=LEAST_SEEDS) < LEAST_SEEDS, run)
+
+
+def decide(test: Test, effects: Sequence[float] | bool) -> Outcome:
+    """Apply the rule to one test. Raises ClaimError for effects that cannot be judged."""
+    values = _checked(test, effects)
+    if test.kind == "assertion":
+        verdict = "supported" if values.all() else "refuted"
+        return Outcome(test, verdict, tuple(values), values.min(), *(float("nan"),) * 3)
+    if test.kind == "rates":
+        arms = tuple(map(str, effects)) if isinstance(effects, pd.DataFrame) else ("A", "B")
+        return _decide_rates(test, values.astype(int), arms)
+    return {"mean": _decide_mean, "count": _decide_count}[test.kind](test, values)
+
+
+def _checked(test: Test, effects: Sequence[float] | bool) -> np.ndarray:
+    """Effects as numbers (seeds,), for rates (seeds, 2)."""
+    try:
+        values = np.atleast_1d(np.asarray(effects, dtype=float))
+    except (TypeError, ValueError) as error:
+        raise ClaimError(f"{test.name}: effects are numbers, one per seed ({error})") from error
+    shape, expected = ((2,), "0 or 1 for arm A and arm B,") if test.kind == "rates" else ((), "one")
+    if values.shape[1:] != shape or not len(values):
+        raise ClaimError(f"{test.name}: effects of shape {values.shape}, not {expected} per seed")
+    finite = np.isfinite(values)
+    if test.kind in ("count", "rates") and not np.isin(values[finite], (0, 1)).all():
+        raise ClaimError(f"{test.name}: {test.kind} take 0 or 1 per seed, not {values.tolist()}")
+    missing = ~finite.reshape(len(values), -1).all(1)
+    if missing.any():
+        labelled = isinstance(effects, pd.Series | pd.DataFrame)
+        seeds = f" (seeds {', '.join(map(str, effects.index[missing]))})" if labelled else ""
+        raise ClaimError(
+            f"{test.name}: {missing.sum()} of {len(values)} effects are not finite{seeds}; either "
+            "a seed was run in one arm only: run it in both; or a run diverged, a finding of its "
+            "own: count it, or say which seeds are left out"
+        )
+    return values
+
+
+def _decide_mean(test: Test, values: np.ndarray) -> Outcome:
+    low, high = t_interval(values)
+    limits = _limits(test)
+    finite = [limit for limit in limits if np.isfinite(limit)]
+    p = max(sign_flip_p(values - limit) for limit in finite)
+    clear = all(sign_flip_p(values - limit) <= 1 - CONFIDENCE for limit in finite)
+    verdict = _compare(low, high, limits) if clear else "inconclusive"
+    return Outcome(test, verdict, tuple(values), values.mean(), low, high, p, bca_interval(values))
+
+
+def _limits(test: Test) -> tuple[float, float]:
+    """The ends of the claimed side of the threshold."""
+    return {
+        "above": (test.threshold, float("inf")),
+        "below": (-float("inf"), test.threshold),
+        "within": (test.around - test.threshold, test.around + test.threshold),
+    }[test.direction]
+
+
+def _decide_count(test: Test, values: np.ndarray) -> Outcome:
+    solved = int(values.sum())
+    low, high = rate_interval(solved, len(values))
+    p = stats.binomtest(solved, len(values), test.threshold).pvalue
+    verdict = _compare(low, high, _limits(test))
+    return Outcome(test, verdict, tuple(values), values.mean(), low, high, p)
+
+
+def _decide_rates(test: Test, values: np.ndarray, arms: tuple[str, str]) -> Outcome:
+    a, b = values.sum(0).tolist()
+    count = len(values)
+    effect, (low, high) = (a - b) / count, rates_interval(a, b, count)
+    p = rates_p(a, b, count, test.threshold)
+    if (effect - test.threshold) * test.threshold >= 0:  # equal rates would lie on the other side
+        p = max(p, fisher_p(a, b, count))
+    verdict = _compare(low, high, _limits(test)) if p <= 1 - CONFIDENCE else "inconclusive"
+    return Outcome(
+        test, verdict, tuple(map(tuple, values.tolist())), effect, low, high, p, arms=arms
+    )
+
+
+def _compare(low: float, high: float, limits: tuple[float, float]) -> str:
+    if _less(limits[0], low) and _less(high, limits[1]):
+        return "supported"
+    return "refuted" if _less(high, limits[0]) or _less(limits[1], low) else "inconclusive"
+
+
+def _less(a: float, b: float) -> bool:
+    """Whether a < b by more than rounding: equal effects have an interval of no width."""
+    return a < b and not math.isclose(a, b, rel_tol=ROUNDING)
+
+
+def combine(verdicts: Iterable[str], universal: bool = False) -> str:
+    """The verdict on a claim whose tests came out as given; one counterexample refutes "always"."""
+    found = set(verdicts)
+    if universal and "refuted" in found:
+        return "refuted"
+    if {"supported", "refuted"} <= found:
+        return "conditional"
+    return "inconclusive" if "inconclusive" in found else found.pop()
+
+
+def holm(p_values: Mapping[Hashable, float]) -> dict[Hashable, float]:
+    """The p values of a family of tests, adjusted for their number; NaN stays outside the family.
+
+    Holm 1979, "A simple sequentially rejective multiple test procedure". Raises ClaimError for a
+    number that is no p value.
+    """
+    family = {name: p for name, p in p_values.items() if not math.isnan(p)}
+    if not all(0 <= p <= 1 for p in family.values()):
+        raise ClaimError(f"p values lie between 0 and 1, not so {family}")
+    adjusted = multipletests(list(family.values()), method="holm")[1] if family else []
+    return dict(p_values) | dict(zip(family, map(float, adjusted), strict=True))

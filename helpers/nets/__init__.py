@@ -1,0 +1,40 @@
+"""Nets: the networks of the course, from their equations."""
+
+from helpers.nets.cnn import (
+    CNN1D,
+    MLP,
+    SimpleCNN,
+    correlate,
+    freeze,
+    output_size,
+    parameter_count,
+    width_for,
+)
+from helpers.nets.dropout import Dropout, DropoutLSTM, RandomShift
+from helpers.nets.normalisation import (
+    BatchNorm,
+    BatchNormOverTime,
+    LayerNorm,
+    LayerNormOverTime,
+    NormalisedLSTM,
+)
+from helpers.nets.readouts import AllSteps, BothWays, MaxOverTime, warn_of_short_windows
+from helpers.nets.recurrent import GRU, LSTM, RNN, Cell
+from helpers.nets.sequences import (
+    CausalCNN,
+    EveryStep,
+    LanguageModel,
+    LastStep,
+    Layers,
+    Reader,
+    last_valid,
+)
+from helpers.nets.starts import (
+    Build,
+    chrono_,
+    forget_bias_,
+    gaussian_,
+    identity_,
+    initialise,
+    orthogonal_,
+)

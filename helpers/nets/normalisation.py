@@ -1,0 +1,218 @@
+"""BatchNorm and LayerNorm from their formulas, and inside the recurrence of an LSTM.
+
+Both subtract a mean, divide by a standard deviation, then scale by a learned gain and shift by a
+learned bias. They differ in what the mean is taken over: BatchNorm over the batch (and the places
+of an image) for each channel, LayerNorm over the features of each example. Parameters and buffers
+have the names of `torch.nn`, so that they can be copied with `load_state_dict`.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from helpers.nets.recurrent import LSTM, tanh
+from helpers.nets.sequences import State
+
+EPSILON = 1e-5  # added to every variance, as in torch
+
+
+class BatchError(ValueError):
+    """A batch whose statistics do not exist; the message says what to do."""
+
+
+def standardise(x: Tensor, dims: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+    """x with mean 0 and variance 1 over `dims`; that mean and variance, with `dims` kept.
+
+    The variance is that of the sample at hand: divided by n, not by n - 1.
+    """
+    mean = x.mean(tuple(dims), keepdim=True)
+    var = (x - mean).square().mean(tuple(dims), keepdim=True)
+    return by_moments(x, mean, var), mean, var
+
+
+def by_moments(x: Tensor, mean: Tensor, var: Tensor) -> Tensor:
+    """(x - mean) / sqrt(var + 1e-5): a variance of 0 does not divide by 0."""
+    return (x - mean) * torch.rsqrt(var + EPSILON)
+
+
+def check_batch(values: int) -> None:
+    """Raise BatchError for statistics over a single value: its variance is 0, whatever it is."""
+    if values < 2:
+        raise BatchError(
+            "BatchNorm in training met one value per channel, whose variance is 0: use a batch of "
+            "2 or more, call model.eval(), or use LayerNorm, which needs no batch"
+        )
+
+
+def approach(running: Tensor, value: Tensor, share: float) -> None:
+    """Move `running` in place by `share` of the way to `value`."""
+    running.mul_(1 - share).add_(share * value)
+
+
+class LayerNorm(nn.Module):
+    """Each example standardised over its last dimension: `nn.LayerNorm` for values (..., size).
+
+    The same in training and evaluation, and for every other example in the batch
+    (Ba et al. 2016, "Layer normalization").
+    """
+
+    def __init__(self, size: int, gain: float = 1.0):
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((size,), float(gain)))
+        self.bias = nn.Parameter(torch.zeros(size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return standardise(x, (-1,))[0] * self.weight + self.bias
+
+
+class BatchNorm(nn.Module):
+    """Each channel standardised over the batch: `nn.BatchNorm1d` and `2d` in one.
+
+    Maps (batch, channels, ...) to the same shape. In training mean and variance are those of the
+    batch, and the running ones move a tenth of the way (`momentum`) towards them, the variance
+    divided by n - 1; in evaluation the running ones are used (Ioffe and Szegedy 2015, "Batch
+    normalization"). Raises BatchError in training for a single value per channel.
+    """
+
+    def __init__(self, channels: int, momentum: float = 0.1):
+        super().__init__()
+        self.momentum = momentum
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        shape = (1, -1, *(1,) * (x.ndim - 2))  # one number per channel, as wide as x
+        if self.training:
+            count = x.numel() // x.shape[1]
+            check_batch(count)
+            x, mean, var = standardise(x, (0, *range(2, x.ndim)))
+            self.remember(mean.flatten(), var.flatten() * count / (count - 1))
+        else:
+            x = by_moments(x, self.running_mean.view(shape), self.running_var.view(shape))
+        return x * self.weight.view(shape) + self.bias.view(shape)
+
+    @torch.no_grad()
+    def remember(self, mean: Tensor, var: Tensor) -> None:
+        """Move the running statistics towards those of a batch."""
+        approach(self.running_mean, mean, self.momentum)
+        approach(self.running_var, var, self.momentum)
+        self.num_batches_tracked.add_(1)
+
+
+# --- inside a recurrence -----------------------------------------------------------------------
+
+Seen = tuple[Tensor, Tensor] | None  # mean and variance that were met, each (time, ..., size)
+
+
+class LayerNormOverTime(nn.Module):
+    """LayerNorm for the steps of a sequence, with a gain and no bias: the same at every step."""
+
+    def __init__(self, size: int, gain: float = 1.0):
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((size,), float(gain)))
+
+    def extra_repr(self) -> str:
+        return f"{len(self.weight)}"
+
+    def at(self, t: int, x: Tensor) -> tuple[Tensor, Seen]:
+        """Steps from t on, (time, ..., batch, size), standardised; nothing is to be remembered."""
+        return F.layer_norm(x, x.shape[-1:]) * self.weight.unsqueeze(-2), None
+
+    def remember(self, seen: Sequence[Seen]) -> None:
+        """Nothing."""
+
+
+class BatchNormOverTime(nn.Module):
+    """BatchNorm for the steps of a sequence, with a gain and no bias.
+
+    In training every step uses the statistics of the batch at that step. For evaluation each of the
+    first `steps` steps has running ones of its own; later steps use those of the last (Cooijmans et
+    al. 2017, "Recurrent batch normalization"). With steps=1 all steps share one set. A gain of 0.1
+    keeps tanh away from its flat ends, where gradients vanish.
+
+    Raises BatchError in training for a batch of one, ValueError for steps below 1.
+    """
+
+    def __init__(self, size: int, steps: int = 1, gain: float = 0.1, momentum: float = 0.1):
+        super().__init__()
+        if steps < 1:
+            raise ValueError(f"statistics of {steps} steps: use 1 (shared by all) or more")
+        self.steps, self.momentum = steps, momentum
+        self.weight = nn.Parameter(torch.full((size,), float(gain)))
+        self.register_buffer("running_mean", torch.zeros(steps, size))
+        self.register_buffer("running_var", torch.ones(steps, size))
+
+    def extra_repr(self) -> str:
+        return f"{len(self.weight)}, steps={self.steps}"
+
+    def at(self, t: int, x: Tensor) -> tuple[Tensor, Seen]:
+        """Steps from t on, (time, ..., batch, size), standardised; in training what they showed."""
+        gain = self.weight.unsqueeze(-2)
+        if not self.training:
+            rows = [min(row, self.steps - 1) for row in range(t, t + len(x))]
+            kept = (r[..., rows, :] for r in (self.running_mean, self.running_var))
+            mean, var = (r.movedim(-2, 0).unsqueeze(-2) for r in kept)
+            return by_moments(x, mean, var) * gain, None
+        check_batch(x.shape[-2])
+        x, mean, var = standardise(x, (-2,))
+        return x * gain, (mean.detach().squeeze(-2), var.detach().squeeze(-2))
+
+    @torch.no_grad()
+    def remember(self, seen: Sequence[Seen]) -> None:
+        """Move the running statistics towards those of one batch of sequences."""
+        if None in seen:
+            return
+        moments = (torch.cat(parts).movedim(0, -2) for parts in zip(*seen, strict=True))
+        for running, met in zip((self.running_mean, self.running_var), moments, strict=True):
+            met = met.mean(-2, keepdim=True) if self.steps == 1 else met  # (..., time, size)
+            reach = min(met.shape[-2], self.steps)
+            approach(running[..., :reach, :], met[..., :reach, :], self.momentum)
+
+
+Norm = Callable[[int], LayerNormOverTime | BatchNormOverTime]
+
+
+class NormalisedLSTM(LSTM):
+    """An LSTM whose gates and cell are normalised at every step, inside the recurrence.
+
+    The gates are affine in norm(W_ih x) + norm(W_hh h), and h' = o tanh(norm(c')); the cell itself
+    is carried on as it is. `norm` builds a normaliser for a number of features: LayerNormOverTime
+    (Ba et al. 2016) or BatchNormOverTime (Cooijmans et al. 2017).
+    """
+
+    def __init__(self, inputs: int, hidden: int, norm: Norm):
+        super().__init__(inputs, hidden, fused=False)
+        self.norm_x, self.norm_h, self.norm_c = norm(4 * hidden), norm(4 * hidden), norm(hidden)
+
+    @property
+    def uses_kernel(self) -> bool:
+        """Never: torch's kernel does not normalise."""
+        return False
+
+    def unroll(
+        self, x: Tensor, state: State, names: Sequence[str] = ("hidden",)
+    ) -> tuple[list[Tensor], State]:
+        """Step by step as `Cell.unroll`; steps count from the first of this call."""
+        steps_first = x.movedim(-2, 0)
+        inputs, of_x = self.norm_x.at(0, steps_first @ self.weight_ih_l0.mT)
+        inputs = inputs + self.bias_ih_l0.unsqueeze(-2) + self.bias_hh_l0.unsqueeze(-2)
+        kept, of_h, of_c = [], [], []
+        for t, at_t in enumerate(inputs.unbind(0)):
+            h, c = state
+            from_h, seen_h = self.norm_h.at(t, (h @ self.weight_hh_l0.mT)[None])
+            now = self.write(self.stretched(at_t + from_h[0], dim=-1), c)
+            shown, seen_c = self.norm_c.at(t, now["cell"][None])
+            now["hidden"] = now["output"] * tanh(shown[0])
+            of_h.append(seen_h)
+            of_c.append(seen_c)
+            state = tuple(now[name] for name in self.states)
+            kept.append([now[name] for name in names])
+        self.norm_x.remember([of_x])
+        self.norm_h.remember(of_h)
+        self.norm_c.remember(of_c)
+        return [torch.stack(steps, dim=-2) for steps in zip(*kept, strict=True)], state

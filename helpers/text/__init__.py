@@ -1,0 +1,8 @@
+"""Text: from characters to ids, windows, counts, and back to text."""
+
+from helpers.data.dataset import PAD
+from helpers.text.byte_pairs import BytePairs, train_bpe
+from helpers.text.language import Carried, continue_text, surprise, text_data
+from helpers.text.ngrams import NGrams, sample_next
+from helpers.text.tokens import RESERVED, UNK, Vocabulary, characters, checked, read_text, words
+from helpers.text.windows import length_buckets, mask, pad, padding_share, parallel_streams, windows

@@ -1,0 +1,1 @@
+"""The engine: stacks of networks, packs, workers. Imported by `helpers.training` alone."""

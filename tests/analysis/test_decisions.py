@@ -1,0 +1,75 @@
+"""Decisions: the front by brute force, rankings by hand."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers.analysis import decisions
+
+COSTS = pd.DataFrame(
+    {"error": [0.1, 0.2, 0.2, 0.05], "ms": [10.0, 5.0, 8.0, 20.0]}, index=list("ABCD")
+)
+
+
+def test_the_front_by_hand():
+    assert decisions.pareto_front(COSTS) == ["A", "B", "D"]
+
+
+def test_equals_are_both_on_the_front():
+    assert decisions.pareto_front(COSTS.loc[["A", "A"]].set_axis(["A", "twin"])) == ["A", "twin"]
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(*[st.integers(1, 4)] * 3), min_size=1, max_size=7))
+def test_the_front_is_what_the_definition_says(rows):
+    costs = pd.DataFrame(rows, index=[f"n{k}" for k in range(len(rows))], columns=list("xyz"))
+    beaten = [
+        any(all(a <= b for a, b in zip(o, r, strict=True)) and o != r for o in rows) for r in rows
+    ]
+    assert decisions.pareto_front(costs) == [
+        n for n, b in zip(costs.index, beaten, strict=True) if not b
+    ]
+
+
+def test_scaled_by_ratios():
+    scaled = decisions.scaled(COSTS)
+    assert scaled.min().tolist() == [0, 0] and scaled.max().tolist() == [1, 1]
+    assert scaled.loc["A", "error"] == pytest.approx(0.5) == scaled.loc["A", "ms"]
+
+
+def test_a_cost_that_is_the_same_for_all_decides_nothing():
+    same = COSTS.assign(ms=3.0)
+    assert (decisions.scaled(same)["ms"] == 0).all()
+
+
+def test_weights_decide():
+    assert decisions.ranking(COSTS, {"error": 1, "ms": 0}).index[0] == "D"
+    assert decisions.ranking(COSTS, {"error": 0, "ms": 2}).index[0] == "B"
+    assert decisions.ranking(COSTS, {"error": 1, "ms": 1})["A"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("weights", [{}, {"ms": 0}, {"ms": -1, "error": 2}, {"beauty": 1}])
+def test_weights_that_mean_nothing_are_refused(weights):
+    with pytest.raises(ValueError, match="0 or more each"):
+        decisions.ranking(COSTS, weights)
+
+
+def test_win_shares_add_up_and_leave_out_who_is_never_best():
+    shares = decisions.win_shares(COSTS, draws=2000)
+    assert shares.sum() == pytest.approx(1) and shares["C"] == 0
+    pd.testing.assert_series_equal(shares, decisions.win_shares(COSTS, draws=2000))
+
+
+@pytest.mark.parametrize("bad", [np.nan, None])
+def test_a_missing_cost_is_named(bad):
+    with pytest.raises(ValueError, match="missing for B"):
+        decisions.pareto_front(COSTS.assign(ms=[1, bad, 2, 3]))
+
+
+def test_no_logarithm_of_nothing():
+    with pytest.raises(ValueError, match="zero or less"):
+        decisions.scaled(COSTS.assign(ms=[0.0, 1, 2, math.pi]))

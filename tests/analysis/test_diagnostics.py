@@ -1,0 +1,344 @@
+"""Looking inside a network, against closed forms and autograd."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from helpers.analysis.diagnostics import (
+    ablation_drops,
+    accuracy_by_class,
+    activations,
+    best_patches,
+    central_differences,
+    class_means,
+    class_selectivity,
+    detectors,
+    edge_share,
+    gaussian_derivatives,
+    receptive_field,
+    relative_move,
+    shift,
+)
+
+EXAMPLES = settings(max_examples=60, deadline=None, derandomize=True)
+SOBEL = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
+
+
+def votes(features: Tensor) -> Tensor:
+    """A classifier whose logit of class k is the mean of channel k."""
+    return features.mean(dim=(2, 3))
+
+
+def lit(labels: list[int]) -> tuple[Tensor, Tensor]:
+    """Features (n, 3, 2, 2) whose channel `label` is 1 and whose others are 0.25; the labels."""
+    y = torch.tensor(labels)
+    return (F.one_hot(y, 3) * 0.75 + 0.25)[:, :, None, None].expand(-1, -1, 2, 2), y
+
+
+# ---------------------------------------------------------------- activations
+
+
+def two_convolutions() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.Dropout(0.5), nn.Conv2d(2, 1, 3))
+
+
+def test_activations_are_the_layers_output_in_evaluation_mode():
+    model, x = two_convolutions(), torch.randn(3, 1, 6, 6)
+    maps = activations(model, x, "1")
+    assert torch.equal(maps, model[0](x)) and not maps.requires_grad
+    assert maps.shape == (3, 2, 4, 4)
+
+
+def test_activations_leave_no_hook_behind_even_by_an_error():
+    model = two_convolutions()
+    with pytest.raises(RuntimeError):
+        activations(model, torch.randn(3, 9, 6, 6), "0")
+    activations(model, torch.randn(3, 1, 6, 6), "0")
+    assert not any(layer._forward_hooks for layer in model.modules())
+
+
+def test_looking_at_activations_does_not_switch_off_training_mode():
+    model = two_convolutions().train()
+    activations(model, torch.randn(3, 1, 6, 6), "1")
+    assert model.training and model[1].training
+
+
+def test_activations_name_an_unknown_layer():
+    with pytest.raises(AttributeError, match="conv9"):
+        activations(two_convolutions(), torch.zeros(1, 1, 6, 6), "conv9")
+
+
+# ---------------------------------------------------------------- filters
+
+
+@pytest.mark.parametrize("size", [3, 4, 5, 7])
+@pytest.mark.parametrize("sigma", [0.7, 1.0, 2.0])
+def test_gaussian_derivatives_are_an_orthonormal_pair_without_mean(size, sigma):
+    pair = gaussian_derivatives(size, sigma)
+    flat = pair.flatten(1)
+    torch.testing.assert_close(flat @ flat.T, torch.eye(2, dtype=torch.float64))
+    torch.testing.assert_close(pair.sum(dim=(1, 2)), torch.zeros(2, dtype=torch.float64))
+    torch.testing.assert_close(pair[0], pair[1].T)
+    assert torch.equal(pair[0].flip(1), -pair[0]) and torch.equal(pair[0].flip(0), pair[0])
+
+
+def test_gaussian_derivatives_match_the_formula():
+    """-x exp(-(x^2 + y^2) / 2 sigma^2), written out for the corner and the side of 3x3."""
+    corner, side = math.exp(-1), math.exp(-0.5)
+    row = torch.tensor([corner, 0, -corner], dtype=torch.float64)
+    middle = torch.tensor([side, 0, -side], dtype=torch.float64)
+    expected = torch.stack([row, middle, row]) / math.sqrt(4 * corner**2 + 2 * side**2)
+    torch.testing.assert_close(gaussian_derivatives(3, 1.0)[0], expected)
+
+
+def test_sobel_lies_close_to_a_gaussian_derivative():
+    sigma = math.sqrt(1 / (2 * math.log(2)))  # where the corner is half of the side, as in Sobel's
+    assert edge_share(SOBEL[None], [sigma]).item() == pytest.approx(1)
+    assert edge_share(SOBEL[None]).item() > 0.98
+    assert (gaussian_derivatives(3, 1.0)[0] * SOBEL).sum() < 0  # the same axis, other sign
+
+
+@EXAMPLES
+@given(
+    size=st.sampled_from([3, 5, 7]),
+    sigma=st.sampled_from([0.7, 1.0, 1.5, 2.0]),
+    angle=st.floats(0, 2 * math.pi),
+    scale=st.floats(1e-3, 1e3),
+)
+def test_an_edge_detector_of_any_direction_and_contrast_scores_one(size, sigma, angle, scale):
+    across, down = gaussian_derivatives(size, sigma)
+    mix = scale * (math.cos(angle) * across + math.sin(angle) * down)
+    assert edge_share(torch.stack([mix, -mix])).tolist() == pytest.approx([1, 1])
+
+
+def test_a_blur_a_spot_and_a_bar_detect_no_edge():
+    blur = torch.ones(3, 3)
+    spot = torch.tensor([[-1.0, -1, -1], [-1, 8, -1], [-1, -1, -1]])
+    bar = torch.tensor([[-1.0, 2, -1]] * 3)
+    nothing = torch.zeros(3, 3)
+    shares = edge_share(torch.stack([blur, spot, bar, nothing]))
+    assert shares.tolist() == pytest.approx([0] * 4, abs=1e-15)
+
+
+def test_brightness_does_not_count():
+    filters = torch.randn(20, 5, 5, generator=torch.Generator().manual_seed(1)).double()
+    torch.testing.assert_close(edge_share(filters + 3), edge_share(filters))
+
+
+def test_edge_share_ignores_scale_and_takes_the_best_width():
+    filters = torch.randn(20, 5, 5, generator=torch.Generator().manual_seed(0))
+    shares = edge_share(filters)
+    torch.testing.assert_close(edge_share(-1000 * filters), shares)
+    single = torch.stack([edge_share(filters, [sigma]) for sigma in (0.7, 1.0, 1.5, 2.0)])
+    assert torch.equal(single.amax(0), shares)
+    assert shares.min() >= 0 and shares.max() <= 1
+
+
+def test_a_random_filter_scores_a_quarter():
+    filters = torch.randn(20_000, 3, 3, generator=torch.Generator().manual_seed(0))
+    shares = edge_share(filters, [1.0])  # Beta(1, 3): mean 1/4, variance 3/80
+    standard_error = math.sqrt(3 / 80 / len(filters))
+    assert shares.mean().item() == pytest.approx(1 / 4, abs=4 * standard_error)
+
+
+def test_relative_move_is_a_ratio_of_norms():
+    before = torch.tensor([[3.0, 0], [0, 4]])
+    assert relative_move(before, before) == 0
+    assert relative_move(before, -before) == 2
+    assert relative_move(before, before + torch.tensor([[0, 0.3], [0.4, 0]])) == pytest.approx(0.1)
+
+
+# ---------------------------------------------------------------- receptive field and shifts
+
+
+@pytest.mark.parametrize(
+    ("layers", "side"),
+    [
+        ([nn.Conv2d(1, 2, 3)], 3),
+        ([nn.Conv2d(1, 2, 3), nn.Conv2d(2, 2, 3)], 5),
+        ([nn.Conv2d(1, 2, 3), nn.AvgPool2d(2)], 4),
+        ([nn.Conv2d(1, 2, 3), nn.AvgPool2d(2), nn.Conv2d(2, 2, 3)], 8),
+        ([nn.Conv2d(1, 2, 3), nn.AvgPool2d(2), nn.Conv2d(2, 2, 3), nn.AvgPool2d(2)], 10),
+        ([nn.Conv2d(1, 2, 5, stride=2), nn.Conv2d(2, 2, 3)], 9),
+        ([nn.Conv2d(1, 2, 3, dilation=3)], 7),
+    ],
+)
+def test_receptive_field_has_the_side_of_the_arithmetic(layers, side):
+    torch.manual_seed(0)
+    grown, jump = 1, 1  # Dumoulin and Visin 2016: each layer adds (span - 1) times the jump so far
+    for layer in layers:
+        kernel, stride = (getattr(layer, k) for k in ("kernel_size", "stride"))
+        kernel, stride = (v if isinstance(v, int) else v[0] for v in (kernel, stride))
+        dilation = getattr(layer, "dilation", (1,))[0]
+        grown, jump = grown + (kernel - 1) * dilation * jump, jump * stride
+    assert grown == side
+    field = receptive_field(nn.Sequential(*layers), torch.randn(2, 1, 28, 28))
+    rows, columns = field.nonzero(as_tuple=True)
+    assert field.shape == (28, 28)
+    assert [int(v.max() - v.min()) + 1 for v in (rows, columns)] == [side, side]
+
+
+def test_receptive_field_is_the_absolute_gradient_averaged():
+    conv, x = nn.Conv2d(2, 1, 3, bias=False), torch.randn(4, 2, 5, 5)
+    field = receptive_field(conv, x)
+    expected = F.pad(conv.weight[0].abs().mean(0), (1, 1, 1, 1)).detach()
+    torch.testing.assert_close(field, expected)
+    assert not x.requires_grad and conv.weight.grad is None
+
+
+offsets = st.integers(-7, 7)
+
+
+@EXAMPLES
+@given(right=offsets, down=offsets)
+def test_shift_moves_the_picture_and_fills_with_background(right, down):
+    images = torch.arange(2.0 * 5 * 6).reshape(2, 1, 5, 6) - 10
+    moved = shift(images, right, down)
+    for image, out in zip(images[:, 0], moved[:, 0], strict=True):
+        for i in range(5):
+            for j in range(6):
+                inside = 0 <= i - down < 5 and 0 <= j - right < 6
+                assert out[i, j] == (image[i - down, j - right] if inside else image.min())
+
+
+@EXAMPLES
+@given(right=st.integers(-2, 2), down=st.integers(-2, 2))
+def test_shifting_back_restores_the_interior(right, down):
+    images = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    back = shift(shift(images, right, down), -right, -down)
+    assert torch.equal(back[..., 2:6, 2:6], images[..., 2:6, 2:6])
+
+
+def test_no_shift_changes_nothing():
+    images = torch.randn(3, 1, 8, 8)
+    assert torch.equal(shift(images), images)
+
+
+def test_best_patches_are_what_the_best_units_see():
+    images = torch.randn(4, 1, 9, 9, generator=torch.Generator().manual_seed(0))
+    kernel = torch.randn(1, 1, 3, 3, generator=torch.Generator().manual_seed(1))
+    maps = F.conv2d(images, kernel, stride=2)[:, 0]
+    patches = best_patches(images, maps, field=3, stride=2, count=3)
+    assert patches.shape == (3, 3, 3)
+    answers = (patches * kernel[0]).sum(dim=(1, 2))
+    torch.testing.assert_close(answers, maps.amax(dim=(1, 2)).topk(3).values)
+
+
+# ---------------------------------------------------------------- what single channels do
+
+
+def test_accuracy_by_class_counts_within_each_class():
+    logits, _ = lit([0, 0, 0, 1, 1, 2])
+    shares = accuracy_by_class(votes(logits), torch.tensor([0, 0, 1, 1, 2, 2]))
+    assert shares.tolist() == [1, 0.5, 0.5]
+
+
+def test_accuracy_of_an_absent_class_is_nan():
+    features, y = lit([0, 1])
+    assert accuracy_by_class(votes(features), y).isnan().tolist() == [False, False, True]
+
+
+def test_ablating_the_voter_of_a_class_costs_that_class_alone():
+    features, y = lit([0, 1, 2, 2])
+    before = features.clone()
+    assert torch.equal(ablation_drops(votes, features, y), torch.eye(3))
+    assert torch.equal(features, before)
+
+
+def test_ablation_silences_one_channel_at_a_time():
+    shown = []
+
+    def classify(features):
+        shown.append(features.clone())
+        return votes(features)
+
+    features, y = torch.randn(5, 3, 2, 2), torch.tensor([0, 1, 2, 0, 1])
+    ablation_drops(classify, features, y)
+    expected = [features * keep[:, None, None] for keep in (torch.ones(3), *(1 - torch.eye(3)))]
+    assert len(shown) == 4 and all(map(torch.equal, shown, expected))
+
+
+def test_class_means_have_a_row_per_channel_and_a_column_per_class():
+    features, y = lit([0, 1, 1, 2])
+    scaled = features * torch.tensor([4.0, 1, 1])[:, None, None] * torch.tensor([[0, 1], [1, 2.0]])
+    expected = [[4, 1, 1], [0.25, 1, 0.25], [0.25, 0.25, 1]]
+    torch.testing.assert_close(class_means(scaled, y), torch.tensor(expected))
+
+
+@pytest.mark.parametrize(
+    ("means", "selectivity"),
+    [
+        ([2, 2, 2, 2], 0),
+        ([0, 0, 3, 0], 1),
+        ([3, 1, 1, 1], 0.5),
+        ([4, 3, 1, 2], (4 - 2) / (4 + 2)),
+        ([0, 0, 0, 0], float("nan")),
+    ],
+)
+def test_class_selectivity_follows_its_formula(means, selectivity):
+    found = class_selectivity(torch.tensor([means, means], dtype=torch.float64))
+    assert found.tolist() == pytest.approx([selectivity] * 2, nan_ok=True)
+
+
+# ---------------------------------------------------------------- gradients
+
+
+@EXAMPLES
+@given(seed=st.integers(0, 9999), layer=st.sampled_from([0, 2]))
+def test_central_differences_equal_autograd(seed, layer):
+    random = torch.Generator().manual_seed(seed)
+    model = nn.Sequential(nn.Conv2d(1, 2, 2), nn.Tanh(), nn.Conv2d(2, 1, 2)).double()
+    for weight in model.parameters():
+        nn.init.normal_(weight, generator=random)
+    x = torch.randn(2, 1, 4, 4, generator=random, dtype=torch.float64)
+    parameter = model[layer].weight
+    before = parameter.detach().clone()
+
+    numerical = central_differences(lambda: model(x).square().mean(), parameter)
+    (exact,) = torch.autograd.grad(model(x).square().mean(), parameter)
+    torch.testing.assert_close(numerical, exact, rtol=1e-6, atol=1e-8)
+    assert torch.equal(parameter, before)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 1, 2)])
+def test_central_differences_are_exact_for_a_parabola(shape):
+    weight = torch.randn(shape, dtype=torch.float64)
+    gradient = central_differences(lambda: (3 * weight**2 + weight).sum(), weight, eps=0.5)
+    torch.testing.assert_close(gradient, 6 * weight + 1)
+
+
+def planted(channels: int = 10, per_class: int = 20) -> tuple[Tensor, Tensor]:
+    """Features in which channel k is active for class k alone, and the labels."""
+    y = torch.arange(10).repeat_interleave(per_class)
+    return F.one_hot(y, channels).float()[:, :, None, None], y
+
+
+def test_planted_detectors_are_found_and_shared_channels_are_not():
+    features, y = planted()
+
+    def classify(features):
+        return features.flatten(1) + torch.tensor([0.5] + [0.0] * 9)  # class 0 needs no channel
+
+    selective, needed = detectors(features, y, ablation_drops(classify, features, y))
+    assert selective.all()
+    assert needed.tolist() == [False] + [True] * 9
+
+
+def test_a_dead_channel_is_no_detector_whatever_it_costs():
+    features, y = planted(channels=11)
+    selective, needed = detectors(features, y, torch.eye(11)[:, :10])
+    assert not selective[10] and not needed[10] and needed[:10].all()
+    all_cost = torch.zeros(11, 10)
+    all_cost[:, 0] = 1.0
+    assert detectors(features, y, all_cost)[1].tolist() == [True] + [False] * 10
+
+
+def test_a_channel_that_answers_all_classes_is_not_selective():
+    features, y = planted()
+    selective, _ = detectors(torch.ones_like(features), y, torch.zeros(10, 10))
+    assert not selective.any()

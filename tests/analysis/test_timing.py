@@ -1,0 +1,102 @@
+"""Timing: turns, ratios, and what a busy machine does to them."""
+
+import os
+import time
+
+import pandas as pd
+import psutil
+import pytest
+import torch
+
+from helpers.analysis import timing
+
+
+def busy(seconds: float):
+    def run() -> None:
+        end = time.process_time() + seconds
+        while time.process_time() < end:
+            pass
+
+    return run
+
+
+def test_every_arm_runs_once_a_round_and_the_order_turns():
+    calls = []
+    arms = {name: (lambda name=name: calls.append(name)) for name in "abc"}
+    times = timing.interleave(arms, rounds=3, warm_up=1)
+    assert "".join(calls) == "abcbcacababc"
+    assert times.shape == (3, 3) and list(times) == ["a", "b", "c"]
+
+
+def test_a_ratio_is_that_of_the_work():
+    times = timing.interleave({"one": busy(0.004), "two": busy(0.008)}, rounds=5)
+    assert 1.8 < timing.ratio(times, "two", "one") < 2.2
+
+
+def test_sleeping_does_not_count_on_a_cpu():
+    times = timing.interleave({"asleep": lambda: time.sleep(0.03), "busy": busy(0.01)}, rounds=3)
+    assert timing.ratio(times, "asleep", "busy") < 0.2
+
+
+def test_a_slow_spell_hits_all_arms_of_a_round_and_leaves_the_ratio():
+    spell = pd.Series([1.0, 5.0, 1.0, 40.0, 1.0])
+    times = pd.DataFrame({"a": 2 * spell, "b": spell})
+    assert timing.ratio(times, "a", "b") == 2
+
+
+def test_one_thread_while_timing_and_as_before_afterwards():
+    before, seen = torch.get_num_threads(), []
+    torch.set_num_threads(2)
+    try:
+        timing.interleave({"a": lambda: seen.append(torch.get_num_threads())}, rounds=1)
+        assert set(seen) == {1} and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("arms", "rounds", "warm_up"), [({}, 1, 0), ({"a": int}, 0, 0), ({"a": int}, 1, -1)]
+)
+def test_nothing_to_time_is_refused(arms, rounds, warm_up):
+    with pytest.raises(ValueError, match="time one arm or more"):
+        timing.interleave(arms, rounds, warm_up)
+
+
+def test_a_training_pass_leaves_gradients_and_repeats_are_counted():
+    model, calls = torch.nn.Linear(3, 2), []
+    timing.training_pass(model, torch.ones(4, 3))()
+    assert model.weight.grad.abs().sum() > 0
+    timing.repeat(lambda: calls.append(1), 7)()
+    assert len(calls) == 7
+
+
+def test_a_process_of_its_own_has_its_own_environment(monkeypatch):
+    monkeypatch.setenv("OF_ALL", "kept")
+    monkeypatch.delenv("OF_ONE", raising=False)
+
+    def found(*names):
+        return os.getpid(), *(os.environ.get(name) for name in names)
+
+    call = timing.process({"OF_ONE": "set"})
+    pid, *values = call(found, "OF_ONE", "OF_ALL")
+    assert call(found)[0] == pid
+    assert pid != os.getpid() and values == ["set", "kept"] and "OF_ONE" not in os.environ
+
+
+@pytest.mark.skipif(not timing.AVX2, reason="the limits are those of x86 processors")
+def test_a_process_is_kept_to_avx2():
+    capability = timing.process(timing.AVX2)(torch.backends.cpu.get_cpu_capability)
+    assert capability in ("AVX2", "DEFAULT", "NO AVX")
+
+
+def test_an_error_comes_back_from_a_process_of_its_own():
+    with pytest.raises(ZeroDivisionError):
+        timing.process({})(divmod, 1, 0)
+
+
+def test_a_process_of_its_own_ends_with_what_calls_it():
+    call = timing.process({})
+    worker = psutil.Process(call(os.getpid))
+    del call
+    psutil.wait_procs([worker], timeout=20)
+    assert not worker.is_running()

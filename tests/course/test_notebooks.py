@@ -1,0 +1,219 @@
+"""The anatomy of the notebooks: what every one of them promises its reader."""
+
+import base64
+import re
+import struct
+import subprocess
+import sys
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from helpers.commands.runner import closing, figure, normalise, verdict_lines
+from helpers.course import exercises, summary
+from helpers.evidence import findings
+from helpers.evidence.claims import registry
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
+PARAMETERS = ["profile", "seeds", "device"]
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def notebook(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def prose(notebook):
+    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+def outputs(notebook):
+    return [output for cell in code(notebook) for output in cell.outputs]
+
+
+def judged(notebook):
+    return re.findall(r'lab\.judge\(\s*"([^"]+)"', "\n".join(c.source for c in code(notebook)))
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS
+
+
+def test_every_cell_was_run_once_in_order_without_error(notebook):
+    counts = [cell.execution_count for cell in code(notebook)]
+    assert counts == list(range(1, len(counts) + 1))
+    assert not [o for o in outputs(notebook) if o.output_type == "error"]
+
+
+def test_stored_form_is_normal(notebook, path):
+    assert normalise(nbformat.read(path, as_version=4)) == notebook
+    assert path.stat().st_size < 500_000
+
+
+def test_head_states_question_claims_budget_and_badges(notebook, path):
+    head = notebook.cells[0].source
+    assert re.match(rf"# {path.stem[:2]} · ", head)
+    assert "**The question.**" in head and "**Time budget:**" in head
+    assert set(re.findall(r"^\| `([^`]+)`", head, re.M)) == set(judged(notebook))
+    links = re.findall(r"\]\((https://(?:kaggle|colab)[^)]+)\)", head)
+    blob = f"{REPOSITORY.removeprefix('https://github.com/')}/blob/main/notebooks/{path.name}"
+    assert len(links) == 2 and all(link.endswith(blob) for link in links)
+
+
+def test_ends_with_what_to_remember_and_exercises(notebook):
+    headings = re.findall(r"^#+ .*$", prose(notebook), re.M)
+    assert headings[-2:] == ["## What to remember", "## Exercises"]
+    assert code(notebook)[-1].source == "lab.close()"
+
+
+def test_headings_descend_one_level_at_a_time(notebook):
+    levels = [len(mark) for mark in re.findall(r"^(#+) ", prose(notebook), re.M)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(b <= a + 1 for a, b in pairwise(levels))
+
+
+def test_set_up_is_the_same_in_all_and_parameters_are_tagged(notebook):
+    first = nbformat.read(NOTEBOOKS[0], as_version=4)
+    assert code(notebook)[0].source == code(first)[0].source
+    tagged = [c for c in code(notebook) if "parameters" in c.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    assert re.findall(r"^(\w+) = ", tagged[0].source, re.M) == PARAMETERS
+
+
+def set_up(folder, kaggle):
+    source = code(nbformat.read(NOTEBOOKS[0], as_version=4))[0].source
+    source = source.replace("/kaggle/input", str(kaggle)) + "\nprint(roots[0])"
+    command = [sys.executable, "-c", source]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("folder", [ROOT, ROOT / "notebooks"])
+def test_set_up_finds_the_repository_nearby(folder, tmp_path):
+    assert set_up(folder, tmp_path).stdout.strip() == str(ROOT)
+
+
+@pytest.mark.parametrize("mount", ["course", "datasets/owner/course", "course/phase-03-main"])
+def test_set_up_finds_the_repository_on_kaggle(mount, tmp_path):
+    working, attached = tmp_path / "working", tmp_path / "input" / mount
+    working.mkdir()
+    (attached / "data").mkdir(parents=True)
+    (attached / "data" / "registry" / "claims.toml").touch()
+    assert set_up(working, tmp_path / "input").stdout.strip() == str(attached)
+
+
+def test_set_up_finds_a_clone_inside_the_working_folder(tmp_path):
+    (tmp_path / "course" / "data").mkdir(parents=True)
+    (tmp_path / "course" / "data" / "registry" / "claims.toml").touch()
+    assert set_up(tmp_path, tmp_path / "input").stdout.strip() == str(tmp_path / "course")
+
+
+def test_set_up_elsewhere_says_what_to_do(tmp_path):
+    result = set_up(tmp_path, tmp_path / "input")
+    assert result.returncode == 1
+    assert "open this notebook inside the repository" in result.stderr
+
+
+def test_cells_are_small(notebook):
+    lines = sorted(len(cell.source.splitlines()) for cell in code(notebook))
+    assert lines[len(lines) // 2] <= 5
+    assert lines[int(0.9 * (len(lines) - 1))] <= 12
+    assert lines[-1] <= 20
+
+
+def test_every_figure_has_alt_text_and_fits_the_page(notebook):
+    for output in outputs(notebook):
+        if "image/png" in output.get("data", {}):
+            alt = output.metadata["image/png"]["alt"]
+            assert len(alt) > 20 and output.data["text/plain"] == alt
+            png = base64.b64decode(output.data["image/png"])
+            assert struct.unpack(">I", png[16:20])[0] <= 700
+    for output in outputs(notebook):
+        page = output.get("data", {}).get("text/html", "")
+        assert page.count("<img ") == page.count("<img alt=")
+
+
+def test_outputs_are_compared_and_every_verdict_is(notebook):
+    with_output = [cell for cell in code(notebook) if cell.outputs]
+    ignored = [c for c in with_output if "nbval-ignore-output" in c.metadata.get("tags", [])]
+    assert len(ignored) <= 0.3 * len(with_output)
+    assert not [cell for cell in ignored if "lab.judge" in cell.source]
+    assert not [cell for cell in code(notebook) if "nbval-skip" in str(cell.metadata)]
+
+
+def test_every_claim_of_the_notebook_is_judged_and_nothing_else(notebook, path):
+    registered = {c.id for c in registry().values() if c.notebook == path.stem}
+    assert sorted(judged(notebook)) == sorted(registered)
+    assert {registry()[name].status for name in registered} == {"measured"}
+    words = closing(notebook)["verdicts"]
+    assert set(words) == registered and "not run" not in words.values()
+    assert len(verdict_lines(notebook, registry())) == len(registered)
+
+
+def test_claims_without_a_notebook_are_marked_as_registered():
+    written = {path.stem for path in NOTEBOOKS}
+    waiting = {c.status for c in registry().values() if c.notebook not in written}
+    assert waiting <= {"registered"}
+
+
+def test_answers_are_left_to_the_reader(notebook):
+    source = "\n".join(cell.source for cell in code(notebook))
+    names = re.findall(r'exercises\.check\("([^"]+)"', source)
+    assert set(names) <= set(exercises.EXERCISES) and names
+    assert set(re.findall(r"^my_\w+ = (\S+)", source, re.M)) == {"None"}
+
+
+def test_nothing_is_installed_or_downloaded(notebook):
+    source = "\n".join(cell.source for cell in code(notebook))
+    assert not re.search(r"pip |wget|curl|http|download=True|^[!%]", source, re.M)
+
+
+def test_readme_lists_every_notebook(path):
+    assert f"(notebooks/{path.name})" in (ROOT / "README.md").read_text()
+
+
+def test_predictions_are_asked_for_every_claim_before_it_is_judged(notebook):
+    cells = [cell.source for cell in code(notebook)]
+    (asked,) = [k for k, source in enumerate(cells) if source.startswith("lab.predict(")]
+    assert set(re.findall(r'"([^"]+)": None', cells[asked])) == set(judged(notebook))
+    assert asked < min(k for k, source in enumerate(cells) if "lab.judge(" in source)
+
+
+def test_the_reference_is_what_the_notebook_found_with_this_code(notebook, path):
+    found = [findings.read(findings.reference_folder() / f"{c}.json") for c in judged(notebook)]
+    assert sorted(repr(one.verdict) for one in found) == sorted(verdict_lines(notebook, registry()))
+    assert all(one.current and one.profile == "standard" for one in found)
+
+
+def test_tuning_is_kept_for_the_questions_that_are_asked(notebook, path):
+    source = "\n".join(cell.source for cell in code(notebook))
+    file = ROOT / "data" / "tuning" / path.name.replace(".ipynb", ".json")
+    assert file.exists() == ("lab.tune(" in source)
+    assert "training.tune(" not in source
+
+
+def test_nothing_is_kept_for_notebooks_or_claims_that_are_gone():
+    kept = {file.stem for file in (ROOT / "data" / "tuning").glob("*")}
+    assert kept <= {path.stem for path in NOTEBOOKS}
+    assert {file.stem for file in findings.reference_folder().glob("*")} <= set(registry())
+
+
+def test_readme_shows_the_reference_verdicts_and_figure():
+    readme = (ROOT / "README.md").read_text()
+    table = summary.markdown(summary.find_all({"reference": findings.reference_folder()}))
+    assert f"{summary.BEGIN}\n{table}{summary.END}" in readme
+    shown = (ROOT / ".github" / "random_filters.png").read_bytes()
+    assert shown == figure(nbformat.read(NOTEBOOKS[0], as_version=4), "A random first layer costs")

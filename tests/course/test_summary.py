@@ -1,0 +1,149 @@
+"""The summary: each line of the recap has its claims; without evidence there is no verdict."""
+
+import html
+
+import numpy as np
+import pytest
+
+from helpers.course import summary
+from helpers.evidence import claims, findings
+from helpers.evidence.claims import ClaimError, Outcome, Test, Verdict, decide, registry
+from helpers.evidence.findings import Evidence
+
+MEAN = Test("gain", 'x < y & "z"', "mean", "a<b", "above", 0.01)
+BELOW = Test("loss", "It loses.", "mean", "nats", "below", 0.5)
+NEAR = Test("near", "It is near.", "mean", "ratio", "within", 0.5, around=2.0)
+FACT = Test("shape", "The shape is so.", "assertion")
+
+
+def judged(claim_id: str, *outcomes: Outcome) -> Evidence:
+    verdict = Verdict(registry()[claim_id], outcomes)
+    return Evidence(verdict, "standard", "cpu", 1.0, {}, {}, "3.11", "0" * 64)
+
+
+@pytest.fixture
+def found():
+    nothing = {claim: (None, "not measured") for claim in registry()}
+    good = judged("cnn.filter-shape", decide(FACT, True))
+    bad = judged("cnn.learn-filters", decide(MEAN, np.linspace(0.0, 0.004, 8)), decide(FACT, True))
+    return nothing | {
+        "cnn.filter-shape": (good, "reference"),
+        "cnn.learn-filters": (bad, "this machine"),
+    }
+
+
+@pytest.fixture
+def shown(monkeypatch) -> list[dict]:
+    calls = []
+    monkeypatch.setattr(summary, "display", lambda data, raw: calls.append(data))
+    return calls
+
+
+def test_every_claim_stands_in_the_recap():
+    named = {c for lines in summary.recap().values() for line in lines for c in line.claims}
+    assert named == set(registry())
+
+
+def test_a_line_without_a_registered_claim_is_named(tmp_path):
+    file = tmp_path / "recap.toml"
+    for claims_of_line in ('["no.such"]', "[]"):
+        file.write_text(
+            f'[[section]]\ntitle = "A"\n[[section.line]]\ntext = "B"\nclaims = {claims_of_line}\n'
+        )
+        with pytest.raises(ClaimError, match=r"recap\.toml: 'B' maps to"):
+            summary.recap(file)
+
+
+def test_a_section_prints_stable_lines_and_shows_the_numbers(found, shown):
+    summary.show_section("CNNs", found)
+    (data,) = shown
+    assert data["text/plain"].splitlines()[:4] == [
+        "CNNs",
+        "cnn.learn-filters: CONDITIONAL",
+        "cnn.filter-shape: SUPPORTED",
+        "cnn.filter-slides: NOT MEASURED",
+    ]
+    card = data["text/html"]
+    assert ">gain</span>: 0.002 [" in card and "a&lt;b" in card and "a<b" not in card
+    assert "(asked: above 0.01; 8 seeds)" in card and ">shape</span>: exact" in card
+    assert (
+        f'title="{html.escape(found["cnn.filter-shape"][0].verdict.outcomes[0].test.statement)}"'
+        in card
+    )
+    assert '<a href="01_cnn_filters.ipynb#cnn.learn-filters">' in card
+    assert "not measured<br>(not measured)" in card
+
+
+def test_the_careful_sentence_stands_where_the_recap_is_not_right(found, shown):
+    summary.show_section("CNNs", found)
+    card = shown[0]["text/html"]
+    assert "Sixteen random 3x3 filters" in card  # learn-filters: conditional
+    assert "It is a matrix only when" not in card  # filter-shape: supported
+
+
+def test_a_claim_without_evidence_has_no_word(found):
+    assert summary.words(found) == {
+        "cnn.filter-shape": "supported",
+        "cnn.learn-filters": "conditional",
+    }
+    assert list(summary.folklore(found).index) == ["cnn.learn-filters"]
+
+
+@pytest.mark.parametrize(
+    ("test", "values", "sign"),
+    [
+        (MEAN, np.linspace(0.02, 0.03, 8), 1),
+        (MEAN, np.linspace(0.0, 0.004, 8), -1),
+        (BELOW, np.linspace(0.1, 0.2, 8), 1),
+        (BELOW, np.linspace(0.7, 0.8, 8), -1),
+        (NEAR, np.linspace(1.9, 2.2, 8), 1),
+        (NEAR, np.linspace(3.0, 3.1, 8), -1),
+    ],
+)
+def test_margins_point_to_the_claimed_side(test, values, sign):
+    found = {"cnn.learn-filters": (judged("cnn.learn-filters", decide(test, values)), "here")}
+    (row,) = summary.margins(found).itertuples()
+    assert np.sign(row.middle) == sign
+    assert row.low <= row.middle <= row.high
+    clear = {1: "supported", -1: "refuted"}[sign]
+    assert (abs(row.middle) > 1) and row.kind == clear
+
+
+def test_margins_leave_out_what_has_no_interval(found):
+    assert list(summary.margins(found).index) == [("cnn.learn-filters", "gain")]
+    same = judged("cnn.learn-filters", decide(MEAN, [0.02] * 8))
+    assert summary.margins({"cnn.learn-filters": (same, "here")}).empty
+
+
+def test_holm_takes_all_measured_tests_as_one_family(found):
+    other = judged("rnn.vanishing", decide(MEAN, np.linspace(0.02, 0.03, 8)))
+    table = summary.holm(dict(found) | {"rnn.vanishing": (other, "here")})
+    assert list(table) == ["claim", "test", "verdict", "p", "p_holm"] and len(table) == 2
+    assert table["p_holm"][0] == pytest.approx(2 * table["p"][0])
+
+
+def test_the_readme_table_has_a_row_per_claim_in_order(found):
+    head, line, *rows = summary.markdown(found).splitlines()
+    assert len(rows) == len(registry()) == 50
+    assert [int(row.split("|")[1]) for row in rows] == list(range(1, 51))
+    assert "[conditional](notebooks/01_cnn_filters.ipynb) | gain ✗, shape ✓ |" in rows[0]
+    assert rows[2].endswith("| not measured | |")
+    assert {row.replace("\\|", "").count("|") for row in (head, line, *rows)} == {5}
+
+
+def test_evidence_is_looked_for_on_every_claim(monkeypatch):
+    monkeypatch.setattr(findings, "latest", lambda claim, folders: (None, claim.id))
+    assert summary.find_all() == {claim: (None, claim) for claim in claims.registry()}
+
+
+def test_the_table_replaces_what_stands_between_the_marks(found, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# Top\n{summary.BEGIN}\nold\n{summary.END}\nrest\n")
+    for _ in range(2):
+        summary.into_readme(readme, found)
+    table = summary.markdown(found)
+    assert readme.read_text() == f"# Top\n{summary.BEGIN}\n{table}{summary.END}\nrest\n"
+    readme.write_text("# Top\n")
+    with pytest.raises(ClaimError, match=r"README\.md needs the lines"):
+        summary.into_readme(readme, found)
+    assert readme.read_text() == "# Top\n"

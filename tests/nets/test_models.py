@@ -1,0 +1,176 @@
+"""The networks and the arithmetic of convolutions, against PyTorch."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from helpers.data.dataset import Dataset, Split
+from helpers.nets.cnn import CNN1D, MLP, SimpleCNN, correlate, freeze, output_size, parameter_count
+from helpers.training.fit import fit
+
+EXAMPLES = settings(max_examples=80, deadline=None, derandomize=True)
+
+
+def small_cnn() -> SimpleCNN:
+    torch.manual_seed(0)
+    return SimpleCNN(channels=(2, 3), hidden=4, classes=3, size=10)
+
+
+# ---------------------------------------------------------------- networks
+
+
+def test_cnn_has_the_recaps_shapes():
+    cnn = SimpleCNN()
+    assert {name: tuple(p.shape) for name, p in cnn.named_parameters() if "weight" in name} == {
+        "conv1.weight": (16, 1, 3, 3),
+        "conv2.weight": (32, 16, 3, 3),
+        "dense.weight": (128, 800),
+        "head.weight": (10, 128),
+    }
+    assert cnn(torch.zeros(5, 1, 28, 28)).shape == (5, 10)
+
+
+def test_cnn_and_mlp_are_equally_large():
+    assert parameter_count(SimpleCNN()) == 160 + 4640 + 800 * 128 + 128 + 1290 == 108_618
+    assert parameter_count(MLP()) == 108_130
+    assert parameter_count(MLP()) == pytest.approx(parameter_count(SimpleCNN()), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("settings_of_cnn", "shape"),
+    [
+        ({"size": 32, "in_channels": 3, "classes": 7}, (3, 32, 32)),
+        ({"size": 10, "channels": (2, 3), "hidden": 4}, (1, 10, 10)),
+        ({"size": 28, "kernel_size": 7}, (1, 28, 28)),
+        ({"size": 28, "kernel_size": 4}, (1, 28, 28)),
+    ],
+)
+def test_cnn_fits_other_images(settings_of_cnn, shape):
+    cnn = SimpleCNN(**settings_of_cnn)
+    assert cnn(torch.zeros(2, *shape)).shape == (2, settings_of_cnn.get("classes", 10))
+
+
+@pytest.mark.parametrize(("size", "kernel_size"), [(9, 3), (5, 3), (13, 7), (3, 5), (1, 3)])
+def test_cnn_refuses_an_image_that_is_too_small(size, kernel_size):
+    message = rf"a {size}x{size} image leaves nothing .* use a larger image or a smaller kernel"
+    with pytest.raises(ValueError, match=message):
+        SimpleCNN(size=size, kernel_size=kernel_size)
+
+
+def test_the_smallest_image_leaves_one_pixel():
+    assert SimpleCNN(size=10).dense.in_features == 32
+    assert SimpleCNN(size=14, kernel_size=7).dense.in_features == 32
+
+
+def test_mlp_flattens_and_has_one_hidden_layer():
+    mlp, x = MLP(inputs=12, hidden=5, classes=3), torch.randn(4, 1, 3, 4)
+    hidden = (x.reshape(4, 12) @ mlp.dense.weight.T + mlp.dense.bias).clamp_min(0)
+    torch.testing.assert_close(mlp(x), hidden @ mlp.head.weight.T + mlp.head.bias)
+
+
+def test_cnn1d_is_the_papers_network():
+    cnn = CNN1D()
+    assert parameter_count(cnn) == 25 * 5 + 25 + 2 * (25 * 25 * 3 + 25) + 125 * 10 + 10 == 5210
+    assert cnn(torch.zeros(7, 40)).shape == cnn(torch.zeros(7, 1, 40)).shape == (7, 10)
+    x = torch.randn(7, 40)
+    assert torch.equal(cnn(x), cnn(x[:, None]))
+    for convolution, length in ((cnn.conv1, 19), (cnn.conv2, 10), (cnn.conv3, 5)):
+        x = F.relu(convolution(x.reshape(7, -1, x.shape[-1])))
+        assert x.shape == (7, 25, length)
+    assert cnn.head.in_features == 125
+
+
+@EXAMPLES
+@given(
+    length=st.integers(4, 60),
+    channels=st.integers(1, 4),
+    in_channels=st.integers(1, 3),
+    classes=st.integers(2, 5),
+)
+def test_cnn1d_fits_other_signals(length, channels, in_channels, classes):
+    cnn = CNN1D(channels, classes, in_channels, length)
+    assert cnn(torch.randn(2, in_channels, length)).shape == (2, classes)
+
+
+def test_relu_after_pooling_equals_relu_before_it():
+    cnn = small_cnn().double()
+    layers = [cnn.conv1, nn.ReLU(), nn.MaxPool2d(2), cnn.conv2, nn.ReLU(), nn.MaxPool2d(2)]
+    textbook = nn.Sequential(*layers, nn.Flatten(), cnn.dense, nn.ReLU(), cnn.head)
+    x, y = torch.randn(64, 1, 10, 10, dtype=torch.float64), torch.randint(3, (64,))
+    outputs = cnn(x), textbook(x)
+    gradients = [torch.autograd.grad(F.cross_entropy(o, y), cnn.parameters()) for o in outputs]
+    torch.testing.assert_close(*outputs, rtol=0, atol=1e-12)
+    for ours, theirs in zip(*gradients, strict=True):
+        assert ours.norm() > 0
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
+# ---------------------------------------------------------------- convolution arithmetic
+
+
+@EXAMPLES
+@given(
+    size=st.integers(1, 40),
+    kernel=st.integers(1, 9),
+    stride=st.integers(1, 5),
+    padding=st.integers(0, 4),
+)
+def test_output_size_is_what_conv2d_makes(size, kernel, stride, padding):
+    expected = output_size(size, kernel, stride, padding)
+    image, weight = torch.zeros(1, 1, size, size), torch.zeros(1, 1, kernel, kernel)
+    if size + 2 * padding < kernel:
+        assert expected < 1
+    else:
+        out = F.conv2d(image, weight, stride=stride, padding=padding)
+        assert out.shape[2:] == (expected, expected)
+
+
+@EXAMPLES
+@given(
+    image=st.tuples(st.integers(4, 9), st.integers(4, 9)),
+    kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    seed=st.integers(0, 999),
+)
+def test_correlate_equals_conv2d(image, kernel, seed):
+    random = torch.Generator().manual_seed(seed)
+    a = torch.randn(image, generator=random, dtype=torch.float64)
+    b = torch.randn(kernel, generator=random, dtype=torch.float64)
+    torch.testing.assert_close(correlate(a, b), F.conv2d(a[None, None], b[None, None])[0, 0])
+
+
+def test_correlate_does_not_flip_the_kernel():
+    image = torch.zeros(5, 5)
+    image[2, 2] = 1
+    kernel = torch.arange(9.0).reshape(3, 3)
+    assert torch.equal(correlate(image, kernel), kernel.flip(0, 1))
+
+
+# ---------------------------------------------------------------- freezing
+
+
+def test_frozen_layers_do_not_move_and_the_others_do():
+    x, y = torch.randn(20, 1, 10, 10), torch.arange(20) % 3
+    split = Split(x, y)
+    data = Dataset("toy", split, split, split, ("a", "b", "c"), 0.0, 1.0)
+    model = freeze(small_cnn(), ["conv1", "head"])
+    before = copy.deepcopy(model.state_dict())
+    fit(model, data, steps=5, lr=0.1, seed=0, batch_size=10)
+    moved = {
+        name.split(".")[0] for name, p in model.state_dict().items() if (p != before[name]).any()
+    }
+    assert moved == {"conv2", "dense"}
+
+
+def test_freeze_names_the_unknown_layer():
+    with pytest.raises(AttributeError, match="conv9"):
+        freeze(small_cnn(), ["conv9"])
+
+
+def test_frozen_parameters_are_still_counted():
+    model = small_cnn()
+    assert parameter_count(freeze(model, ["conv1"])) == sum(p.numel() for p in model.parameters())

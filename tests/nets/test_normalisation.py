@@ -1,0 +1,219 @@
+"""BatchNorm and LayerNorm against torch, and inside the recurrence of an LSTM."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+from zoo import noise
+
+from helpers.nets.normalisation import (
+    BatchError,
+    BatchNorm,
+    BatchNormOverTime,
+    LayerNorm,
+    LayerNormOverTime,
+    NormalisedLSTM,
+)
+from helpers.nets.sequences import LastStep
+from helpers.nets.starts import forget_bias_
+from helpers.training.fit import fit
+from helpers.training.many import fit_many
+
+CLOSE = {"rtol": 0, "atol": 1e-10}
+
+
+def drawn(*shape, seed=0):
+    random = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=random, dtype=torch.float64)
+
+
+def shaken(layer):
+    """A layer whose parameters are not at their start, in float64."""
+    for k, parameter in enumerate(layer.double().parameters()):
+        nn.init.normal_(parameter, mean=k, generator=torch.Generator().manual_seed(k))
+    return layer
+
+
+def outcome(layer, x):
+    """Values, and gradients of inputs and parameters."""
+    x = x.clone().requires_grad_()
+    y = layer(x)
+    weight = drawn(*y.shape, seed=1)
+    return [y, *torch.autograd.grad((y * weight).sum(), [x, *layer.parameters()])]
+
+
+def assert_same(ours, theirs, x):
+    theirs.load_state_dict(ours.state_dict())
+    for one, other in zip(outcome(ours, x), outcome(theirs, x), strict=True):
+        torch.testing.assert_close(one, other, **CLOSE)
+    for one, other in zip(ours.buffers(), theirs.buffers(), strict=True):
+        torch.testing.assert_close(one, other, **CLOSE)
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (2, 3), (4, 3, 7), (2, 3, 4, 5), (1, 3, 2, 2)])
+def test_batch_norm_equals_torchs_in_training_and_evaluation(shape):
+    kind = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d}[len(shape)]
+    ours, theirs = shaken(BatchNorm(3)), kind(3).double()
+    for step in range(3):
+        assert_same(ours, theirs, 2 * drawn(*shape, seed=step) + 1)
+    assert_same(ours.eval(), theirs.eval(), drawn(*shape))
+    assert ours.num_batches_tracked == 3
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (1, 4), (2, 3, 4)])
+def test_layer_norm_equals_torchs_and_knows_no_batch(shape):
+    ours = shaken(LayerNorm(4))
+    assert_same(ours, nn.LayerNorm(4).double(), drawn(*shape))
+    torch.testing.assert_close(ours(drawn(*shape))[:1], ours(drawn(*shape)[:1]), **CLOSE)
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(st.integers(2, 6), st.integers(1, 5), st.floats(0.1, 9), st.floats(-5, 5))
+def test_batch_norm_forgets_scale_and_shift_of_its_input(batch, channels, scale, shift):
+    x = drawn(batch, channels) * 10  # far above the epsilon
+    torch.testing.assert_close(
+        BatchNorm(channels).double()(x),
+        BatchNorm(channels).double()(scale * x + shift),
+        rtol=0,
+        atol=0.02,
+    )
+
+
+def lstm(norm, inputs=3, hidden=4):
+    return NormalisedLSTM(inputs, hidden, norm)
+
+
+def per_step(steps, gain=0.1):
+    return lambda size: BatchNormOverTime(size, steps, gain)
+
+
+def reference(cell, x, norm):
+    """The cell of Ba et al. and Cooijmans et al., step by step; `norm(name, t, values)`."""
+    h = c = x.new_zeros(len(x), cell.hidden)
+    states = []
+    for t, at_t in enumerate(x.unbind(1)):
+        gates = norm("norm_x", t, F.linear(at_t, cell.weight_ih_l0))
+        gates = gates + norm("norm_h", t, F.linear(h, cell.weight_hh_l0))
+        i, f, g, o = (gates + cell.bias_ih_l0 + cell.bias_hh_l0).chunk(4, -1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        h = torch.sigmoid(o) * torch.tanh(norm("norm_c", t, c))
+        states.append(h)
+    return torch.stack(states, 1)
+
+
+def test_layer_norm_in_the_recurrence_equals_torchs_layer_norm_at_every_step():
+    cell, x = shaken(lstm(LayerNormOverTime)), drawn(5, 6, 3)
+
+    def norm(name, t, values):
+        return F.layer_norm(values, values.shape[-1:], getattr(cell, name).weight)
+
+    torch.testing.assert_close(cell(x), reference(cell, x, norm), **CLOSE)
+
+
+@pytest.mark.parametrize("steps", [1, 4, 6])
+def test_batch_norm_in_the_recurrence_equals_torchs_at_every_step(steps):
+    cell, x = shaken(lstm(per_step(6))), drawn(5, 6, 3)
+    running = {}
+
+    def norm(name, t, values):
+        size = values.shape[-1]
+        start = (torch.zeros(size).double(), torch.ones(size).double())
+        mean, var = running.setdefault((name, t), start)
+        weight = getattr(cell, name).weight
+        return F.batch_norm(values, mean, var, weight, None, True)
+
+    torch.testing.assert_close(cell(x), reference(cell, x, norm), **CLOSE)
+    for name in ("norm_x", "norm_h", "norm_c"):
+        kept = getattr(cell, name)
+        means = torch.stack([running[name, t][0] for t in range(6)])
+        torch.testing.assert_close(kept.running_mean, means, **CLOSE)
+        # Torch keeps the variance divided by n - 1, here it is divided by n as it was used.
+        unbiased = torch.stack([running[name, t][1] for t in range(6)])
+        torch.testing.assert_close((kept.running_var - 0.9) * 5 / 4 + 0.9, unbiased, **CLOSE)
+
+
+def test_evaluation_uses_each_steps_statistics_and_later_steps_the_last():
+    cell = shaken(lstm(per_step(4)))
+    for k in range(5):
+        cell(drawn(8, 4, 3, seed=k))
+    cell.eval()
+    x = drawn(3, 7, 3, seed=9)
+
+    def norm(name, t, values):
+        kept, row = getattr(cell, name), min(t, 3)
+        mean, var = kept.running_mean[row], kept.running_var[row]
+        return F.batch_norm(values, mean, var, kept.weight, None, False)
+
+    torch.testing.assert_close(cell(x), reference(cell, x, norm), **CLOSE)
+    torch.testing.assert_close(cell(x)[:1], cell(x[:1]), **CLOSE)  # alone or in a batch
+
+
+def test_shared_statistics_are_the_mean_over_time():
+    cell, apart = shaken(lstm(per_step(1))), shaken(lstm(per_step(5)))
+    x = drawn(6, 5, 3)
+    torch.testing.assert_close(cell(x), apart(x), **CLOSE)  # training knows no difference
+    torch.testing.assert_close(
+        cell.norm_h.running_mean[0], apart.norm_h.running_mean.mean(0), **CLOSE
+    )
+
+
+def test_a_sequence_longer_than_the_statistics_teaches_the_first_steps_only():
+    cell = lstm(per_step(2))
+    cell(drawn(6, 5, 3).float())
+    assert cell.norm_c.running_mean.shape == (2, 4)
+
+
+@pytest.mark.parametrize("norm", [LayerNormOverTime, per_step(3)])
+def test_a_normalised_lstm_trains_alone_and_in_a_stack_alike(norm):
+    data = noise((3, 2))
+    build = lambda: LastStep(forget_bias_(lstm(norm, 2), 1.0), 3).double()  # noqa: E731
+    how = {"seeds": [0, 1, 2], "steps": 6, "lr": 0.01, "batch_size": 8, "n_jobs": 1}
+    stacked = fit_many({"a": build}, data, pack=3, **how)
+    alone = fit_many({"a": build}, data, pack=1, **how)
+    for key, model in stacked.models.items():
+        for one, other in zip(
+            model.state_dict().values(), alone.models[key].state_dict().values(), strict=True
+        ):
+            torch.testing.assert_close(one, other, rtol=0, atol=1e-7)
+
+
+def test_our_batch_norm_trains_alone_and_in_a_stack_alike():
+    data = noise((4,))
+    layers = lambda: nn.Sequential(  # noqa: E731
+        nn.Linear(4, 5, bias=False), BatchNorm(5), nn.ReLU(), nn.Linear(5, 3)
+    ).double()
+    how = {"seeds": [0, 1], "steps": 6, "lr": 0.01, "batch_size": 8, "n_jobs": 1}
+    runs = [fit_many({"a": layers}, data, pack=pack, **how) for pack in (1, 2)]
+    for key, model in runs[0].models.items():
+        for one, other in zip(
+            model.state_dict().values(), runs[1].models[key].state_dict().values(), strict=True
+        ):
+            torch.testing.assert_close(one, other, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "layer, x",
+    [
+        (BatchNorm(3), torch.ones(1, 3)),
+        (BatchNorm(3), torch.ones(1, 3, 1, 1)),
+        (lstm(per_step(4)), torch.ones(1, 4, 3)),
+    ],
+)
+def test_a_batch_of_one_is_an_error_in_training_and_none_in_evaluation(layer, x):
+    with pytest.raises(BatchError, match=r"batch of 2 or more.*model\.eval\(\)"):
+        layer(x)
+    assert layer.eval()(x).isfinite().all()
+
+
+def test_a_batch_of_one_stops_a_training_before_it_starts():
+    data = noise((4,), torch.float32)
+    model = nn.Sequential(nn.Linear(4, 5), BatchNorm(5), nn.Linear(5, 3))
+    with pytest.raises(BatchError):
+        fit(model, data, steps=2, lr=0.1, seed=0, batch_size=1)
+
+
+def test_statistics_of_no_steps_are_refused():
+    with pytest.raises(ValueError, match="0 steps"):
+        BatchNormOverTime(3, 0)

@@ -1,0 +1,207 @@
+"""Training, scoring and sampling of language models on running text."""
+
+import pytest
+import torch
+from pandas.testing import assert_frame_equal
+from torch.nn import functional as F
+from zoo import assert_close_weights
+
+from helpers import training
+from helpers.data.dataset import IGNORED, DataError
+from helpers.data.streams import stream, stream_seed
+from helpers.nets.recurrent import GRU, LSTM, RNN
+from helpers.nets.sequences import LanguageModel, Layers
+from helpers.nets.starts import initialise
+from helpers.text import language
+from helpers.text.ngrams import NGrams
+from helpers.text.tokens import Vocabulary
+from helpers.training.batches import reading_order
+
+VOCABULARY = Vocabulary(list("abcdefgh"))
+SIZE = len(VOCABULARY)
+
+
+def model(cell=LSTM, hidden=12, seed=0):
+    return initialise(lambda: LanguageModel(SIZE, cell(6, hidden)), seed)
+
+
+def ids(count, seed=0):
+    return torch.randint(2, SIZE, (count,), generator=stream(seed, "text"))
+
+
+def cyclic(count):
+    return torch.arange(count) % (SIZE - 2) + 2
+
+
+def data_of(make=cyclic, train=3001, length=10):
+    texts = make(train), make(300), make(250)
+    return language.text_data("letters", *texts, VOCABULARY, length)
+
+
+def carried(cell=LSTM, streams=4, count=300, hidden=12):
+    return lambda: language.Carried(model(cell, hidden), streams, count)
+
+
+READING = {"order": reading_order, "schedule": training.linear_decay, "batch_size": 4}
+
+
+def test_text_data_is_the_text_and_its_next_tokens():
+    data = data_of(ids)
+    assert data.train.x.shape == (300, 10)
+    assert torch.equal(data.train.x.flatten(), ids(3000))
+    assert torch.equal(data.train.y[:, :-1], data.train.x[:, 1:])
+    assert data.valid.x.shape == (1, 299) and torch.equal(data.valid.y[0], ids(300)[1:])
+    long = language.text_data("t", ids(99), ids(1500), ids(1024), VOCABULARY)
+    assert long.valid.x.shape == (3, 512) and (long.valid.y != IGNORED).sum() == 1499
+
+
+@pytest.mark.parametrize("sizes", [(1, 9, 9), (64, 9, 9), (99, 1, 9), (99, 9, 1)])
+def test_a_text_shorter_than_a_window(sizes):
+    with pytest.raises(DataError, match="longer text"):
+        language.text_data("t", *map(ids, sizes), VOCABULARY)
+
+
+def oracle(net, tokens):
+    logits = net(tokens[None, :-1])
+    return F.cross_entropy(logits, tokens[None, 1:], reduction="none")[0].detach()
+
+
+@pytest.mark.parametrize("count", [2, 3, 250, 600])
+def test_surprise_in_one_go_or_in_pieces_is_that_of_the_whole_text(count):
+    net, tokens = model(), ids(count)
+    for piece in (1, 64, 10_000) if count < 300 else (64,):
+        found = language.surprise(net, tokens, streams=1, piece=piece)
+        torch.testing.assert_close(found, oracle(net, tokens), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("count", "streams"), [(2001, 4), (2002, 7), (1999, 3), (1403, 7)])
+def test_surprise_side_by_side_scores_every_token_once(count, streams, monkeypatch):
+    monkeypatch.setattr(language, "WARM_UP", 150)
+    net, tokens = model(GRU), ids(count)
+    found = language.surprise(net, tokens, streams=streams)
+    assert found.shape == (count - 1,)
+    # An untrained GRU has forgotten what came 150 tokens ago.
+    torch.testing.assert_close(found, oracle(net, tokens), rtol=1e-4, atol=1e-4)
+    with pytest.raises(DataError, match="two or more"):
+        language.surprise(net, tokens[:1])
+
+
+@pytest.mark.parametrize(
+    ("how", "message"), [({"streams": 0}, "0 streams"), ({"piece": 0}, "pieces of 0")]
+)
+def test_surprise_in_no_pieces(how, message):
+    with pytest.raises(DataError, match=message):
+        language.surprise(model(), ids(9), **how)
+
+
+def test_ids_that_the_model_does_not_know():
+    stranger = torch.tensor([2, SIZE])
+    with pytest.raises(DataError, match=rf"ids run from 2 to {SIZE}, the model knows 0 to"):
+        language.surprise(model(), stranger)
+    with pytest.raises(DataError, match="encode with the vocabulary"):
+        language.continue_text(model(), stranger[None], 3, generator=stream(0, "s"))
+
+
+def test_surprise_leaves_the_mode_alone():
+    net = model().train()
+    language.surprise(net, ids(5))
+    assert net.training
+
+
+@pytest.mark.parametrize("cell", [RNN, LSTM, GRU])
+def test_the_state_is_carried_from_update_to_update(cell):
+    """With a learning rate of nearly zero the losses are those of each stream in one go."""
+    net, data = carried(cell, streams=2, count=20)(), data_of(ids, train=201)
+    history = training.fit(
+        net, data, steps=25, lr=1e-30, seed=3, evaluate_every=1, **READING | {"batch_size": 2}
+    )
+    starts = torch.Generator().manual_seed(stream_seed(3, "batches"))
+    expected = []
+    for steps in (10, 10, 5):  # a pass is ten pieces; each begins with an empty state
+        start = 10 * int(torch.randint(20, (1,), generator=starts))
+        x, y = (part.flatten().roll(-start).view(2, 100) for part in data.train)
+        nats = F.cross_entropy(net.model(x), y, reduction="none").view(2, 10, 10)
+        expected += nats.mean((0, 2))[:steps].tolist()
+    assert history.train_loss.tolist() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("cell", [RNN, LSTM, GRU])
+def test_a_stack_carries_the_state_of_each_network(cell):
+    def build():
+        return carried(cell)().double()
+
+    recipe = READING | {"steps": 80, "clip": 1.0, "evaluate_every": 40, "keep_models": True}
+    runs = [
+        training.fit_many(
+            {"a": build}, data_of(ids), seeds=[1, 2], grid={"lr": [0.01, 0.03]}, pack=pack, **recipe
+        )
+        for pack in (1, 4)
+    ]
+    assert_frame_equal(runs[0].table, runs[1].table, check_exact=False, rtol=1e-9)
+    for alone, stacked in zip(*(r.models.values() for r in runs), strict=True):
+        assert_close_weights(alone, stacked, 1e-9)
+
+
+def test_evaluation_and_new_networks_know_no_state():
+    net, data = carried()(), data_of(ids)
+    whole = net.eval()(data.valid.x)
+    net.train()(data.train.x[:4])
+    assert torch.equal(net.eval()(data.valid.x), whole)
+    assert not [name for name in net.state_dict() if "state" in name or "read" in name]
+    assert torch.equal(net.model(data.valid.x), whole)
+
+
+def test_layers_carry_the_state_of_each():
+    layers = LanguageModel(SIZE, Layers(GRU(6, 8), LSTM(8, 5)))
+    net, (x, _) = language.Carried(layers, 3, 99).train(), data_of(ids).train
+    first, second = net(x[[0, 9, 18]]), net(x[[1, 10, 19]])
+    whole = layers(torch.cat([x[[0, 9, 18]], x[[1, 10, 19]]], dim=1))
+    torch.testing.assert_close(torch.cat([first, second], dim=2), whole)
+
+
+def test_streams_that_cannot_be():
+    with pytest.raises(ValueError, match="use 1 to 300 streams"):
+        carried(streams=301)()
+    with pytest.raises(ValueError, match="a batch of 5 rows for 4 streams"):
+        carried()().train()(data_of(ids).train.x[:5])
+
+
+def test_training_learns_and_repeats_itself():
+    recipe = READING | {"steps": 60, "lr": 0.03, "seed": 1, "evaluate_every": 25}
+    first, second = (training.fit(carried()(), data_of(), **recipe) for _ in range(2))
+    assert first.equals(second)
+    assert first.valid_loss.iloc[-1] < 0.5 * first.train_loss.iloc[0]
+
+
+def test_the_greedy_continuation_of_a_learned_cycle():
+    trained = carried(hidden=24)()
+    training.fit(trained, data_of(), steps=150, lr=0.03, seed=1, **READING)
+    net = trained.model
+    prompt = torch.stack([cyclic(10), cyclic(12)[2:]])
+    drawn = language.continue_text(net, prompt, 9, top_k=1, generator=stream(0, "s"))
+    assert torch.equal(drawn, torch.stack([cyclic(19)[10:], cyclic(21)[12:]]))
+
+
+def test_continuations_repeat_themselves_and_never_draw_the_forbidden():
+    net, prompt = model(), ids(3)[None].repeat(50, 1)
+    twice = [language.continue_text(net, prompt, 40, generator=stream(0, "s")) for _ in range(2)]
+    assert torch.equal(*twice) and twice[0].shape == (50, 40) and twice[0].min() >= 2
+    drawn = language.continue_text(net, prompt, 40, forbid=(2, 3), generator=stream(0, "s"))
+    assert set(drawn.unique().tolist()) == {0, 1, *range(4, SIZE)}
+    with pytest.raises(DataError, match="count is 0"):
+        language.continue_text(net, prompt, 0, generator=stream(0, "s"))
+    with pytest.raises(DataError, match="temperature is 0"):
+        language.continue_text(net, prompt, 1, temperature=0, generator=stream(0, "s"))
+
+
+def test_a_network_and_counts_are_scored_on_the_same_tokens():
+    tokens = ids(500)
+    counted = NGrams(tokens, 2, SIZE).nats(tokens)[1:]
+    assert counted.shape == language.surprise(model(), tokens).shape
+
+
+def test_a_continuation_may_be_trained_on():
+    net = model()
+    drawn = language.continue_text(net, ids(3)[None], 5, generator=stream(0, "s"))
+    net(drawn).sum().backward()
+    assert net.embedding.weight.grad is not None

@@ -1,0 +1,124 @@
+"""Checkpoints: what is saved comes back, and nothing else is ever believed."""
+
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from helpers.data.dataset import DataError
+from helpers.nets.recurrent import LSTM
+from helpers.nets.sequences import LanguageModel
+from helpers.nets.starts import initialise
+from helpers.text.tokens import Vocabulary
+from helpers.training import checkpoints
+
+VOCABULARY = Vocabulary(["a", "b", "é", "\n"])
+
+
+def model(hidden=5, seed=0):
+    return initialise(lambda: LanguageModel(len(VOCABULARY), LSTM(3, hidden)), seed)
+
+
+@pytest.fixture
+def path(tmp_path):
+    checkpoints.save(tmp_path / "m.safetensors", model(), VOCABULARY, {"made by": "a test"})
+    return tmp_path / "m.safetensors"
+
+
+def test_what_was_saved_comes_back(path):
+    other = model(seed=1)
+    checkpoint = checkpoints.load(path, other, VOCABULARY)
+    assert all(map(torch.equal, other.state_dict().values(), model().state_dict().values()))
+    assert checkpoint.vocabulary.tokens == VOCABULARY.tokens
+    assert checkpoint.notes == {"made by": "a test"}
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_half_precision_is_rounded_once(tmp_path):
+    checkpoints.save(tmp_path / "h", model(), VOCABULARY, dtype=torch.float16)
+    other = model(seed=1)
+    checkpoints.load(tmp_path / "h", other)
+    for a, b in zip(other.parameters(), model().parameters(), strict=True):
+        assert a.dtype == torch.float32 and torch.equal(a, b.half().float())
+
+
+def test_another_vocabulary_is_refused_and_the_model_left_alone(path):
+    other = model(seed=1)
+    with pytest.raises(DataError, match="not the one that the checkpoint was trained with"):
+        checkpoints.load(path, other, Vocabulary(["b", "a", "é", "\n"]))
+    assert torch.equal(other.head.weight, model(seed=1).head.weight)
+
+
+@pytest.mark.parametrize("other", [model(6), nn.Linear(2, 2)])
+def test_another_model_is_refused(path, other):
+    with pytest.raises(DataError, match=r"saved from another model: .* in the file and"):
+        checkpoints.load(path, other)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(DataError, match=r"cannot be read .*: name a checkpoint"):
+        checkpoints.read(tmp_path / "none")
+
+
+class Trap:
+    def __reduce__(self):
+        return pytest.fail, ("a pickle was opened",)
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_a_pickle_is_never_opened(tmp_path, new):
+    torch.save({"w": Trap()}, tmp_path / "t.pt", _use_new_zipfile_serialization=new)
+    with pytest.raises(DataError, match="is a pickle"):
+        checkpoints.read(tmp_path / "t.pt")
+    (tmp_path / "p").write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(DataError, match="is a pickle"):
+        checkpoints.read(tmp_path / "p")
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 100, -1])
+def test_truncated_files(path, size):
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(DataError, match="damaged or no safetensors file"):
+        checkpoints.read(path)
+
+
+@pytest.mark.parametrize("content", [b"hello" * 100, b"\x00" * 64, b"\xff" * 64])
+def test_foreign_files(tmp_path, content):
+    (tmp_path / "f").write_bytes(content)
+    with pytest.raises(DataError, match="damaged or no safetensors file"):
+        checkpoints.read(tmp_path / "f")
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        None,
+        {},
+        {"vocabulary": "[]", "notes": "{}", "fingerprint": "x"},
+        {"vocabulary": "not json", "notes": "{}", "fingerprint": "x"},
+        {"vocabulary": '["a"]', "notes": "{}", "fingerprint": "altered"},
+    ],
+)
+def test_weights_of_others(tmp_path, metadata):
+    save_file({"w": torch.ones(2)}, tmp_path / "f", metadata)
+    with pytest.raises(DataError):
+        checkpoints.read(tmp_path / "f")
+
+
+def test_weights_that_are_not_finite(tmp_path, path):
+    broken = model()
+    with torch.no_grad():
+        broken.head.bias[0] = 1e5
+    with pytest.raises(DataError, match=r"head\.bias .* not finite"):
+        checkpoints.save(tmp_path / "b", broken, VOCABULARY, dtype=torch.float16)
+    assert not (tmp_path / "b").exists()
+    weights = {**checkpoints.read(path).weights, "head.bias": torch.tensor([float("nan")])}
+    save_file(weights, path, {"vocabulary": '["a"]', "notes": "{}", "fingerprint": _of_a()})
+    with pytest.raises(DataError, match="not finite"):
+        checkpoints.read(path)
+
+
+def _of_a():
+    return Vocabulary(["a"]).fingerprint

@@ -1,0 +1,583 @@
+"""Training, against loops written from scratch: one step, one run, many runs, tuning."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from zoo import (
+    HUGE,
+    assert_close_weights,
+    assert_same_weights,
+    dense,
+    toy,
+    toy_split,
+    wide,
+    with_dropout,
+)
+
+from helpers import training
+from helpers.data.dataset import IGNORED, DataError, Dataset, Split
+from helpers.data.streams import stream
+from helpers.nets.cnn import freeze
+from helpers.nets.starts import initialise
+from helpers.training.batches import batches
+from helpers.training.engine import execution
+from helpers.training.fit import evaluate, fit
+from helpers.training.many import fit_many, tune
+from helpers.training.sweeps import best
+
+PLAIN_SGD = torch.optim.SGD
+
+
+def broken_half_the_time() -> nn.Module:
+    model = dense()
+    if torch.rand(()) < 0.5:
+        nn.init.constant_(model[0].weight, float("nan"))
+    return model
+
+
+smooth = nn.CrossEntropyLoss(label_smoothing=0.9)  # prints like one without
+TUNING = {"steps": 4, "batch_size": 10, "n_jobs": 1}
+quick = partial(fit_many, lr=0.1, **TUNING)
+alone = partial(quick, pack=1)  # one network at a time: bit for bit the same as `fit`
+
+
+def descend(
+    model: nn.Module, data: Dataset, steps: int, lr: float, seed: int, decay: bool = False
+) -> list[float]:
+    """Gradient descent without an optimizer; trains `model` and returns the loss of each batch."""
+    losses = []
+    for done, batch in enumerate(batches(len(data.train.y), 10, steps, stream(seed, "batches"))):
+        rate = lr * (steps - done) / steps if decay else lr
+        loss = F.cross_entropy(model(data.train.x[batch]), data.train.y[batch])
+        gradients = torch.autograd.grad(loss, list(model.parameters()))
+        with torch.no_grad():
+            for weight, gradient in zip(model.parameters(), gradients, strict=True):
+                weight -= rate * gradient
+        losses.append(loss.item())
+    return losses
+
+
+# ---------------------------------------------------------------- one run
+
+
+@pytest.mark.parametrize("lr", [1.0, 0.5, 0.125])  # powers of two, as lr * g must not be rounded
+def test_one_step_is_the_update_rule_bit_for_bit(lr):
+    data = toy(torch.float64)
+    model, twin = (initialise(dense, seed=0).double() for _ in range(2))
+    fit(model, data, steps=1, lr=lr, seed=5, batch_size=10, optimizer=PLAIN_SGD)
+    descend(twin, data, steps=1, lr=lr, seed=5)
+    assert_same_weights(model, twin)
+
+
+@pytest.mark.parametrize("optimizer", [PLAIN_SGD, training.SGD])
+def test_many_steps_equal_a_loop_by_hand(optimizer):
+    data = toy(torch.float64)
+    model, twin = (initialise(dense, seed=0).double() for _ in range(2))
+    fit(model, data, steps=12, lr=0.3, seed=5, batch_size=10, optimizer=optimizer)
+    descend(twin, data, steps=12, lr=0.3, seed=5)
+    for ours, theirs in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-14)
+
+
+def test_the_learning_rate_decays_linearly_on_request():
+    data, run = toy(torch.float64), {"steps": 8, "lr": 0.5, "seed": 1}
+    model, twin = (initialise(dense, seed=1).double() for _ in range(2))
+    fit(model, data, **run, batch_size=10, optimizer=PLAIN_SGD, schedule=training.linear_decay)
+    descend(twin, data, **run, decay=True)
+    for ours, theirs in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-14)
+
+
+def test_adam_equals_its_equations():
+    """Kingma and Ba 2015, algorithm 1, on a network of one layer."""
+    data, model = toy(torch.float64), nn.Linear(4, 3, bias=False).double()
+    weight = model.weight.detach().clone().requires_grad_()
+    m = v = torch.zeros_like(weight)
+    order = list(batches(50, 10, 6, stream(2, "batches")))
+    fit(model, data, steps=6, lr=0.01, seed=2, batch_size=10)
+    for t, batch in enumerate(order, start=1):
+        loss = F.cross_entropy(data.train.x[batch] @ weight.T, data.train.y[batch])
+        (g,) = torch.autograd.grad(loss, weight)
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        step = 0.01 * (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
+        weight = (weight - step).detach().requires_grad_()
+    torch.testing.assert_close(model.weight, weight, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("evaluate_every", "rows"),
+    [(None, [8]), (3, [3, 6, 8]), (4, [4, 8]), (1, range(1, 9)), (9, [8])],
+)
+def test_history_has_a_row_per_evaluation(evaluate_every, rows):
+    model = initialise(dense, seed=0)
+    history = fit(
+        model, toy(), steps=8, lr=0.1, seed=0, batch_size=10, evaluate_every=evaluate_every
+    )
+    assert list(history.step) == list(rows)
+    splits = [f"{split}_{metric}" for split in ("valid", "test") for metric in ("loss", "accuracy")]
+    assert list(history) == ["step", "train_loss", "peak_loss", "diverged_at", *splits]
+    last = evaluate(model, toy().test)
+    assert history.test_loss.iloc[-1] == last["loss"]
+    assert history.test_accuracy.iloc[-1] == last["accuracy"]
+
+
+def test_train_loss_and_peak_loss_are_mean_and_largest_since_the_row_before():
+    data = toy(torch.float64)
+    model, twin = (initialise(dense, seed=1).double() for _ in range(2))
+    settings_of_run = {"steps": 8, "lr": 0.5, "seed": 1}
+    history = fit(
+        model, data, **settings_of_run, batch_size=10, evaluate_every=3, optimizer=PLAIN_SGD
+    )
+    losses = descend(twin, data, **settings_of_run)
+    expected = [np.mean(losses[:3]), np.mean(losses[3:6]), np.mean(losses[6:])]
+    assert history.train_loss.to_list() == pytest.approx(expected, rel=1e-12)
+    largest = [max(losses[:3]), max(losses[3:6]), max(losses[6:])]
+    assert history.peak_loss.to_list() == pytest.approx(largest, rel=1e-12)
+
+
+def test_watch_sees_every_update_in_training_mode():
+    seen = []
+    model = initialise(with_dropout, seed=0)
+    first = model[0].weight.detach().clone()
+
+    def watch(step, watched):
+        seen.append((step, watched.training, torch.equal(watched[0].weight, first)))
+
+    fit(model, toy(), steps=3, lr=0.1, seed=0, batch_size=10, evaluate_every=1, watch=watch)
+    assert seen == [(0, True, True), (1, True, False), (2, True, False), (3, True, False)]
+
+
+def test_evaluating_more_often_changes_nothing():
+    models = [initialise(with_dropout, seed=0) for _ in range(2)]
+    for model, every in zip(models, (None, 1), strict=True):
+        fit(model, toy(), steps=6, lr=0.1, seed=0, batch_size=10, evaluate_every=every)
+    assert_same_weights(*models)
+
+
+def test_same_seed_same_run_other_seed_other_run():
+    def run(seed):
+        model = initialise(with_dropout, seed)
+        return model, fit(model, toy(), steps=6, lr=0.1, seed=seed, batch_size=10)
+
+    (one, history), (two, again), (other, _) = run(0), run(0), run(1)
+    assert_same_weights(one, two)
+    pd.testing.assert_frame_equal(history, again, check_exact=True)
+    assert not torch.equal(one[0].weight, other[0].weight)
+
+
+def test_dropout_masks_belong_to_the_seed():
+    models = [initialise(with_dropout, seed=0) for _ in range(3)]
+    data = replace(toy(), train=Split(torch.ones(10, 4), torch.zeros(10, dtype=torch.int64)))
+    for model, seed in zip(models, (0, 0, 1), strict=True):  # equal examples: only masks differ
+        torch.rand(seed + 1)
+        fit(model, data, steps=1, lr=0.1, seed=seed, batch_size=10, optimizer=PLAIN_SGD)
+    assert_same_weights(models[0], models[1])
+    assert not torch.equal(models[0][0].weight, models[2][0].weight)
+
+
+# ---------------------------------------------------------------- evaluation
+
+
+@pytest.mark.parametrize("batch_size", [500, 23, 10, 1])
+def test_evaluate_by_hand_whatever_the_batches(batch_size):
+    model, split = initialise(dense, seed=0).double(), toy_split(23, 0, torch.float64)
+    logits = model(split.x)
+    measured = evaluate(model, split, batch_size=batch_size)
+    expected = -(logits - logits.logsumexp(1, keepdim=True))[range(23), split.y].mean().item()
+    assert measured["loss"] == pytest.approx(expected, rel=1e-12)
+    assert measured["accuracy"] == np.mean(
+        [r.argmax() == k for r, k in zip(logits, split.y, strict=True)]
+    )
+
+
+@pytest.mark.parametrize("training_mode", [True, False])
+def test_evaluate_switches_dropout_off_and_restores_the_mode(training_mode):
+    model, split = initialise(with_dropout, seed=0).train(training_mode), toy_split(23, 0)
+    measured = [evaluate(model, split) for _ in range(3)]
+    assert model.training == model[1].training == training_mode
+    expected = F.cross_entropy(model.eval()(split.x), split.y).item()
+    assert [m["loss"] for m in measured] == pytest.approx([expected] * 3, rel=1e-6)
+
+
+# ---------------------------------------------------------------- divergence
+
+
+def test_divergence_is_dated_to_the_first_broken_update():
+    data, settings_of_run = toy(), {"steps": 20, "lr": HUGE, "seed": 0}
+    model, twin = (initialise(wide, seed=0) for _ in range(2))
+    history = fit(
+        model, data, **settings_of_run, batch_size=10, evaluate_every=4, optimizer=PLAIN_SGD
+    )
+    losses = descend(twin, data, **settings_of_run)
+    first = next(step for step, loss in enumerate(losses, start=1) if not np.isfinite(loss))
+    assert history.diverged_at.iloc[-1] == first > 1
+    assert history.step.iloc[-1] == -(-first // 4) * 4 < 20  # stopped at the evaluation after it
+    assert (history.diverged_at.iloc[:-1] == 0).all()
+
+
+def test_a_diverged_run_is_nan_and_harms_no_neighbour():
+    arms = {"sane": wide, "wild": wide}
+    runs = quick(arms, toy(), seeds=(0, 1), lr={"sane": 0.1, "wild": HUGE}, optimizer=PLAIN_SGD)
+    without = quick({"sane": wide}, toy(), seeds=(0, 1), optimizer=PLAIN_SGD)
+    for metric in ("test_accuracy", "valid_loss"):
+        assert runs.final(metric).wild.isna().all()
+    assert runs.final(diverged=1 / 3).wild.tolist() == [1 / 3, 1 / 3]
+    pd.testing.assert_series_equal(runs.final().sane, without.final().sane, check_exact=True)
+    for seed in (0, 1):
+        assert_same_weights(runs.models["sane", seed], without.models["sane", seed])
+
+
+def test_a_run_broken_by_its_very_last_update_is_nan_too():
+    """The loss of the only batch was finite; what its update left behind is not."""
+    runs = quick({"wild": wide}, toy(), seeds=(0,), steps=1, lr=HUGE, optimizer=PLAIN_SGD)
+    assert not np.isfinite(runs.table.valid_loss[0])
+    assert runs.final().wild.isna().all()
+
+
+# ---------------------------------------------------------------- many runs
+
+
+@pytest.fixture(scope="module")
+def three_runs():
+    rates = {"dense": 0.1, "wide": 0.2}
+    return alone({"dense": dense, "wide": wide}, toy(), seeds=(4, 7), lr=rates)
+
+
+def test_runs_are_a_tidy_table_with_their_models(three_runs):
+    table = three_runs.table
+    assert list(table)[:4] == ["arm", "lr", "seed", "step"]
+    assert list(zip(table.arm, table.lr, table.seed, strict=True)) == [
+        ("dense", 0.1, 4),
+        ("dense", 0.1, 7),
+        ("wide", 0.2, 4),
+        ("wide", 0.2, 7),
+    ]
+    for (arm, seed), model in three_runs.models.items():
+        row = table[(table.arm == arm) & (table.seed == seed)].iloc[-1]
+        assert evaluate(model, toy().test)["loss"] == row.test_loss
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_runs_do_not_depend_on_processes_or_other_arms(n_jobs, three_runs):
+    before = training.networks_trained()
+    arms = {"wide": wide, "masks": with_dropout, "dense": dense}
+    rates = {"wide": 0.2, "masks": 0.3, "dense": 0.1}
+    runs = alone(arms, toy(), seeds=(7,), lr=rates, n_jobs=n_jobs)
+    assert training.networks_trained() - before == 3
+    for arm in ("dense", "wide"):
+        assert_same_weights(runs.models[arm, 7], three_runs.models[arm, 7])
+        assert runs.final("test_loss")[arm][7] == three_runs.final("test_loss")[arm][7]
+    by_fit = initialise(with_dropout, 7)
+    fit(by_fit, toy(), steps=4, lr=0.3, seed=7, batch_size=10)
+    assert_same_weights(runs.models["masks", 7], by_fit)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "order"), [(1, ["dense", "wide", "longer"]), (2, ["longer", "wide", "dense"])]
+)
+def test_who_shares_the_work_begins_with_the_most(monkeypatch, jobs, order):
+    seen, train_packs = [], training.train_packs
+
+    def note(calls, n_jobs):
+        seen.extend(call[3][0].arm for call in calls)
+        return train_packs(calls, 1)
+
+    monkeypatch.setattr(training, "train_packs", note)
+    steps = {"dense": 2, "wide": 2, "longer": 40}
+    builds = {"dense": dense, "wide": wide, "longer": dense}
+    quick(builds, toy(), seeds=(0,), steps=steps, pack=1, n_jobs=jobs)
+    assert seen == order
+
+
+def test_a_stack_gives_the_same_table_as_one_network_at_a_time():
+    grid = {"lr": [0.05, 0.1], "clip": {"tight": 0.1, "none": None}}
+    sweep = partial(fit_many, data=toy(torch.float64), seeds=range(3), grid=grid, **TUNING)
+    double = {"a": lambda: dense().double(), "b": lambda: wide().double()}
+    one, four, most = (sweep(double, pack=pack, evaluate_every=2) for pack in (1, 4, None))
+    for other in (four, most):
+        pd.testing.assert_frame_equal(one.table, other.table, check_exact=False, rtol=1e-12)
+        for key, model in one.models.items():
+            assert_close_weights(model, other.models[key], atol=1e-12)
+    assert list(one.models)[2:4] == [("a", 0.05, "tight", 2), ("a", 0.05, "none", 0)]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("weight_decay", {"none": None, "some": 0.5}),
+        ("optimizer", {"SGD": training.SGD, "Adam": training.ADAM}),
+        ("schedule", {"flat": training.constant, "falling": training.linear_decay}),
+        ("batch_size", [5, 10]),
+        ("steps", [2, 6]),
+        ("clip", [None, 0.01]),
+        ("loss_function", {"plain": nn.CrossEntropyLoss(), "smooth": smooth}),
+    ],
+)
+def test_any_setting_may_be_a_grid(name, values):
+    """Those whose values look the same printed, too: nothing of one point rubs off on another."""
+    plain = {k: v for k, v in {"lr": 0.1, **TUNING}.items() if k != name}
+    runs = fit_many({"a": dense}, toy(), seeds=(0, 1), grid={name: values}, **plain)
+    labelled = values if isinstance(values, dict) else {value: value for value in values}
+    assert runs.final("valid_loss").shape == (2, 2)
+    for label, value in labelled.items():
+        single = fit_many({"a": dense}, toy(), seeds=(0, 1), **plain | {name: value})
+        for seed in (0, 1):
+            assert_close_weights(runs.models["a", label, seed], single.models["a", seed], 1e-6)
+    first, second = (runs.models["a", label, 0] for label in labelled)
+    assert not torch.allclose(first[0].weight, second[0].weight, rtol=1e-3)
+
+
+def test_a_sweep_leaves_the_global_random_state_alone():
+    before = torch.get_rng_state()
+    quick({"a": with_dropout}, toy(), seeds=(0, 1))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_watched_runs_are_watched_every_time(tmp_path):
+    execution.use_cache(tmp_path)
+    for _ in range(2):
+        seen = []
+        quick({"a": dense}, toy(), seeds=(0, 1), watch=lambda step, _, seen=seen: seen.append(step))
+        assert seen == [0, 1, 2, 3, 4] * 2
+
+
+def test_arms_share_batches_and_initial_weights():
+    shown = []
+
+    def loss_function(prediction, y):
+        if prediction.requires_grad:
+            shown.append(y.tolist())
+        return F.cross_entropy(prediction, y)
+
+    def frozen():
+        return freeze(dense(), ["0"])
+
+    arms = {"dense": dense, "wide": wide, "frozen": frozen}
+    runs = alone(arms, toy(), seeds=(3,), loss_function=loss_function)
+    assert len(shown) == 12 and shown[:4] == shown[4:8] == shown[8:]
+    assert torch.equal(runs.models["frozen", 3][0].weight, initialise(dense, 3)[0].weight)
+
+
+def train_in_silence(model, data, *, lr, seed, note):
+    """A way to train that leaves the network as it is and reports its settings."""
+    return pd.DataFrame(
+        {"step": [1], "diverged_at": [0], "test_accuracy": [lr * 100 + seed + note]}
+    )
+
+
+def test_another_way_to_train_gets_the_same_start_and_all_settings():
+    before = training.networks_trained()
+    runs = fit_many(
+        {"a": dense, "b": wide},
+        toy(),
+        seeds=(4, 5),
+        lr={"a": 1, "b": 2},
+        n_jobs=1,
+        train=train_in_silence,
+        note=0.5,
+    )
+    assert runs.final().to_dict() == {"a": {4: 104.5, 5: 105.5}, "b": {4: 204.5, 5: 205.5}}
+    assert_same_weights(runs.models["b", 5], initialise(wide, 5))
+    assert training.networks_trained() - before == 4
+
+
+def test_models_are_kept_only_on_request():
+    assert quick({"dense": dense}, toy(), seeds=(0,), keep_models=False).models == {}
+
+
+# ---------------------------------------------------------------- tuning
+
+
+def test_tune_tabulates_mean_final_validation_loss():
+    rates, seeds = (0.01, 0.1), (100, 101)
+    table = tune({"b": dense, "a": wide}, toy(), grid={"lr": rates}, seeds=seeds, **TUNING)
+    assert list(table.index) == list(rates) and list(table) == ["b", "a"]
+    for rate in rates:
+        runs = alone({"b": dense, "a": wide}, toy(), seeds=seeds, lr=rate)
+        for arm in "ab":
+            assert table.loc[rate, arm] == pytest.approx(
+                np.mean([evaluate(runs.models[arm, s], toy().valid)["loss"] for s in seeds])
+            )
+
+
+def test_tune_by_error_tabulates_the_share_of_wrong_answers():
+    how = {"grid": {"lr": (0.01, 0.1)}, "seeds": (100, 101), **TUNING}
+    table = tune({"a": dense}, toy(), metric="valid_error", **how)
+    runs = alone({"a": dense}, toy(), seeds=(100, 101), lr=0.1)
+    right = [evaluate(runs.models["a", s], toy().valid)["accuracy"] for s in (100, 101)]
+    assert table.loc[0.1, "a"] == pytest.approx(1 - np.mean(right))
+    with pytest.raises(ValueError, match="valid_loss or valid_error"):
+        tune({"a": dense}, toy(), metric="test_loss", **how)
+
+
+def test_test_data_plays_no_part_in_tuning():
+    choose = partial(tune, {"dense": dense}, grid={"lr": (0.01, 0.1)}, seeds=(100,), **TUNING)
+    other = replace(toy(), test=toy_split(9, seed=77))
+    pd.testing.assert_frame_equal(choose(toy()), choose(other), check_exact=True)
+
+
+def test_a_rate_at_which_one_seed_diverged_counts_as_infinite():
+    seeds = range(100, 106)
+    broken = [initialise(broken_half_the_time, s)[0].weight.isnan().any().item() for s in seeds]
+    assert set(broken) == {True, False}
+    arms = {"sane": dense, "fragile": broken_half_the_time}
+    table = tune(arms, toy(), grid={"lr": (0.01, 0.1)}, seeds=seeds, **TUNING)
+    assert np.isinf(table.fragile).all() and np.isfinite(table.sane).all()
+
+
+def test_a_diverged_rate_is_never_chosen():
+    rates = (0.001, 0.1, HUGE)
+    arms = {"wide": wide}
+    table = tune(arms, toy(), grid={"lr": rates}, seeds=(100,), optimizer=PLAIN_SGD, **TUNING)
+    assert table.wide[HUGE] == float("inf") and best(table) == {"lr": {"wide": 0.1}}
+
+
+def test_what_was_best_can_be_trained_with():
+    grid = {"lr": (0.001, 0.1, HUGE), "clip": (None, 1.0)}
+    choose = partial(tune, {"a": wide, "b": wide}, toy(), seeds=(100,), optimizer=PLAIN_SGD)
+    table = choose(grid=grid, **TUNING)
+    assert table.shape == (6, 2) and list(table.index.names) == ["lr", "clip"]
+    table.loc[(0.1, None), "a"] = table.loc[(0.1, 1.0), "b"] = 0.0
+    chosen = best(table.drop(index=[(0.1, 1.0)]))
+    assert chosen == {"lr": {"a": 0.1, "b": 0.1}, "clip": {"a": None, "b": None}}
+    runs = fit_many({"a": wide, "b": wide}, toy(), seeds=(0,), **chosen, **TUNING)
+    assert len(runs.table) == 2
+
+
+# ---------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 0}, "steps is 0: a run needs at least one update"),
+        ({"steps": -3}, "steps is -3"),
+        ({"lr": 0}, "lr is 0: a learning rate is positive and finite"),
+        ({"lr": -0.1}, "lr is -0.1"),
+        ({"lr": float("inf")}, "lr is inf"),
+        ({"lr": float("nan")}, "lr is nan"),
+        ({"batch_size": 51}, "batch_size is 51, but the training set holds 50 examples"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"weight_decay": -1}, "weight_decay is -1"),
+        ({"weight_decay": float("inf")}, "weight_decay is inf"),
+        ({"clip": 0}, "clip is 0: the largest norm of a gradient is positive"),
+        ({"evaluate_every": -2}, "evaluate_every is -2"),
+    ],
+)
+def test_bad_settings_are_named_before_any_update(change, message):
+    model = initialise(dense, seed=0)
+    with pytest.raises(ValueError, match=message):
+        fit(model, toy(), **{"steps": 2, "lr": 0.1, "seed": 0, "batch_size": 10} | change)
+    assert_same_weights(model, initialise(dense, seed=0))
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        Split(torch.zeros(20, 4, dtype=torch.uint8), torch.zeros(20, dtype=torch.int64)),
+        Split(torch.zeros(20, 4), torch.zeros(20)),
+        Split(torch.zeros(20, 4), torch.full((20,), 3)),
+    ],
+)
+def test_unfit_data_is_refused(train):
+    with pytest.raises(DataError):
+        fit(dense(), replace(toy(), train=train), steps=1, lr=0.1, seed=0, batch_size=10)
+
+
+NAN, INFINITY = float("nan"), float("inf")
+TWO = {"a": dense, "b": dense}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"arms": {}}, r"nothing to train: arms \[\]"),
+        ({"seeds": ()}, r"nothing to train: arms \['a'\], seeds \[\]"),
+        ({"arms": TWO, "lr": {"a": 0.1}}, r"lr is given for the arms \['a'\], but not for 'b'"),
+        ({"lr": {}}, r"lr is given for the arms \[\], but not for 'a'"),
+        ({"seeds": (0, 1, 0)}, r"seeds \[0, 1, 0\] hold a seed twice"),
+        ({"grid": {"clip": []}}, r"empty axes \['clip'\]"),
+        ({"grid": {"clip": {}}}, r"empty axes \['clip'\]"),
+        ({"grid": {"clip": [1, 2, 1.0]}}, r"clip: the grid \[1, 2, 1.0\] holds a value twice"),
+        ({"grid": {"clip": iter([1, 1])}}, r"clip: the grid \[1, 1\] holds a value twice"),
+        ({"grid": {"clip": 1.0}}, r"clip: the grid is 1.0, give a list"),
+        ({"grid": {"lr": [0.1, 0.2]}}, r"\['lr'\] are in the grid and given as a setting"),
+        ({"grid": {"weight_decay": [0, -1]}}, "weight_decay is -1"),
+        ({"grid": {"weight_decay": [0, NAN]}}, "weight_decay is nan"),
+        ({"grid": {"clip": [1, 0]}}, "clip is 0"),
+        ({"grid": {"clip": [1, NAN]}}, "clip is nan"),
+        ({"evaluate_every": 0}, "evaluate_every is 0"),
+        ({"pack": 0}, "pack is 0"),
+        ({"pack": -1}, "pack is -1"),
+        ({"stepz": 3}, "stepz: no such setting, there are steps, lr, batch_size"),
+        ({"grid": {"momentum": [0, 0.9]}}, "momentum: no such setting, there are steps, lr"),
+        ({"seed": 3}, "seed: no such setting"),
+    ],
+)
+def test_a_bad_sweep_is_named_before_any_update(change, message):
+    before = training.networks_trained()
+    with pytest.raises(ValueError, match=message):
+        quick(**{"arms": {"a": dense}, "data": toy(), "seeds": (0,)} | change)
+    assert training.networks_trained() == before
+
+
+@pytest.mark.parametrize("lr", [0, -0.1, NAN, INFINITY])
+def test_a_bad_rate_in_a_grid_is_named(lr):
+    with pytest.raises(ValueError, match=f"lr is {lr}: a learning rate is positive and finite"):
+        fit_many({"a": dense}, toy(), seeds=(0,), grid={"lr": [0.1, lr]}, **TUNING)
+
+
+@pytest.mark.parametrize(
+    ("settings_of_run", "missing"),
+    [({"steps": 3}, "lr"), ({"lr": 0.1}, "steps"), ({}, "steps, lr")],
+)
+def test_missing_settings_are_named(settings_of_run, missing):
+    with pytest.raises(ValueError, match=f"^{missing}: missing"):
+        fit_many({"a": dense}, toy(), seeds=(0,), **settings_of_run)
+    with pytest.raises(ValueError, match=r"^note: missing"):
+        fit_many({"a": dense}, toy(), seeds=(0,), lr=1, train=train_in_silence)
+
+
+def test_seeds_may_come_from_a_generator():
+    runs = quick({"a": dense, "b": dense}, toy(), seeds=(seed for seed in (0, 1)))
+    assert len(runs.models) == 4
+    tuning = tune({"a": dense}, toy(), grid={"lr": (0.1, 0.2)}, seeds=iter((0, 1)), **TUNING)
+    assert np.isfinite(tuning).all().all()
+
+
+@pytest.mark.parametrize("split", ["valid", "test"])
+def test_unfit_data_to_judge_by_is_refused_before_any_update(split):
+    model, unfit = dense(), Split(torch.zeros(20, 4), torch.zeros(20))
+    watched = []
+    with pytest.raises(DataError):
+        fit(
+            model,
+            replace(toy(), **{split: unfit}),
+            steps=1,
+            lr=0.1,
+            seed=0,
+            batch_size=10,
+            watch=lambda step, _: watched.append(step),
+        )
+    assert watched == []
+
+
+def test_rates_of_other_arms_are_ignored():
+    runs = quick({"a": dense}, toy(), seeds=(0,), lr={"a": 0.1, "unused": 5.0})
+    assert list(runs.final()) == ["a"]
+
+
+@pytest.mark.parametrize("shape", [(6, 3), (6, 3, 5), (6, 3, 5, 2)])
+def test_cross_entropy_is_torchs_with_what_is_ignored_left_out(shape):
+    random = torch.Generator().manual_seed(0)
+    logits = torch.randn(shape, generator=random, dtype=torch.float64)
+    labels = torch.randint(3, (shape[0], *shape[2:]), generator=random)
+    labels[0] = IGNORED
+    expected = F.cross_entropy(logits, labels)
+    torch.testing.assert_close(training.cross_entropy(logits, labels), expected, rtol=0, atol=1e-12)
