@@ -55,6 +55,7 @@ def fit(
     order: Order = batches,
     evaluate_every: int | None = None,
     watch: Watch | None = None,
+    until: int | None = None,
 ) -> pd.DataFrame:
     """Train `model` in place for `steps` updates and return its history.
 
@@ -67,13 +68,15 @@ def fit(
     have, longer ones are shortened to it (Pascanu et al. 2013, algorithm 1; None: no clipping).
     `order` says which examples make a batch: shuffled ones, or those of `streams.reading_order`.
     `watch(step, model)` is called before the first update (step 0) and after each.
+    `until` breaks the run off after so many of its updates, with an evaluation there.
 
     Raises ValueError for a run of no steps, a learning rate that is not positive and finite or a
     batch larger than the set, DataError for data that does not fit; all before training starts.
     """
     _check_data(data)
     _check_settings(data, steps, lr, batch_size, weight_decay, clip, evaluate_every)
-    evaluation_steps = {*range(0, steps, evaluate_every or steps), steps} - {0}
+    last = min(steps, until or steps)
+    evaluation_steps = {*range(0, last, evaluate_every or steps), last} - {0}
     device = data.train.y.device
     chosen = order(len(data.train.y), batch_size, steps, stream(seed, "batches"))
 
@@ -109,7 +112,7 @@ def fit(
                     row["diverged_at"] = step
                 history.append(row)
                 losses.clear()
-                if row["diverged_at"] > 0:
+                if row["diverged_at"] > 0 or step == last:
                     break
     _add_trained(1)
     return pd.DataFrame(history)

@@ -260,6 +260,7 @@ def fit_stack(
     loss_function: Callable[[Tensor, Tensor], Tensor],
     order: Order,
     evaluate_every: int | None = None,
+    until: int | None = None,
 ) -> list[pd.DataFrame]:
     """Train a stack of networks in place, all at once; returns the history of each.
 
@@ -269,7 +270,8 @@ def fit_stack(
     Raises UnstackableError for what cannot be stacked.
     """
     device = data.train.y.device
-    evaluation_steps = {*range(0, steps, evaluate_every or steps), steps} - {0}
+    last = min(steps, until or steps)
+    evaluation_steps = {*range(0, last, evaluate_every or steps), last} - {0}
     stack = Stack([model.to(device) for model in models], loss_function)
     rates = torch.tensor(lr, dtype=torch.float64, device=device)
     now = rates.clone()
@@ -297,7 +299,8 @@ def fit_stack(
             if step in evaluation_steps:
                 records.append(_report(step, losses, stack, data))
                 losses.clear()
-                if all(any(r["diverged_at"][k] for r in records) for k in range(len(models))):
+                diverged = [any(r["diverged_at"][k] for r in records) for k in range(len(models))]
+                if all(diverged) or step == last:
                     break
     stack.unstack()
     return [_history(records, k) for k in range(len(models))]
