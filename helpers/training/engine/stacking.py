@@ -261,6 +261,7 @@ def fit_stack(
     order: Order,
     evaluate_every: int | None = None,
     until: int | None = None,
+    tick: Callable[[], None] | None = None,
 ) -> list[pd.DataFrame]:
     """Train a stack of networks in place, all at once; returns the history of each.
 
@@ -296,6 +297,8 @@ def fit_stack(
             now.copy_(rates * schedule((step - 1) / steps))
             batch.copy_(indices)
             losses.append(run().clone())
+            if tick:
+                tick()
             if step in evaluation_steps:
                 records.append(_report(step, losses, stack, data))
                 losses.clear()

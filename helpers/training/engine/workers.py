@@ -1,0 +1,255 @@
+"""Packs at work: in processes or on a cluster, stacked or one by one, and kept when done."""
+
+import hashlib
+import io
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import torch
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+from torch import nn
+
+from helpers.data.dataset import Dataset
+from helpers.nets.starts import initialise
+from helpers.training.engine.plan import PER_NETWORK, Pack
+from helpers.training.engine.stacking import UnstackableError, fit_stack, is_out_of_memory
+
+Measure = Callable[[nn.Module, Dataset], Mapping[str, float]]
+Tick = Callable[[str, int], None]  # name of the arm, updates that are done
+
+ATTEMPTS = 3  # how often packs are given to new workers when workers die
+ALIKE = 1e-3  # relative: a stack in float32 beside `fit`
+
+# Initial weights and dropout come from torch's random state, which all threads of a worker share.
+_one_at_a_time = threading.Lock()
+
+
+class StackError(RuntimeError):
+    """A stack that trains otherwise than `fit`: what it made must not be used."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is done with every pack of a sweep."""
+
+    data: Dataset
+    train: Callable[..., pd.DataFrame]
+    measure: Measure | None = None
+    forced: bool = False  # the caller asked for stacks: do not fall back to one at a time
+    keep_models: bool = True
+    verify: int = 0  # updates after which places of every stack are compared with `train`; 0: not
+    folder: Path | None = None  # where finished packs are kept for an interrupted sweep
+    tick: Tick | None = None  # called while a pack trains in this process
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What became of a pack: a history and the weights of each network, and what to say about it.
+
+    The last row of a history holds what was measured.
+    """
+
+    histories: Sequence[pd.DataFrame]
+    states: Sequence[dict[str, torch.Tensor] | None]
+    notes: Sequence[str] = ()
+
+
+def execute(packs: Sequence[Pack], job: Job, n_jobs: int) -> Iterator[tuple[Pack, Trained]]:
+    """Train packs in any order, each at most once; starts again what a dead worker had.
+
+    On Ray, which hands back all results together, a dead worker costs every pack that the job's
+    folder does not keep.
+    """
+    waiting = dict(enumerate(packs))
+    task = joblib.delayed(_numbered)
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            calls = [task(index, pack, job) for index, pack in waiting.items()]
+            for index, trained in _parallel(n_jobs)(calls):
+                yield waiting.pop(index), trained
+            return
+        except _signs_of_death() as error:
+            if attempt == ATTEMPTS:
+                raise
+            note = f"a worker process died, {len(waiting)} packs start again: {error}"
+            warnings.warn(note.splitlines()[0], stacklevel=3)
+
+
+def _signs_of_death() -> tuple[type[Exception], ...]:
+    """What joblib's processes and the clusters raise when a worker dies.
+
+    Dask goes on by itself, unless the worker takes along the only copy of scattered data.
+    """
+    ray = sys.modules.get("ray.exceptions")
+    known = (TerminatedWorkerError, CancelledError)
+    return (*known, ray.RayActorError) if ray else known
+
+
+def _parallel(n_jobs: int) -> joblib.Parallel:
+    """Results as they come where the backend can (Ray cannot), otherwise all at the end."""
+    try:
+        return joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
+    except ValueError:
+        return joblib.Parallel(n_jobs=n_jobs)
+
+
+def _numbered(index: int, pack: Pack, job: Job) -> tuple[int, Trained]:
+    with _one_at_a_time:
+        kept = job.folder and _kept_at(job.folder, pack)
+        if kept and (found := _read(kept, len(pack.runs))):
+            return index, found
+        trained = _train(pack, job)
+        return index, _keep(kept, trained) if kept else trained
+
+
+# --- finished packs ----------------------------------------------------------------------------
+
+
+def _kept_at(folder: Path, pack: Pack) -> Path:
+    """The file of a pack: named by its runs. Whether they are today's is the folder's business."""
+    runs = repr([run.key for run in pack.runs])
+    return folder / f"{hashlib.sha256(runs.encode()).hexdigest()[:16]}.csv"
+
+
+def _read(file: Path, networks: int) -> Trained | None:
+    """A finished pack, without weights; None where there is none, or a damaged one."""
+    try:
+        table = pd.read_csv(file, float_precision="round_trip")
+        parts = [part.drop(columns="network") for _, part in table.groupby("network", sort=True)]
+    except (OSError, ValueError, KeyError):
+        return None
+    if len(parts) != networks:
+        return None
+    return Trained([part.reset_index(drop=True) for part in parts], [None] * networks)
+
+
+def _keep(file: Path, trained: Trained) -> Trained:
+    """Keep a pack's histories; a full disk must not stop the training."""
+    table = pd.concat([h.assign(network=k) for k, h in enumerate(trained.histories)])
+    text = io.StringIO()
+    table.to_csv(text, index=False)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_suffix(f".{threading.get_native_id()}.partial")
+        partial.write_text(text.getvalue(), encoding="utf-8")
+        partial.replace(file)
+    except OSError as error:
+        note = f"a finished pack cannot be kept for an interrupted sweep: {error}"
+        return replace(trained, notes=[*trained.notes, note])
+    return trained
+
+
+# --- one pack ----------------------------------------------------------------------------------
+
+
+def _train(pack: Pack, job: Job) -> Trained:
+    """Train a pack; in halves where memory runs out, one by one where it cannot be stacked."""
+    try:
+        return _train_together(pack, job)
+    except UnstackableError as error:
+        if job.forced:
+            raise
+        note, size = f"{pack.arm}: one network at a time. {error}", 1
+    except (RuntimeError, MemoryError) as error:
+        if len(pack.runs) == 1 or not is_out_of_memory(error):
+            raise
+        size = len(pack.runs) // 2
+        note = f"{pack.arm}: out of memory with {len(pack.runs)} networks, going on with {size}"
+    if job.data.train.y.is_cuda:
+        torch.cuda.empty_cache()
+    starts = range(0, len(pack.runs), size)
+    parts = [_train(replace(pack, runs=pack.runs[k : k + size]), job) for k in starts]
+    return Trained(
+        list(chain(*(part.histories for part in parts))),
+        list(chain(*(part.states for part in parts))),
+        [note, *chain(*(part.notes for part in parts))],
+    )
+
+
+def _train_together(pack: Pack, job: Job) -> Trained:
+    models = [initialise(pack.build, run.seed, job.data.train.y.device) for run in pack.runs]
+    if len(models) == 1:
+        histories = [_alone(models[0], pack, job)]
+    else:
+        if job.verify:
+            _compare_with_one(models, pack, job)
+        histories = _stacked(models, pack, job.data, tick=_ticking(job, pack, len(models)))
+    return Trained(
+        [_with_measures(*pair, job) for pair in zip(models, histories, strict=True)],
+        [model.cpu().state_dict() if job.keep_models else None for model in models],
+    )
+
+
+def _alone(model: nn.Module, pack: Pack, job: Job) -> pd.DataFrame:
+    run, tick = pack.runs[0], _ticking(job, pack, 1)
+    settings = dict(run.settings)
+    if tick and "watch" in settings:
+        own = settings["watch"]
+
+        def watch(step: int, model: nn.Module) -> None:
+            if own:
+                own(step, model)
+            if step:
+                tick()
+
+        settings["watch"] = watch
+    return job.train(model, job.data, seed=run.seed, **settings)
+
+
+def _stacked(models: Sequence[nn.Module], pack: Pack, data: Dataset, **more: Any) -> list:
+    shared = {k: v for k, v in pack.runs[0].settings.items() if k not in ("watch", *PER_NETWORK)}
+    own = {name: [run.settings[name] for run in pack.runs] for name in PER_NETWORK}
+    seeds = [run.seed for run in pack.runs]
+    return fit_stack(models, data, seeds=seeds, **shared | own | more)
+
+
+def _ticking(job: Job, pack: Pack, networks: int) -> Callable[[], None] | None:
+    return (lambda: job.tick(pack.arm, networks)) if job.tick else None
+
+
+def _with_measures(model: nn.Module, history: pd.DataFrame, job: Job) -> pd.DataFrame:
+    """The history with what `measure` finds in its last row; NaN for a network that diverged."""
+    if job.measure is None:
+        return history
+    model.eval()
+    with torch.no_grad():
+        found = dict(job.measure(model, job.data))
+    measured = pd.DataFrame(found, index=history.index[-1:], dtype=float)
+    return history.join(measured)
+
+
+def _compare_with_one(models: Sequence[nn.Module], pack: Pack, job: Job) -> None:
+    """Raise StackError if the first, middle or last network trains otherwise in the stack.
+
+    Compared after `verify` updates, without dropout, whose masks a stack draws in its own way.
+    """
+    calm = [_without_dropout(deepcopy(model)) for model in models]
+    at_once = _stacked([deepcopy(model) for model in calm], pack, job.data, until=job.verify)
+    for place in sorted({0, len(models) // 2, len(models) - 1}):
+        run = pack.runs[place]
+        one = job.train(calm[place], job.data, seed=run.seed, until=job.verify, **run.settings)
+        ends = pd.DataFrame({"stack": at_once[place].iloc[-1], "fit": one.iloc[-1]})
+        same = np.isclose(ends["stack"], ends["fit"], rtol=ALIKE, atol=ALIKE, equal_nan=True)
+        if not same.all():
+            raise StackError(
+                f"{pack.arm}, seed {run.seed}: network {place} of a stack of {len(models)} differs "
+                f"from fit after {job.verify} updates: {ends[~same].to_dict('index')}"
+            )
+
+
+def _without_dropout(model: nn.Module) -> nn.Module:
+    for module in model.modules():
+        if "Dropout" in type(module).__name__ and hasattr(module, "p"):
+            module.p = 0.0
+    return model
