@@ -12,13 +12,26 @@ from helpers.figures import COLOURS, blank, png, strip
 WORD_COLOURS = {"supported": "#00664B", "refuted": "#A63C00", "inconclusive": "#555555"}
 
 
-def show_verdict(verdict: Verdict) -> None:
-    """Show a verdict: its stable line as text, its numbers and strip plots as an HTML card."""
-    display({"text/plain": repr(verdict), "text/html": verdict_card(verdict)}, raw=True)
+def show_verdict(verdict: Verdict, found: Verdict | None = None) -> None:
+    """Show a verdict: its stable line as text, its numbers and strip plots as an HTML card.
+
+    `found` is what was found on the evidence, where the verdict is a reader's own.
+    """
+    text = repr(verdict) + (f"; on the evidence: {found!r}" if found else "")
+    display({"text/plain": text, "text/html": verdict_card(verdict, found)}, raw=True)
 
 
-def verdict_card(verdict: Verdict) -> str:
+def verdict_card(verdict: Verdict, found: Verdict | None = None) -> str:
     """A verdict as HTML: each test with its effect, interval, p and a dot per seed."""
+    if verdict.provisional:
+        note = "<p><b>Yours</b>: not the registered experiment, so this is no verdict.</p>"
+        beside = f"<details><summary>On the evidence</summary>{verdict_card(found)}</details>"
+        own = note + _card(verdict)
+        return own + (beside if found else "")
+    return _card(verdict)
+
+
+def _card(verdict: Verdict) -> str:
     claim = verdict.claim
     name = html.escape(claim.id)
     head = (

@@ -1,30 +1,42 @@
-"""A notebook's lab book: profile, seeds and device; verdicts with their evidence; the closing line.
+"""A notebook's lab: experiments with their evidence, verdicts, predictions, the closing line.
 
->>> lab = Lab("01_cnn_filters", profile="standard")
+>>> lab = Lab("01_cnn_filters")
 >>> lab.seeds(3)
 [40, 41, 42]
 """
 
 import itertools
+import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
 import torch
 
-from helpers import training
 from helpers.course import cards, predictions
-from helpers.data.dataset import Dataset
-from helpers.data.loading import resolve_device
-from helpers.evidence import claims, findings, tuning
-from helpers.evidence.claims import ROOT, Verdict
+from helpers.course.progress import Progress
+from helpers.data import Dataset, resolve_device
+from helpers.evidence import claims, findings, timings
+from helpers.evidence.claims import ClaimError, Verdict
 from helpers.evidence.closing import PROFILES, Closing
-from helpers.nets.starts import Build
-from helpers.training import sweeps
-from helpers.training.engine import execution
+from helpers.evidence.experiment import (
+    MODES,
+    Circumstances,
+    Design,
+    Experiment,
+    Grid,
+    conduct,
+    rehearse_briefly,
+)
+from helpers.evidence.machine import machine
+from helpers.evidence.replay import UPDATES
+from helpers.evidence.store import EvidenceError
+from helpers.nets import Build
+from helpers.training import fit
 
 FIRST_SEED = 40  # seeds 0-2 were spent on pilots, 10-37 on designing the experiments
 TUNING_SEEDS = (100, 101, 102)  # learning rates are chosen on these and never judged on them
@@ -36,8 +48,11 @@ T = TypeVar("T")
 class Lab:
     """Everything a notebook's parameters decide, and the record of what it found.
 
-    Raises ValueError for an unknown profile or a number of seeds that is not positive, DataError
-    for a device that is absent.
+    How experiments are conducted is said by the variable EVIDENCE of the environment: a mode of
+    `experiment.MODES`, or JSON with the fields of `Circumstances`.
+
+    Raises ValueError for an unknown profile or mode or a number of seeds that is not positive,
+    DataError for a device that is absent.
     """
 
     def __init__(
@@ -54,62 +69,107 @@ class Lab:
         self.notebook, self.profile = notebook, profile
         self.device = resolve_device(device)
         self.verdicts: dict[str, Verdict] = {}
+        self.experiments: dict[str, Experiment] = {}
+        self.how = replace(_circumstances(), seeds=seeds)
         self._seeds, self._started = seeds, time.perf_counter()
-        self._trained_before = training.networks_trained()
-        execution.use_cache(findings.build_folder() / "cache" / notebook)
+        torch.set_num_threads(int(os.environ.get("THREADS", 1)))  # more make small nets slower
 
-    def pick(self, *, smoke: T, standard: T, full: T) -> T:
+    def pick(self, *, smoke: T, standard: T) -> T:
         """The value that belongs to the profile."""
-        return {"smoke": smoke, "standard": standard, "full": full}[self.profile]
+        return {"smoke": smoke, "standard": standard}[self.profile]
 
-    def seeds(self, standard: int, full: int | None = None, first: int = FIRST_SEED) -> list[int]:
+    def seeds(self, standard: int, first: int = FIRST_SEED) -> list[int]:
         """Fresh seeds to judge by: as many as the profile or the notebook's parameter says.
 
         `first` skips seeds on which an earlier design of the experiment was judged.
         """
-        count = self._seeds or self.pick(smoke=1, standard=standard, full=full or standard)
+        first = self.how.first_seed or first
+        count = self._seeds or self.pick(smoke=1, standard=standard)
         fresh = (seed for seed in itertools.count(first) if seed not in TUNING_SEEDS)
         return list(itertools.islice(fresh, count))
 
-    def tuning_seeds(self, standard: int, full: int = len(TUNING_SEEDS)) -> Sequence[int]:
-        """Seeds to choose learning rates on; never among those judged by."""
-        return TUNING_SEEDS[: self.pick(smoke=1, standard=standard, full=full)]
-
-    def steps(self, standard: int, full: int | None = None) -> int:
+    def steps(self, standard: int) -> int:
         """Number of updates: a tenth at profile smoke."""
-        return self.pick(smoke=max(1, standard // 10), standard=standard, full=full or standard)
+        return self.pick(smoke=max(1, standard // 10), standard=standard)
 
-    def tune(
+    def experiment(
         self,
         name: str,
         arms: Mapping[str, Build],
         data: Dataset,
         *,
-        grid: Mapping[str, Sequence | Mapping[str, Any]],
-        seeds: Sequence[int] = TUNING_SEEDS,
+        seeds: Sequence[int] | Mapping[str, Sequence[int]],
+        tune: Grid | None = None,
+        tuning_seeds: Sequence[int] = TUNING_SEEDS,
+        trials: Mapping[str, Any] | None = None,
+        metric: str = "valid_loss",
+        grid: Grid | None = None,
+        train: Callable[..., pd.DataFrame] = fit,
+        measure: Callable[..., Mapping[str, float]] | None = None,
+        here: int = 1,
+        updates: int = UPDATES,
+        pack: int | None = None,
         **settings: Any,
-    ) -> pd.DataFrame:
-        """Mean final validation losses over the grid, as `training.tune` measures them.
+    ) -> Experiment:
+        """Train every arm on every seed, or bring back what the evidence says of it.
 
-        Found in `data/tuning` where the same question was answered before (`make tune` asks it
-        again); else measured here and kept in `build/tuning`. At profile smoke one seed is
-        trained and nothing kept. `name` tells the notebook's questions apart.
+        `arms`, `data`, `seeds`, `grid`, `train`, `measure` and `settings` are those of
+        `training.fit_many`. The settings in `tune` are chosen for every arm by `metric` on
+        validation data, on `tuning_seeds`, which are never judged; `trials` are settings that
+        differ in those runs (such as fewer steps, or other `data`).
+        `measure(model, data)` returns named numbers of a network in evaluation mode; it computes in
+        the dtype of the data it is given, and the replay gives it a small part in float64.
+
+        Where declaration and replay (the first `updates` of each arm) agree with the evidence, its
+        table of all seeds comes back, and `here` networks of every arm are trained in this cell.
+        Where something was changed it trains here, on few seeds, and is the reader's own.
+
+        Raises EvidenceError for evidence that is missing, damaged or of another experiment, where
+        outputs are checked; ValueError as `fit_many`.
         """
-        how = {"grid": grid, "seeds": self.pick(smoke=seeds[:1], standard=seeds, full=seeds)}
+        design = Design(
+            self.notebook,
+            name,
+            arms,
+            data,
+            seeds,
+            settings,
+            tune=tune,
+            tuning_seeds=tuning_seeds,
+            trials=trials or {},
+            metric=metric,
+            grid=grid,
+            train=train,
+            measure=measure,
+            updates=updates,
+            pack=pack,
+        )
         if self.profile == "smoke":
-            return training.tune(arms, data, **how, **settings)
-        asked = tuning.question(arms, data, **how, settings=settings)
-        kept, fresh = (folder / f"{self.notebook}.json" for folder in tuning_folders())
-        again = os.environ.get("TUNE") == "again"
-        table = None if again else tuning.find(kept, name, asked)
-        if table is None:
-            table = training.tune(arms, data, **how, **settings)
-            tuning.keep(fresh, name, asked, table)
-        return table
+            return rehearse_briefly(design)
+        if self.how.mode != "read" and name in self.experiments:
+            raise EvidenceError(f"two experiments of {self.notebook} are called {name!r}")
+        with Progress(name, show=self.how.mode == "read") as progress:
+            how = replace(self.how, tick=progress.tick, expect=progress.expect)
+            done = conduct(design, 0 if grid and here == 1 else here, how)
+            progress.line = done.line
+        self.experiments[name] = done
+        return done
 
-    def choose(self, losses: pd.DataFrame) -> dict[str, dict[str, Any]]:
-        """Each arm's best settings of a table of `tune`; the middle of its grid at smoke."""
-        return sweeps.middle(losses) if self.profile == "smoke" else sweeps.best(losses)
+    def timings(
+        self,
+        name: str,
+        measure: Callable[[int], Mapping[str, float]],
+        repetitions: int,
+        here: int = 1,
+    ) -> pd.DataFrame:
+        """Named times or ratios of every repetition, on the machine that the evidence names.
+
+        Timings cannot be replayed: `here` repetitions are measured on this machine and shown
+        beside the stored ones. Returns a row per repetition, whose index counts from 0.
+        """
+        if self.profile == "smoke":
+            return pd.DataFrame([measure(0)]).rename_axis("repetition")
+        return timings.conduct(self.notebook, name, measure, repetitions, here, self.how)
 
     def predict(self, chances: Mapping[str, float | None]) -> None:
         """Keep the reader's chances, from 0 to 1, that claims come out *supported*; None: no guess.
@@ -125,47 +185,74 @@ class Lab:
         known = claims.registry().get(claim_id)
         if known is None or known.notebook != self.notebook:
             settled = f"belongs to notebook {known.notebook}" if known else "is not registered"
-            raise claims.ClaimError(f"{claim_id} {settled}")
+            raise ClaimError(f"{claim_id} {settled}")
         return known
 
     def judge(self, claim_id: str, effects: Mapping[str, Sequence[float] | bool]) -> None:
-        """Judge a claim (see `claims.judge`), show the verdict and keep the findings.
+        """Judge a claim by effects computed from the evidence, and show the verdict.
 
-        At profile smoke the verdict reads NOT RUN; then, and while it is provisional, no evidence
-        is kept. A Series or DataFrame of effects brings the seeds along as its index. The verdict
-        stays in `lab.verdicts`. Raises ClaimError for a claim of another notebook.
+        Where they are not what was found on the committed evidence, the reader has changed
+        something: the verdict is provisional and stands beside the one that was found; where
+        outputs are checked it is an error. At profile smoke the verdict reads NOT RUN. A Series or
+        DataFrame of effects brings the seeds along as its index. The verdict stays in
+        `lab.verdicts`. Raises ClaimError for a claim of another notebook.
         """
-        tables = {k: v for k, v in effects.items() if isinstance(v, pd.Series | pd.DataFrame)}
-        seeds = {name: table.index.tolist() for name, table in tables.items()}
-        tuned_on = {seed for used in seeds.values() for seed in used} & set(TUNING_SEEDS)
-        if tuned_on:
-            raise claims.ClaimError(f"{claim_id}: seeds {sorted(tuned_on)} are for tuning only")
-        self._own(claim_id)
+        claim = self._own(claim_id)
         verdict = claims.judge(claim_id, effects, run=self.profile != "smoke")
-        sampled = [len(o.effects) for o in verdict.outcomes if o.test.kind != "assertion"]
-        if self._seeds is None and verdict.run and min(sampled, default=90) < verdict.claim.seeds:
-            raise claims.ClaimError(f"{claim_id} is registered for {verdict.claim.seeds} seeds")
+        found = None
+        if verdict.run:
+            verdict, found = self._held_against(claim, verdict, _seeds_of(effects))
         self.verdicts[claim_id] = verdict
-        if verdict.run and not verdict.provisional:
-            seconds = time.perf_counter() - self._started
-            findings.write(verdict, self.profile, str(self.device), seconds, seeds)
-        cards.show_verdict(verdict)
+        cards.show_verdict(verdict, found)
+
+    def _held_against(
+        self, claim: claims.Claim, verdict: Verdict, seeds: Mapping[str, Sequence[int]]
+    ) -> tuple[Verdict, Verdict | None]:
+        """The verdict to show, and the one that was found where that is another."""
+        complete = self._complete(claim, verdict)
+        if self.how.mode in ("refresh", "prove", "replicate"):
+            if not complete:
+                raise ClaimError(f"{claim.id} is registered for {claim.seeds} seeds")
+            findings.write(verdict, machine(), seeds, self.how.root)
+            return verdict, None
+        finding, reason = findings.find(claim)
+        if finding:
+            reason = findings.disagreement(verdict, finding)
+        if not reason:
+            computed = not findings.disagreement(verdict, finding, findings.EXACT)
+            return (verdict if computed else finding.verdict), None
+        if self.how.mode != "read":
+            cure = f"make refresh NOTEBOOK={self.notebook[:2]}"
+            raise ClaimError(f"{claim.id} is not what was found: {reason}. To renew it: {cure}")
+        return replace(verdict, provisional=True), finding and finding.verdict
+
+    def _complete(self, claim: claims.Claim, verdict: Verdict) -> bool:
+        sampled = [len(o.effects) for o in verdict.outcomes if o.test.kind != "assertion"]
+        return min(sampled, default=claim.seeds) >= claim.seeds
 
     def close(self) -> Closing:
-        """The closing line: networks trained, verdicts, seconds, versions.
-
-        What was kept of an interrupted notebook is deleted: the next one measures anew.
-        """
-        execution.clear_cache()
+        """The closing line: networks of evidence and trained here, verdicts, seconds, versions."""
+        done = self.experiments.values()
         return Closing(
             self.notebook,
-            training.networks_trained() - self._trained_before,
+            sum(experiment.networks for experiment in done),
+            sum(len(experiment.models) for experiment in done),
             {claim_id: verdict.word for claim_id, verdict in self.verdicts.items()},
             time.perf_counter() - self._started,
             f"profile {self.profile}, {self.device}, PyTorch {torch.__version__}",
         )
 
 
-def tuning_folders() -> tuple[Path, Path]:
-    """Where tuning results are committed, and where new ones are written."""
-    return ROOT / "data" / "tuning", findings.build_folder() / "tuning"
+def _seeds_of(effects: Mapping[str, Any]) -> dict[str, list[int]]:
+    tables = {k: v for k, v in effects.items() if isinstance(v, pd.Series | pd.DataFrame)}
+    return {name: table.index.tolist() for name, table in tables.items()}
+
+
+def _circumstances() -> Circumstances:
+    """What the environment says about how experiments are conducted."""
+    text = os.environ.get("EVIDENCE") or "read"
+    given = json.loads(text) if text.startswith("{") else {"mode": text}
+    if given.get("mode") not in MODES:
+        raise ValueError(f"EVIDENCE is {text!r}: its mode is one of {', '.join(MODES)}")
+    root = given.pop("root", None)
+    return Circumstances(**given, root=root and Path(root))

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from helpers.evidence.files import write_whole
-from helpers.evidence.findings import build_folder
+from helpers.evidence.files import build_folder, write_whole
 
 BELIEVER = "believes every sentence"
 COIN = "always says 0.5"

@@ -1,7 +1,7 @@
 """Claims: the registry, the rule fixed beforehand, and the verdict.
 
-`data/registry/claims.toml` holds every claim with the thresholds it was registered with. `judge` compares
-measured effects with them. The rule, for a test on one number per seed::
+`data/registry/claims.toml` holds every claim with the thresholds it was registered with. `judge`
+compares measured effects with them. The rule, for a test on one number per seed::
 
     supported      the 95 % interval of the mean lies on the claimed side of the threshold,
                    and an exact sign-flip test against the threshold has p <= 0.05
@@ -9,9 +9,9 @@ measured effects with them. The rule, for a test on one number per seed::
     inconclusive   anything else
     provisional    fewer than six seeds: whatever it says, it is not a verdict
 
-Rates, solved or not, are judged by exact tests instead; see the head of `data/registry/claims.toml`. A claim
-whose tests disagree is conditional; one registered as universal ("always") is refuted by a single
-refuted test.
+Rates, solved or not, are judged by exact tests instead; see the head of the registry. A claim whose
+tests disagree is conditional; one registered as universal ("always") is refuted by a single refuted
+test.
 
 Where the true effect lies exactly at the threshold, *supported* comes out at most 2.5 % of the time
 for symmetric effects, at six seeds or more. No rule promises that for the mean of every shape, and
@@ -31,6 +31,7 @@ import pandas as pd
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from helpers.evidence.files import ROOT
 from helpers.evidence.statistics import (
     CONFIDENCE,
     bca_interval,
@@ -43,7 +44,6 @@ from helpers.evidence.statistics import (
     t_interval,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
 REGISTRY = ROOT / "data" / "registry" / "claims.toml"
 LEAST_SEEDS = 6  # with fewer, an exact sign-flip test cannot reach p = 0.05
 ROUNDING = 1e-5  # relative; accuracies in float32 differ by as much
@@ -120,6 +120,11 @@ class Outcome:
     bootstrap: tuple[float, float] = (float("nan"), float("nan"))
     arms: tuple[str, str] = ("A", "B")  # for rates
 
+    def __str__(self) -> str:
+        """Name and outcome; effect and interval where there is one."""
+        numbers = f" {self.effect:.3g} [{self.low:.3g}, {self.high:.3g}]"
+        return f"{self.test.name} {self.verdict}" + numbers * (self.test.kind != "assertion")
+
     @property
     def caution(self) -> str:
         """How often the rule supports wrongly, and where; empty where that is 2.5 % at most."""
@@ -161,7 +166,7 @@ class Verdict:
         """The stable line: id, verdict, and each test's outcome."""
         if not self.run or self.provisional:
             return f"{self.claim.id}: {self.word.upper()}"
-        tests = ", ".join(f"{o.test.name} {o.verdict}" for o in self.outcomes)
+        tests = ", ".join(str(outcome) for outcome in self.outcomes)
         return f"{self.claim.id}: {self.word.upper()} ({tests})"
 
 

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Mapping
 from typing import Any
 
-PROFILES = ("smoke", "standard", "full")
+PROFILES = ("smoke", "standard")
 MIME = "application/vnd.phase03.lab+json"
 
 
@@ -15,14 +15,21 @@ class Closing:
     """What a notebook did. Prints what is the same on every machine, shows the rest beside it."""
 
     def __init__(
-        self, notebook: str, networks: int, verdicts: dict[str, str], seconds: float, setting: str
+        self,
+        notebook: str,
+        networks: int,
+        here: int,
+        verdicts: dict[str, str],
+        seconds: float,
+        setting: str,
     ):
-        self.notebook, self.networks, self.verdicts = notebook, networks, verdicts
+        self.notebook, self.networks, self.here, self.verdicts = notebook, networks, here, verdicts
         self.seconds, self.setting = seconds, setting
 
     def __repr__(self) -> str:
         """Networks and verdicts."""
-        return f"{self.notebook}: {self.networks} networks trained, {count_words(self.verdicts)}"
+        networks = f"{self.networks} networks of evidence, {self.here} trained here"
+        return f"{self.notebook}: {networks}, {count_words(self.verdicts)}"
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, Any]:
         seconds = f"{self.seconds:.0f} s, {self.setting}"

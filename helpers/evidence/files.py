@@ -1,7 +1,14 @@
-"""Writing files that are whole or not there."""
+"""Where files go, and writing them whole or not at all."""
 
 import os
 from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def build_folder() -> Path:
+    """Where results go: `build`; in the working folder where the repository is read-only."""
+    return (ROOT if os.access(ROOT, os.W_OK) else Path.cwd()) / "build"
 
 
 def write_whole(path: Path, text: str) -> Path:

@@ -1,129 +1,91 @@
-"""Evidence: what a verdict rests on, kept as one small JSON file a claim.
+"""Findings: what followed from the evidence on each claim, kept for the summary and the README.
 
-A run writes into `build/evidence`; `make refresh` copies it to the committed reference,
-`data/evidence`. Evidence belongs to the code that produced it: the notebook's cells, every helper
-they import, the claim's tests and the tuning results. Evidence of other code is no verdict.
+One small file a claim, `data/evidence/<notebook>/findings/<claim>.json`, written by `make refresh`
+and `make prove`. It is a copy, never the truth: whenever its notebook runs, the effects are
+computed from the evidence anew and compared with it.
 """
 
-import ast
-import hashlib
 import json
 import math
-import os
-import platform
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from helpers.evidence import claims
-from helpers.evidence.claims import ROOT, ClaimError, Outcome, Test, Verdict
+from helpers.evidence.claims import Claim, ClaimError, Outcome, Test, Verdict
 from helpers.evidence.files import write_whole
+from helpers.evidence.store import on_one_line, reference
 
 NUMBERS = ("effect", "low", "high", "p")  # of each test
-PACKAGES = ("torch", "numpy", "scipy", "statsmodels")
-SHOWS = (
-    "cards",
-    "closing",
-    "evidence",
-    "exercises",
-    "figures",
-    "lab",
-    "predictions",
-    "runner",
-    "summary",
-)  # measure nothing
+EXACT, ALIKE = 1e-5, 1e-2  # relative: computed from the store; computed anew from networks here
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """A verdict with the circumstances of its measurement."""
+class Finding:
+    """A verdict with the seeds and the circumstances of its measurement."""
 
     verdict: Verdict
-    profile: str
-    device: str
-    seconds: float  # since its notebook began
     seeds: Mapping[str, Sequence[int]]  # by test
-    versions: Mapping[str, str]
-    python: str
-    source: str
-
-    @property
-    def current(self) -> bool:
-        """Whether the code that is here produced it."""
-        return self.source == source_hash(self.verdict.claim.notebook)
+    made: Mapping[str, Any]
 
 
-def build_folder() -> Path:
-    """Where results go: `build`; in the working folder where the repository is read-only."""
-    return (ROOT if os.access(ROOT, os.W_OK) else Path.cwd()) / "build"
-
-
-def fresh_folder() -> Path:
-    """Evidence of the last run here."""
-    return build_folder() / "evidence"
-
-
-def reference_folder() -> Path:
-    """Evidence that is committed."""
-    return ROOT / "data" / "evidence"
+def place(claim: Claim, root: Path | None = None) -> Path:
+    """The file of a claim's finding."""
+    return (root or reference()) / claim.notebook / "findings" / f"{claim.id}.json"
 
 
 def write(
     verdict: Verdict,
-    profile: str,
-    device: str,
-    seconds: float,
+    made: Mapping[str, Any],
     seeds: Mapping[str, Sequence[int]] | None = None,
+    root: Path | None = None,
 ) -> Path:
-    """Store a verdict with effects, seeds, intervals and versions in `build/evidence/<id>.json`."""
+    """Store a verdict with its effects, intervals and seeds."""
     record = {
         "claim": verdict.claim.id,
         "verdict": verdict.word,
-        "profile": profile,
-        "device": device,
-        "seconds": round(seconds, 1),
+        "made": dict(made),
         "seeds": seeds or {},
         "tests": [asdict(outcome) for outcome in verdict.outcomes],
-        "versions": {name: version(name) for name in PACKAGES},
-        "python": platform.python_version(),
-        "source": source_hash(verdict.claim.notebook),
     }
-    path = fresh_folder() / f"{verdict.claim.id}.json"
-    return write_whole(path, json.dumps(_finite(record), indent=1, allow_nan=False) + "\n")
+    text = on_one_line(json.dumps(_finite(record), indent=1, allow_nan=False))
+    return write_whole(place(verdict.claim, root), text + "\n")
 
 
 def _finite(value: Any) -> Any:
-    """`value` with None for every number that JSON does not know."""
+    """`value` with None for every number that JSON does not know, others to nine digits."""
     if isinstance(value, dict):
         return {key: _finite(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, float | np.floating):
+        return float(f"{value:.9g}") if math.isfinite(value) else None
+    return value
 
 
-def read(file: Path) -> Evidence:
-    """The evidence in a file.
+def read(file: Path) -> Finding:
+    """The finding in a file.
 
     Raises FileNotFoundError where there is none, ClaimError naming a file that is malformed or
-    speaks of a claim that is not registered.
+    speaks of a claim or test that is not registered so.
     """
     text = file.read_bytes()
     try:
         record = json.loads(text.decode("utf-8"))
-        claim = claims.registry()[record.pop("claim")]
-        outcomes = tuple(_outcome(test) for test in record.pop("tests"))
-        verdict, word = Verdict(claim, outcomes), record.pop("verdict")
+        claim = claims.registry()[record["claim"]]
+        outcomes = tuple(_outcome(test) for test in record["tests"])
+        verdict, word = Verdict(claim, outcomes), record["verdict"]
         if verdict.word != word:
             raise ValueError(f"says {word}, but its tests say {verdict.word}")
-        return Evidence(verdict, **record)
+        if repr([o.test for o in outcomes]) != repr(list(claim.test)):
+            raise ValueError("was judged by other tests than are registered")
+        return Finding(verdict, record["seeds"], record["made"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        cure = "delete it and run its notebook again"
+        cure = f"restore it with git, or make refresh NOTEBOOK={file.parent.parent.name[:2]}"
         raise ClaimError(f"{file} is malformed ({error!r}): {cure}") from error
 
 
@@ -139,146 +101,64 @@ def _outcome(kept: Mapping[str, Any]) -> Outcome:
     return Outcome(Test(**test), kept["verdict"], **rest, **numbers)
 
 
-def places() -> dict[str, Path]:
-    """Where evidence is looked for, by name, the best first."""
-    return {"this machine": fresh_folder(), "reference": reference_folder()}
+def find(claim: Claim, root: Path | None = None) -> tuple[Finding | None, str]:
+    """What was found on a claim, and an empty text; else None, and why not."""
+    try:
+        return read(place(claim, root)), ""
+    except FileNotFoundError:
+        return None, "not measured"
+    except ClaimError as error:
+        return None, str(error)
 
 
-def latest(
-    claim: claims.Claim, folders: Mapping[str, Path] | None = None
-) -> tuple[Evidence | None, str]:
-    """The evidence to trust on a claim, and where it comes from; else None, and why not.
+def disagreement(verdict: Verdict, finding: Finding, tolerance: float = ALIKE) -> str:
+    """In which test and numbers a verdict differs from what was found; empty where it does not."""
+    for here, there in zip(verdict.outcomes, finding.verdict.outcomes, strict=True):
+        a, b = np.asarray(here.effects, float), np.asarray(there.effects, float)
+        if a.shape != b.shape:
+            return f"{here.test.name} rests on {len(a)} numbers here, {len(b)} in what was found"
+        size = max(np.abs(b).mean(), 1e-9)
+        if np.abs(a - b).max() > tolerance * size:
+            return f"{here.test.name} is {here.effect:.6g} here, {there.effect:.6g} was found"
+    return ""
 
-    The first of `folders` (`places` unless given) that holds evidence of this code.
+
+def table(found: Iterable[Finding]) -> pd.DataFrame:
+    """One row per test, with Holm's p; no rows where nothing was found.
+
+    Columns: claim, test, verdict, effect, low, high, p, p_holm. Assertions have no p; all other
+    rows are one family.
     """
-    reasons = []
-    for name, folder in (folders or places()).items():
-        try:
-            found = read(folder / f"{claim.id}.json")
-        except FileNotFoundError:
-            continue
-        except ClaimError:
-            reasons.append(f"{name}: malformed")
-            continue
-        if found.profile == "smoke":
-            reasons.append(f"{name}: profile smoke")
-        elif not found.current:
-            reasons.append(f"{name}: other code")
-        else:
-            return found, name
-    return None, "; ".join(reasons) or "not measured"
-
-
-def read_all(folder: Path) -> list[Evidence]:
-    """All evidence in a folder, by name. Raises ClaimError naming a file that is malformed."""
-    return [read(file) for file in sorted(folder.glob("*.json"))]
-
-
-def table(found: Iterable[Evidence]) -> pd.DataFrame:
-    """One row per test, with Holm's p; no rows where there is no evidence.
-
-    Columns: claim, test, verdict, effect, low, high, p, p_holm, source. Assertions have no p; all
-    other rows are one family. `source` tells evidence of "this code" from that of "other code".
-    """
-    columns = ["claim", "test", "verdict", *NUMBERS, "source"]
+    columns = ["claim", "test", "verdict", *NUMBERS]
     rows = pd.DataFrame([row for one in found for row in _rows(one)], columns=columns)
-    adjusted = pd.Series(claims.holm(rows["p"].to_dict()), dtype=float)
-    rows.insert(columns.index("source"), "p_holm", adjusted)
-    return rows
+    return rows.assign(p_holm=pd.Series(claims.holm(rows["p"].to_dict()), dtype=float))
 
 
-def _rows(found: Evidence) -> Iterator[dict[str, Any]]:
+def _rows(found: Finding) -> Iterator[dict[str, Any]]:
     """A row of `table` for each test."""
-    source = "this code" if found.current else "other code"
     for outcome in found.verdict.outcomes:
         names = {"claim": found.verdict.claim.id, "test": outcome.test.name}
         numbers = {key: getattr(outcome, key) for key in NUMBERS}
-        yield names | {"verdict": outcome.verdict} | numbers | {"source": source}
+        yield names | {"verdict": outcome.verdict} | numbers
 
 
-def compare(reference: Path, fresh: Path) -> pd.DataFrame:
-    """Both folders' tests side by side: verdicts, effects and intervals, and whether they differ.
+def read_all(root: Path | None = None) -> list[Finding]:
+    """All findings, by name. Raises ClaimError naming a file that is malformed."""
+    return [read(file) for file in sorted((root or reference()).glob("*/findings/*.json"))]
 
-    One row per claim and test that either folder holds; a test that one of them lacks reads
-    "missing" there and differs.
+
+def compare(before: Path, after: Path) -> pd.DataFrame:
+    """The tests of two roots side by side: verdicts, effects, intervals, and whether they differ.
+
+    One row per claim and test that either holds; a test that one of them lacks reads "missing"
+    there and differs.
     """
     parts = ["verdict", "effect", "low", "high"]
     both = [
-        table(read_all(folder)).set_index(["claim", "test"])[parts].add_suffix(suffix)
-        for folder, suffix in ((reference, "_reference"), (fresh, "_fresh"))
+        table(read_all(root)).set_index(["claim", "test"])[parts].add_suffix(suffix)
+        for root, suffix in ((before, "_before"), (after, "_after"))
     ]
     joined = both[0].join(both[1], how="outer")
-    words = ["verdict_reference", "verdict_fresh"]
+    words = ["verdict_before", "verdict_after"]
     joined[words] = joined[words].fillna("missing")
     return joined.assign(differs=joined[words[0]] != joined[words[1]])
-
-
-def adopt(notebook: str) -> list[Path]:
-    """Copy what the last run found on a notebook's claims to the committed reference.
-
-    Returns the files written. Raises ClaimError for evidence that is missing, malformed, of other
-    code, or not of profile standard.
-    """
-    written = []
-    for claim in claims.registry().values():
-        if claim.notebook != notebook or claim.status != "measured":
-            continue
-        source = fresh_folder() / f"{claim.id}.json"
-        if not source.exists():
-            raise ClaimError(f"{claim.id}: no evidence in {source.parent}, run {notebook}")
-        found = read(source)
-        if not found.current or found.profile != "standard":
-            raise ClaimError(f"{source} is of other code or profile {found.profile}: run it again")
-        text = source.read_text(encoding="utf-8")
-        written.append(write_whole(reference_folder() / source.name, text))
-    return written
-
-
-@cache
-def source_hash(notebook: str) -> str:
-    """SHA-256 over what produces a notebook's evidence; comments, docstrings, layout aside.
-
-    Its code cells as saved, the helpers that they import, directly or not, the tests of its claims
-    and its tuning results. Helpers that only show do not count.
-    """
-    file = ROOT / "notebooks" / f"{notebook}.ipynb"
-    cells = json.loads(file.read_text(encoding="utf-8"))["cells"] if file.exists() else []
-    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-    texts = {"": code}
-    waiting = _imports(code)
-    while waiting:
-        name = waiting.pop()
-        if name not in texts and name not in SHOWS:
-            texts[name] = (ROOT / "helpers" / f"{name}.py").read_text(encoding="utf-8")
-            waiting |= _imports(texts[name])
-    registered = [c for c in claims.registry().values() if c.notebook == notebook]
-    tests = repr([(claim.id, claim.test) for claim in registered])
-    tuning = ROOT / "data" / "tuning" / f"{notebook}.json"
-    kept = tuning.read_text(encoding="utf-8") if tuning.exists() else ""
-    parts = [_essence(texts[name]) for name in sorted(texts)] + [tests, kept]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-def _imports(code: str) -> set[str]:
-    """The helpers that a piece of code imports, by name."""
-    names = set()
-    for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.ImportFrom) and node.module == "helpers":
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("helpers."):
-            names.add(node.module.split(".")[1])
-        elif isinstance(node, ast.Import):
-            parts = [alias.name.split(".") for alias in node.names]
-            names |= {part[1] for part in parts if part[0] == "helpers" and len(part) > 1}
-    return names
-
-
-def _essence(code: str) -> str:
-    """Code without comments, docstrings and layout, the same for every version of Python."""
-    tree = ast.parse(code)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            if isinstance(getattr(body[0].value, "value", None), str):
-                body[0].value.value = ""
-    return re.sub(r"[\s'\"()\\]+", "", ast.unparse(tree))

@@ -5,7 +5,7 @@ Read downwards: plan which networks train together, execute the packs, assemble 
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from inspect import Parameter, signature
 from pathlib import Path

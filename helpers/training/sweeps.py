@@ -29,6 +29,11 @@ class Runs:
         """The seeds of the runs, in order."""
         return list(dict.fromkeys(self.table.seed))
 
+    @property
+    def networks(self) -> int:
+        """How many networks there are rows of."""
+        return self.table.groupby(["arm", *self.grid, "seed"], dropna=False).ngroups
+
     def final(self, metric: str = "test_accuracy", diverged: float = math.nan) -> pd.DataFrame:
         """The metric after the last update: one row per seed, one column per arm (and setting).
 
@@ -67,12 +72,12 @@ def steps_to(mark: float, curves: pd.DataFrame, never: float = math.nan) -> pd.S
 def best(tuning: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """The settings of the lowest validation loss: {setting: {arm: value}}, as `fit_many` takes it.
 
-    `tuning` is a table of `training.tune`. A setting that was not tried with an arm is NaN there,
-    and no part of its grid. Raises ValueError when the best value lies at the end of its grid: the
-    true best may lie beyond, and whatever would be measured with it is void. Zero and infinity
-    are no such ends, as nothing lies beyond.
+    `tuning` is a table of losses, a row a point of the grid and a column an arm. A setting that was
+    not tried with an arm is NaN there, and no part of its grid. Raises ValueError when the best
+    value lies at the end of its grid: the true best may lie beyond, and whatever would be measured
+    with it is void. Zero and infinity are no such ends, as nothing lies beyond.
     """
-    chosen = _by_setting(tuning, {arm: losses.dropna().idxmin() for arm, losses in tuning.items()})
+    chosen = lowest(tuning)
     void = [
         f"{arm}: {name} {value}"
         for name, values in chosen.items()
@@ -82,6 +87,11 @@ def best(tuning: pd.DataFrame) -> dict[str, dict[str, Any]]:
     if void:
         raise ValueError(f"void: best value at the edge of its grid, extend it: {', '.join(void)}")
     return chosen
+
+
+def lowest(tuning: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """As `best`, also where the lowest loss lies at the end of a grid."""
+    return _by_setting(tuning, {arm: losses.dropna().idxmin() for arm, losses in tuning.items()})
 
 
 def middle(tuning: pd.DataFrame) -> dict[str, dict[str, Any]]:

@@ -410,7 +410,7 @@ class TorchLSTM(nn.Module):
 
 @pytest.mark.parametrize("build", [Branch, Item, TorchLSTM])
 def test_networks_without_a_rule_are_refused_with_the_cure(build):
-    cure = rf"{build.__name__} cannot be stacked: .*helpers.recurrent instead of nn.RNN.*pack=1"
+    cure = rf"{build.__name__} cannot be stacked: .*helpers.nets instead of nn.RNN.*pack=1"
     with pytest.raises(UnstackableError, match=cure):
         train_stacked(build, toy(), mixed([0.1, 0.1]), steps=2, batch_size=10)
 

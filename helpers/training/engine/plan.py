@@ -8,7 +8,7 @@ the fused LSTM are faster alone, either one or a pack small enough for the cache
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 

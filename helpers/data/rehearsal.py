@@ -1,0 +1,27 @@
+"""A dataset to rehearse on: in float64, where rounding does not hide or imitate a difference."""
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from helpers.data.dataset import Dataset, Split
+
+HELD = 64  # examples to validate and test on
+
+
+def rehearsal(data: Dataset, held: int = HELD) -> Dataset:
+    """The dataset in float64, with all that is trained on and little of what is only scored.
+
+    x and y of the three splits keep their shapes but for the number of rows; labels and tokens stay
+    int64. On the device of `data`.
+    """
+
+    def part(split: Split, count: int | None) -> Split:
+        return Split(*(_double(values[:count]) for values in split))
+
+    kept = {"valid": part(data.valid, held), "test": part(data.test, held)}
+    return replace(data, train=part(data.train, None), **kept)
+
+
+def _double(values: Tensor) -> Tensor:
+    return values.double() if values.is_floating_point() else values

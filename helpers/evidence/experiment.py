@@ -1,0 +1,482 @@
+"""An experiment: declared in one call, proved once on all seeds, replayed wherever it runs.
+
+`conduct` decides by circumstance. Where declaration and replay agree with the evidence, the stored
+table of all seeds comes back, and one network of every arm is trained here to look into. Where a
+reader changed something, it trains here on few seeds and is the reader's own. In a check that is an
+error. A proof trains everything and writes the evidence anew.
+"""
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import joblib
+import pandas as pd
+
+from helpers.data.dataset import Dataset
+from helpers.evidence import replay, store
+from helpers.evidence.files import build_folder, write_whole
+from helpers.evidence.machine import machine
+from helpers.evidence.replay import Difference
+from helpers.evidence.store import EvidenceError, Record
+from helpers.nets.cnn import parameter_count
+from helpers.nets.starts import Build, initialise
+from helpers.training import sweeps
+from helpers.training.engine.plan import Run
+from helpers.training.fit import fit
+from helpers.training.many import fit_many, losses, planned, unwrapped
+from helpers.training.sweeps import Runs
+
+OWN_SEEDS = 4  # on which a reader's own experiment trains
+MODES = ("read", "check", "refresh", "prove", "replicate", "audit")
+STRICT = ("check", "refresh", "audit")  # networks trained here are compared with the evidence
+
+Grid = Mapping[str, Sequence | Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Design:
+    """All that is declared of an experiment; `Lab.experiment` says what the parts mean."""
+
+    notebook: str
+    name: str
+    arms: Mapping[str, Build]
+    data: Dataset
+    seeds: Sequence[int] | Mapping[str, Sequence[int]]
+    settings: Mapping[str, Any]
+    tune: Grid | None = None
+    tuning_seeds: Sequence[int] = ()
+    trials: Mapping[str, Any] = field(default_factory=dict)  # settings of the tuning runs alone
+    metric: str = "valid_loss"
+    grid: Grid | None = None
+    train: Callable[..., pd.DataFrame] = fit
+    measure: Callable[..., Mapping[str, float]] | None = None
+    updates: int = replay.UPDATES
+    pack: int | None = None
+
+    def runs(self, chosen: Mapping[str, Any], seeds: Any = None) -> list[Run]:
+        """The runs that are judged. Raises ValueError for settings that `train` does not know."""
+        train, settings = unwrapped(self.train, {**self.settings, **chosen})
+        return planned(self.arms, seeds or self.seeds, dict(self.grid or {}), train, settings)
+
+    def declared(self) -> dict[str, Any]:
+        """What was asked, in words and numbers that JSON keeps.
+
+        Functions are not named: what they do is the replay's business, but a schedule's course.
+        """
+        splits = {name: getattr(self.data, name) for name in ("train", "valid", "test")}
+        found = {
+            "arms": {
+                arm: parameter_count(initialise(build, 0)) for arm, build in self.arms.items()
+            },
+            "data": {name: [list(part.shape) for part in split] for name, split in splits.items()},
+            "seeds": _described(self.seeds),
+            "grid": _axes(self.grid),
+            "tune": _axes(self.tune),
+            "settings": _described(dict(self.settings)),
+        }
+        if self.tune:
+            found |= {"tuning seeds": list(self.tuning_seeds), "chosen by": self.metric}
+            trials = {name: value for name, value in self.trials.items() if name != "data"}
+            found |= {"trials": _described(trials)}
+        return json.loads(json.dumps(found))
+
+    def rehearsed(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        """The replay of the code that is here, at the rates that were chosen."""
+        train, _ = unwrapped(self.train, self.settings)
+        runs = replay.first_of_each(self.runs(chosen))
+        return replay.replay(runs, self.arms, self.data, train, self.measure, self.updates)
+
+    def search(self, seeds: Sequence[int], arms: Sequence[str], **how: Any) -> pd.DataFrame:
+        """Losses of these arms over the grid that is tuned, on tuning seeds."""
+        given = {**self.settings, **self.trials}
+        data = given.pop("data", self.data)
+        build = {arm: self.arms[arm] for arm in arms}
+        how |= {"seeds": seeds, "grid": self.tune, "train": self.train, "pack": self.pack}
+        return losses(fit_many(build, data, keep_models=False, **how, **given), self.metric)
+
+    def train_all(self, chosen: Mapping[str, Any], **how: Any) -> Runs:
+        """The runs that are judged, trained."""
+        how = {"seeds": self.seeds, "grid": self.grid, "measure": self.measure} | how
+        how |= {"train": self.train, "pack": self.pack}
+        return fit_many(self.arms, self.data, **how, **{**self.settings, **chosen})
+
+
+def _axes(grid: Grid | None) -> dict[str, Any]:
+    return {
+        axis: list(values) if not isinstance(values, Mapping) else _course_of(axis, values)
+        for axis, values in (grid or {}).items()
+    }
+
+
+def _course_of(axis: str, values: Mapping[str, Any]) -> Any:
+    """Labelled settings: their names, and what is behind each where it is a number or schedule."""
+    return {label: _described(value, axis) for label, value in values.items()}
+
+
+def _described(value: Any, name: str = "") -> Any:
+    """A setting as JSON keeps it; a schedule at eleven points of progress; None for a function."""
+    if isinstance(value, Mapping):
+        return {str(key): _described(part, name or str(key)) for key, part in value.items()}
+    if name == "schedule" and callable(value):
+        return [float(f"{value(k / 10):.9g}") for k in range(11)]
+    if isinstance(value, str | bool | int | float) or value is None:
+        return value
+    if callable(value):
+        return "a function"
+    return [_described(part) for part in value] if hasattr(value, "__iter__") else str(value)
+
+
+@dataclass(frozen=True)
+class Experiment(Runs):
+    """Runs of an experiment, with how they came about.
+
+    `models` holds the networks trained here; `tuning` the losses that chose `chosen`, each arm's
+    settings as `fit_many` takes them; `own` says that it is not the one in the evidence, which then
+    stands in `stored`.
+    """
+
+    name: str = ""
+    tuning: pd.DataFrame | None = field(default=None, repr=False)
+    chosen: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    line: str = ""
+    own: bool = False
+    stored: Runs | None = field(default=None, repr=False)
+    why: str = ""  # it is the reader's own
+
+    def final(self, metric: str = "test_accuracy", diverged: float = math.nan) -> pd.DataFrame:
+        """As `Runs.final`; its `attrs` tell figures which seeds were trained here, and by whom."""
+        table = super().final(metric, diverged)
+        table.attrs = {"here": sorted({key[-1] for key in self.models}), "own": self.own}
+        return table
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """How an experiment is conducted here."""
+
+    mode: str = "read"
+    root: Path | None = None  # evidence is written there; None: data/evidence
+    jobs: int = 1
+    seeds: int | None = None  # a reader's own number
+    only: str = ""  # the one experiment to prove; empty: all
+    first_seed: int = 0  # of a replication
+    audited: Mapping[str, Sequence[int]] = field(default_factory=dict)  # rows to train to the end
+    since: float = 0.0  # a proof begun then goes on: evidence made later is finished
+    tick: Callable[[str, int], None] | None = None
+    expect: Callable[[int], None] | None = None  # hears how many updates are coming
+
+
+def conduct(design: Design, here: int, how: Circumstances) -> Experiment:
+    """The experiment as it is fitting here. Raises EvidenceError where a check fails."""
+    if set(design.tuning_seeds) & set(_all_seeds(design.seeds)):
+        raise EvidenceError(f"{design.name}: seeds for tuning are never judged, and some are here")
+    if how.mode == "replicate":
+        return _replicated(design, how)
+    proving = how.mode == "prove" and how.only in ("", design.name)
+    if proving and not _finished(design, how):
+        _prove(design, how)
+    record, found = _look_up(design, how)
+    if record and not found:
+        return _stored(design, record, here, how)
+    if how.mode == "prove" and record:  # another one is proved now: what is old must do until then
+        return _stored(design, record, 0, how)
+    if how.mode != "read":
+        raise EvidenceError(_refusal(design, found))
+    return _own(design, record, found, how)
+
+
+def _all_seeds(seeds: Sequence[int] | Mapping[str, Sequence[int]]) -> list[int]:
+    lists = seeds.values() if isinstance(seeds, Mapping) else [seeds]
+    return [seed for some in lists for seed in some]
+
+
+def _refusal(design: Design, found: Sequence[Difference]) -> str:
+    listed = "; ".join(map(str, found[:3])) + (f"; and {len(found) - 3} more" * (len(found) > 3))
+    cure = store.renewal(design.notebook, design.name)
+    return f"{design.name} is not the experiment of its evidence: {listed}. To renew it: {cure}"
+
+
+# --- the evidence and this code ----------------------------------------------------------------
+
+
+def _look_up(design: Design, how: Circumstances) -> tuple[Record | None, list[Difference]]:
+    """The stored record, and in what it differs from the code that is here; seeds apart."""
+    file = store.place(design.notebook, design.name, how.root)
+    if how.mode == "read" and not file.exists():
+        return None, [Difference("the experiment", "not there", "new")]
+    record = store.read(file)
+    asked = replace(design, seeds=record.declared["seeds"])
+    found = replay.differences(record.declared, asked.declared())
+    if not found and record.tuning is not None:
+        found = replay.differences(record.chosen, _as_json(sweeps.best(record.tuning)), "chosen")
+    if not found:
+        found = replay.differences(record.replay, asked.rehearsed(record.chosen))
+    if how.mode != "read":
+        found += replay.differences(record.declared["seeds"], _described(design.seeds), "seeds")
+    return record, found
+
+
+def _as_json(value: Any) -> Any:
+    return json.loads(json.dumps(value))
+
+
+def _stored(design: Design, record: Record, here: int, how: Circumstances) -> Experiment:
+    """The stored table of the seeds that are asked for, and a few networks trained here."""
+    axes = tuple(design.grid or {})
+    wanted = pd.DataFrame(
+        [(arm, seed) for arm in design.arms for seed in _of_arm(design.seeds, arm)],
+        columns=["arm", "seed"],
+    )
+    table = wanted.merge(record.table, on=["arm", "seed"])[list(record.table)]
+    missing = {
+        arm: [
+            s for s in _of_arm(design.seeds, arm) if s not in _of_arm(record.declared["seeds"], arm)
+        ]
+        for arm in design.arms
+    }
+    models = _train_here(design, record, here, how) if here else {}
+    line = (
+        f"{Runs(table, {}, axes).networks} networks of evidence, {len(record.replay['networks'])} replayed"
+    )
+    made = {"tuning": record.tuning, "chosen": record.chosen, "name": design.name}
+    if any(missing.values()):
+        new = _train_seeds(design, record, missing, how)
+        table, models = pd.concat([table, new.table]), models | new.models
+        line = f"{design.name}: {line}, equal; {len(_ends(new))} on seeds of your own trained here"
+        why = "seeds beyond those of the evidence"
+        stored = Runs(record.table, {}, axes)
+        return Experiment(table, models, axes, line=line, own=True, why=why, stored=stored, **made)
+    line = f"{design.name}: {line}, equal" + (f"; {len(models)} trained here" if models else "")
+    return Experiment(table, models, axes, line=line, **made)
+
+
+def _of_arm(seeds: Sequence[int] | Mapping[str, Sequence[int]], arm: str) -> list[int]:
+    return list(seeds[arm] if isinstance(seeds, Mapping) else seeds)
+
+
+def _train_seeds(
+    design: Design, record: Record, seeds: Mapping[str, Sequence[int]], how: Circumstances
+) -> Runs:
+    arms = {arm: build for arm, build in design.arms.items() if seeds[arm]}
+    part = replace(design, arms=arms, seeds={arm: seeds[arm] for arm in arms})
+    _announce(part.runs(record.chosen), how)
+    return part.train_all(record.chosen, n_jobs=1, tick=how.tick)
+
+
+def _train_here(design: Design, record: Record, here: int, how: Circumstances) -> dict:
+    """The first networks of every arm, trained; where outputs are checked compared with theirs."""
+    seeds = {}
+    for arm in design.arms:
+        first = _of_arm(record.declared["seeds"], arm)[:here]
+        seeds[arm] = [seed for seed in first if seed in _of_arm(design.seeds, arm)]
+    runs = _train_seeds(replace(design, measure=None), record, seeds, how)
+    if how.mode in STRICT:
+        for key, row in _ends(runs).iterrows():
+            if trouble := unlike(row, record.table, key, tuple(design.grid or {})):
+                raise EvidenceError(_refusal(design, [trouble]))
+    return runs.models
+
+
+def _ends(runs: Runs) -> pd.DataFrame:
+    """The last row of every network, by its key."""
+    keys = ["arm", *runs.grid, "seed"]
+    return runs.table.groupby(keys, sort=False, dropna=False).tail(1).set_index(keys)
+
+
+def unlike(
+    row: pd.Series, table: pd.DataFrame, key: tuple, axes: tuple[str, ...]
+) -> Difference | None:
+    """Whether a network trained here lies outside of what its arm does in the evidence.
+
+    Rounding grows along a run, and a stack draws other dropout masks: so its validation loss may
+    lie as far from the stored one as the arm's seeds from each other, but no further.
+    """
+    *names, seed = key
+    arm = table
+    for column, value in zip(["arm", *axes], names, strict=True):
+        arm = arm[arm[column] == value] if value is not None else arm[arm[column].isna()]
+    ends = arm.groupby("seed").tail(1).set_index("seed")["valid_loss"]
+    recorded, spread = ends[seed], ends.max() - ends.min()
+    if math.isnan(recorded) or math.isnan(row.valid_loss):
+        same = math.isnan(recorded) == math.isnan(row.valid_loss)
+    else:
+        same = abs(row.valid_loss - recorded) <= max(spread, 1e-3 * abs(recorded))
+    what = f"the last validation loss of {', '.join(map(str, key))}"
+    return None if same else Difference(what, float(recorded), float(row.valid_loss))
+
+
+def _announce(runs: Sequence[Run], how: Circumstances) -> None:
+    if how.expect:
+        how.expect(sum(int(run.settings.get("steps", 1)) for run in runs))
+
+
+def rehearse_briefly(design: Design) -> Experiment:
+    """Profile smoke: every arm on one seed, with what stands in the middle of a grid to tune."""
+    seeds = {arm: _of_arm(design.seeds, arm)[:1] for arm in design.arms}
+    middle = {name: _middle(axis) for name, axis in (design.tune or {}).items()}
+    chosen = {name: dict.fromkeys(design.arms, value) for name, value in middle.items()}
+    tuning = None
+    if design.tune:
+        tuning = design.search(design.tuning_seeds[:1], list(design.arms), n_jobs=1)
+    runs = design.train_all(chosen, seeds=seeds, n_jobs=1)
+    line = f"{design.name}: {len(_ends(runs))} networks trained, too briefly to say anything"
+    made = {"tuning": tuning, "chosen": chosen, "name": design.name, "line": line}
+    return Experiment(runs.table, runs.models, runs.grid, **made)
+
+
+# --- a reader's own ----------------------------------------------------------------------------
+
+
+def _own(
+    design: Design, record: Record | None, found: Sequence[Difference], how: Circumstances
+) -> Experiment:
+    """Trained here on few seeds, at the evidence's learning rates where the arm has one there."""
+    count = how.seeds or OWN_SEEDS
+    small = replace(design, seeds={arm: _of_arm(design.seeds, arm)[:count] for arm in design.arms})
+    chosen, tuning = _choose_here(small, record, how)
+    _announce(small.runs(chosen), how)
+    runs = small.train_all(chosen, n_jobs=1, tick=how.tick, folder=_own_folder(small, chosen))
+    why = "; ".join(map(str, found[:2]))
+    line = f"your own experiment, {len(_ends(runs))} networks trained here ({why})"
+    return Experiment(
+        runs.table,
+        runs.models,
+        runs.grid,
+        name=design.name,
+        tuning=tuning,
+        chosen=chosen,
+        line=f"{design.name}: {line}",
+        own=True,
+        stored=Runs(record.table, {}, tuple(record.declared["grid"])) if record else None,
+        why=why,
+    )
+
+
+def _choose_here(
+    design: Design, record: Record | None, how: Circumstances
+) -> tuple[dict[str, Any], pd.DataFrame | None]:
+    """Settings of the evidence for arms that it tuned over this grid, others on one tuning seed."""
+    if not design.tune:
+        return {}, None
+    same_grid = bool(record) and record.declared.get("tune") == _as_json(_axes(design.tune))
+    known = record.tuning if same_grid else pd.DataFrame()
+    new = [arm for arm in design.arms if arm not in known]
+    tables = [known[[arm for arm in design.arms if arm in known]]]
+    if new:
+        seeds, points = design.tuning_seeds[:1], math.prod(map(len, design.tune.values()))
+        steps = {**design.settings, **design.trials}.get("steps", 1)
+        if how.expect and not isinstance(steps, Mapping):
+            how.expect(steps * points * len(new))
+        tables.append(design.search(seeds, new, n_jobs=1, tick=how.tick))
+    tuning = pd.concat([table for table in tables if not table.empty], axis=1)[list(design.arms)]
+    return sweeps.lowest(tuning), tuning
+
+
+def _own_folder(design: Design, chosen: Mapping[str, Any]) -> Path | None:
+    """Where an interrupted experiment of one's own goes on."""
+    return _kept_for(design, chosen, build_folder() / "own" / design.notebook / design.name)
+
+
+def _kept_for(design: Design, chosen: Mapping[str, Any], folder: Path) -> Path | None:
+    """`folder`, emptied unless this design and code filled it; None where nothing can be kept."""
+    now = _as_json({"declared": design.declared(), "replay": design.rehearsed(chosen)})
+    mark = folder / "identity.json"
+    try:
+        before = json.loads(mark.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        before = {}
+    try:
+        if replay.differences(before, now):
+            shutil.rmtree(folder, ignore_errors=True)
+            write_whole(mark, json.dumps(now))
+    except OSError:
+        return None
+    return folder
+
+
+# --- proofs ------------------------------------------------------------------------------------
+
+
+def _finished(design: Design, how: Circumstances) -> bool:
+    """Whether the proof that goes on here has made this experiment's evidence already."""
+    try:
+        record, found = _look_up(design, how)
+    except EvidenceError:
+        return False
+    return not found and bool(record) and float(record.made.get("at", 0)) >= how.since > 0
+
+
+def _prove(design: Design, how: Circumstances) -> None:
+    """Train every seed of every arm and write the evidence."""
+    begun = time.time()
+    folder = build_folder() / "prove" / design.notebook / design.name
+    chosen, tuning = {}, None
+    if design.tune:
+        middle = {name: _middle(axis) for name, axis in design.tune.items()}
+        first = {name: dict.fromkeys(design.arms, value) for name, value in middle.items()}
+        kept = _kept_for(design, first, folder / "tuning")
+        tuning = design.search(
+            design.tuning_seeds,
+            list(design.arms),
+            n_jobs=how.jobs,
+            folder=kept,
+            **_verified(design),
+        )
+        chosen = _as_json(sweeps.best(tuning))
+    kept = _kept_for(design, chosen, folder / "runs")
+    runs = design.train_all(
+        chosen, n_jobs=how.jobs, folder=kept, keep_models=False, **_verified(design)
+    )
+    made = machine() | {
+        "at": round(time.time(), 1),
+        "date": datetime.now().date().isoformat(),
+        "seconds": round(time.time() - begun, 1),
+        "processes": joblib.effective_n_jobs(how.jobs),
+        "device": str(design.data.train.y.device),
+    }
+    record = Record(
+        design.notebook,
+        design.name,
+        design.declared(),
+        runs.table,
+        tuning,
+        chosen,
+        design.rehearsed(chosen),
+        made,
+    )
+    store.write(record, store.place(design.notebook, design.name, how.root))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _verified(design: Design) -> dict[str, int]:
+    return {"verify": design.updates} if unwrapped(design.train, {})[0] is fit else {}
+
+
+def _middle(axis: Sequence | Mapping[str, Any]) -> Any:
+    values = list(axis.values()) if isinstance(axis, Mapping) else list(axis)
+    return values[len(values) // 2]
+
+
+def _replicated(design: Design, how: Circumstances) -> Experiment:
+    """The same experiment on other seeds, at the rates of the evidence; written to `how.root`."""
+    record = store.read(store.place(design.notebook, design.name))
+    if not _finished(design, how):
+        begun, folder = time.time(), build_folder() / "replicate" / design.notebook / design.name
+        kept = _kept_for(design, record.chosen, folder)
+        runs = design.train_all(
+            record.chosen, n_jobs=how.jobs, folder=kept, keep_models=False, **_verified(design)
+        )
+        made = machine() | {"at": time.time(), "seconds": round(time.time() - begun, 1)}
+        new = replace(record, declared=design.declared(), table=runs.table, made=made)
+        new = replace(new, replay=design.rehearsed(record.chosen))
+        store.write(new, store.place(design.notebook, design.name, how.root))
+        shutil.rmtree(folder, ignore_errors=True)
+    record = store.read(store.place(design.notebook, design.name, how.root))
+    return _stored(design, record, 0, how)

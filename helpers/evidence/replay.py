@@ -1,0 +1,157 @@
+"""Replay: is the code that is here the code of the evidence?
+
+The first updates of the first seed of every arm, in float64 on the CPU, then loss, metrics and
+measured numbers on a small fixed part of the data: they agree to 1e-6 on every machine, and change
+with whatever changes the science. Moving code about, renaming and speeding up leave them alone.
+What a few updates cannot show (all data, all batches) is summed up beside them.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from inspect import signature
+from numbers import Real
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from helpers.data.dataset import Dataset
+from helpers.data.rehearsal import rehearsal
+from helpers.data.streams import stream
+from helpers.nets.starts import initialise
+from helpers.training.engine.plan import Run
+
+UPDATES = 10
+TOLERANCE = 1e-6  # relative
+
+
+class Difference(NamedTuple):
+    """Something that the evidence records otherwise than it is here."""
+
+    what: str
+    recorded: Any
+    here: Any
+
+    def __str__(self) -> str:
+        return f"{self.what} is {_short(self.here)} here, {_short(self.recorded)} in the evidence"
+
+
+def _short(value: Any) -> str:
+    text = f"{value:.9g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def differences(recorded: Any, here: Any, what: str = "") -> list[Difference]:
+    """All leaves in which two nested records differ, numbers by more than TOLERANCE."""
+    if isinstance(recorded, Mapping) and isinstance(here, Mapping):
+        keys = [*recorded, *(key for key in here if key not in recorded)]
+        return [
+            difference
+            for key in keys
+            for difference in differences(
+                recorded.get(key, "missing"), here.get(key, "missing"), f"{what} {key}".strip()
+            )
+        ]
+    if isinstance(recorded, Real) and isinstance(here, Real):
+        near_zero = TOLERANCE if "data" in what else 1e-9  # means of standardised data are rounding
+        same = math.isclose(recorded, here, rel_tol=TOLERANCE, abs_tol=near_zero)
+        return [] if same else [Difference(what, recorded, here)]
+    if isinstance(recorded, list) and isinstance(here, list) and len(recorded) == len(here):
+        pairs = enumerate(zip(recorded, here, strict=True), start=1)
+        found = [differences(*pair, f"{what}[{k}]") for k, pair in pairs]
+        return next((difference for difference in found if difference), [])
+    return [] if recorded == here else [Difference(what, recorded, here)]
+
+
+def replay(
+    runs: Sequence[Run],
+    arms: Mapping[str, Any],
+    data: Dataset,
+    train: Any,
+    measure: Any = None,
+    updates: int = UPDATES,
+) -> dict[str, Any]:
+    """What the first updates of these runs give, as JSON keeps it."""
+    small = rehearsal(data.to("cpu"))
+    networks = {_name(run): _rehearse(run, arms, small, train, measure, updates) for run in runs}
+    return {"updates": updates, "data": _summary(data), "networks": networks}
+
+
+def first_of_each(runs: Iterable[Run]) -> list[Run]:
+    """The runs to replay: of every arm and every labelled setting the first seed.
+
+    Of settings that are numbers the middle one stands for all.
+    """
+    runs = list(runs)
+    chosen: dict[tuple, list[Run]] = {}
+    for run in runs:
+        kind = (run.arm, *(label for label in run.labels if not isinstance(label, Real)))
+        chosen.setdefault(kind, []).append(run)
+    firsts = []
+    for family in chosen.values():
+        of_first_seed = [run for run in family if run.seed == family[0].seed]
+        firsts.append(of_first_seed[len(of_first_seed) // 2])
+    return firsts
+
+
+def _name(run: Run) -> str:
+    return ", ".join(map(str, run.key))
+
+
+def _rehearse(
+    run: Run, arms: Mapping[str, Any], data: Dataset, train: Any, measure: Any, updates: int
+) -> dict[str, Any]:
+    """Losses, metrics and measured numbers of a network after its first updates."""
+    model = initialise(arms[run.arm], run.seed).double()
+    settings = dict(run.settings)
+    if "until" in signature(train).parameters:
+        settings["until"] = updates
+    elif "steps" in settings:
+        settings["steps"] = min(settings["steps"], updates)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        history = train(model, data, seed=run.seed, **settings)
+        model.eval()
+        with torch.no_grad():
+            measured = dict(measure(model, data)) if measure else {}
+    finally:
+        torch.set_default_dtype(before)
+    found = {name: _plain(value) for name, value in history.iloc[-1].items()}
+    found |= {f"measured {name}": _plain(value) for name, value in measured.items()}
+    if order := settings.get("order"):
+        found["batches"] = _order(order, len(data.train.y), run)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """A number as JSON keeps it to 12 digits; one that is not finite as its name."""
+    number = float(value)
+    return float(f"{number:.12g}") if math.isfinite(number) else str(number)
+
+
+def _order(order: Any, count: int, run: Run) -> int:
+    """A number that changes with every change in the batches of the whole run."""
+    steps, size = run.settings["steps"], run.settings["batch_size"]
+    total = 0
+    for step, batch in enumerate(order(count, size, steps, stream(run.seed, "batches")), start=1):
+        total = (total + step * int(batch[0] + 7 * batch[-1] + 3 * batch.sum())) % 1_000_003
+    return total
+
+
+def _summary(data: Dataset) -> dict[str, Any]:
+    """Size, mean, mean square and mean along a ramp of everything in the three splits."""
+    return {
+        f"{name}.{part}": _moments(values)
+        for name in ("train", "valid", "test")
+        for part, values in zip("xy", getattr(data, name), strict=True)
+    }
+
+
+def _moments(values: Tensor) -> list[float]:
+    flat = values.detach().cpu().flatten().double()
+    ramp = torch.linspace(0, 1, len(flat), dtype=torch.float64)
+    return [
+        *values.shape,
+        *map(_plain, (flat.mean(), flat.square().mean(), flat.dot(ramp) / len(flat))),
+    ]
