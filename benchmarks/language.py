@@ -30,7 +30,7 @@ from helpers.data.streams import stream
 from helpers.nets import recurrent
 from helpers.nets.sequences import LanguageModel
 from helpers.nets.starts import initialise
-from helpers.text import language
+from helpers.text import language, sampling
 from helpers.training.batches import reading_order
 
 EMBEDDING, STREAMS, LENGTH, LEARNING_RATE = 32, 16, 64, 3e-3
@@ -52,7 +52,7 @@ class Case:
     def ours(self, tokens: int, count: int) -> nn.Module:
         """The course's network, which carries its state."""
         cell = getattr(recurrent, self.cell)(EMBEDDING, self.hidden)
-        return language.Carried(LanguageModel(tokens, cell), STREAMS, count)
+        return language.Stateful(LanguageModel(tokens, cell), STREAMS, count)
 
 
 class Plain(nn.Module):
@@ -185,7 +185,7 @@ def sample(repeats: int, count: int) -> pd.DataFrame:
         for name, how, batch in cases:
             prompt = torch.full((batch, 9), 2)
             start = time.process_time()
-            language.continue_text(model, prompt, count, generator=stream(repeat, "s"), **how)
+            sampling.continue_text(model, prompt, count, generator=stream(repeat, "s"), **how)
             speed = batch * count / (time.process_time() - start)
             speeds.setdefault((name, batch), []).extend([speed] * (repeat > 0))
     rows = [

@@ -1,6 +1,6 @@
 """Train the small character model of this folder, plays-lstm.safetensors: six CPU minutes.
 
-    python data/sets/train_model.py            train on one core and write data/plays-lstm.safetensors
+    python data/sets/train_model.py    train on one core, write plays-lstm.safetensors
 
 An LSTM of 160 units on plays-train.txt, twice: without dropout and with. The one of lower loss on
 plays-valid.txt after its last update is kept; the test text chooses nothing. What it is for is
@@ -37,9 +37,9 @@ def train(dropout: float) -> tuple[LanguageModel, pd.DataFrame]:
     ids = [vocabulary.encode(text.characters(part)) for part in plays]
     plays_data = language.text_data("plays", *ids, vocabulary, LENGTH)
 
-    def build() -> language.Carried:
+    def build() -> language.Stateful:
         model = LanguageModel(len(vocabulary), recurrent.LSTM(32, 160), dropout=dropout)
-        return language.Carried(model, BATCH, len(plays_data.train.y))
+        return language.Stateful(model, BATCH, len(plays_data.train.y))
 
     model = initialise(build, SEED)
     recipe = {"lr": LR, "batch_size": BATCH, "clip": 1.0, "schedule": training.linear_decay}

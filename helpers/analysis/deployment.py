@@ -39,10 +39,11 @@ def missing_packages() -> list[str]:
 def export(model: nn.Module, x: Tensor) -> torch.export.ExportedProgram:
     """The network as a graph of torch operators, for any batch size; its weights come along.
 
-    `x` is an example (batch, ...) of two or more. Raises DeploymentError for code that is no graph:
-    loops and branches that depend on values, shapes that were turned into numbers.
+    `x` is an example (batch, ...). Raises DeploymentError for code that is no graph: loops and
+    branches that depend on values, shapes that were turned into numbers.
     """
     batch = ({0: torch.export.Dim("batch")},)
+    x = torch.cat([x, x]) if len(x) == 1 else x  # a batch of one would be taken for a constant
     try:
         return torch.export.export(model.eval(), (x,), dynamic_shapes=batch)
     except Exception as error:
@@ -53,9 +54,11 @@ def export(model: nn.Module, x: Tensor) -> torch.export.ExportedProgram:
 def save_onnx(program: torch.export.ExportedProgram, path: Path) -> set[str]:
     """Write an exported network as ONNX and return the names of its operators.
 
-    Raises DeploymentError where packages are missing or an operator has no counterpart.
+    Raises DeploymentError where packages or the folder are missing, or an operator has no
+    counterpart.
     """
     _need_packages()
+    _need_folder(path)
     import onnx
 
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -71,7 +74,7 @@ def save_onnx(program: torch.export.ExportedProgram, path: Path) -> set[str]:
 def run_onnx(path: Path, x: Tensor) -> Tensor:
     """What onnxruntime makes of inputs x (batch, ...) on a CPU with one thread.
 
-    Raises DeploymentError where packages are missing.
+    Raises DeploymentError where packages or the file are missing.
     """
     session = onnx_session(path)
     (output, *_) = session.run(None, {session.get_inputs()[0].name: np.asarray(x)})
@@ -79,8 +82,9 @@ def run_onnx(path: Path, x: Tensor) -> Tensor:
 
 
 def onnx_session(path: Path):
-    """An onnxruntime session on a CPU with one thread; DeploymentError without the package."""
+    """An onnxruntime session on a CPU with one thread; DeploymentError without package or file."""
     _need_packages()
+    _need_file(path)
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -93,9 +97,11 @@ def quantise(path: Path, target: Path) -> set[str]:
     """Store weights as int8 and multiply in integers; scales of the inputs are found at run time.
 
     Returns the operators of `path` that onnxruntime has no such kernel for: they stay float32.
-    Raises DeploymentError where packages are missing.
+    Raises DeploymentError where packages, the file or the folder are missing.
     """
     _need_packages()
+    _need_file(path)
+    _need_folder(target)
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -113,6 +119,16 @@ def quantise(path: Path, target: Path) -> set[str]:
 def _need_packages() -> None:
     if absent := missing_packages():
         raise DeploymentError(f"{', '.join(absent)} not installed: pip install {' '.join(absent)}")
+
+
+def _need_folder(path: Path) -> None:
+    if not Path(path).parent.is_dir():
+        raise DeploymentError(f"{Path(path).parent} is no folder: create it first")
+
+
+def _need_file(path: Path) -> None:
+    if not Path(path).is_file():
+        raise DeploymentError(f"{path} is not there: write it with save_onnx first")
 
 
 # --- streams ---------------------------------------------------------------------------------

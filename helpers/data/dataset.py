@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 PAD = 0  # the id that fills up short rows
 IGNORED = -100  # a label that is not scored, as in torch.nn.functional.cross_entropy
@@ -59,8 +61,11 @@ def check_split(split: Split, classes: int | Sequence[str], name: str = "split")
     Without classes it is a regression: y is finite floating (N, ...).
     classes is their number or their names; name is what messages call this split.
     """
-    count = classes if isinstance(classes, int) else len(classes)
+    count = classes if isinstance(classes, Integral) else len(classes)
     for part, value in zip("xy", split, strict=True):
+        if isinstance(value, PackedSequence):
+            cure = "pad it, torch.nn.utils.rnn.pad_packed_sequence(x, batch_first=True)[0]"
+            raise DataError(f"{name}.{part} is a PackedSequence: {cure}")
         if not isinstance(value, Tensor):
             kind = type(value).__name__
             raise DataError(f"{name}.{part} is a {kind}: make it a tensor (torch.as_tensor)")

@@ -48,15 +48,16 @@ class Plays(NamedTuple):
 
 
 def resolve_device(name: str | torch.device = "auto") -> torch.device:
-    """The device called auto, cpu, cuda, cuda:N or mps; auto takes the fastest one present.
+    """The device called auto, cpu, cuda, cuda:N or mps; auto takes a CUDA GPU where there is one.
+
+    An Apple GPU (mps) is taken only where it is asked for: no run of the course was tried on one.
 
     Raises DataError if the name is unknown or this machine has no such device.
     """
     name = str(name)
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    has_mps = torch.backends.mps.is_available()
     if name == "auto":
-        return torch.device("cuda" if gpus else "mps" if has_mps else "cpu")
+        return torch.device("cuda" if gpus else "cpu")
     match = re.fullmatch(r"cpu|mps|cuda(?::(\d+))?", name)
     if match is None:
         raise DataError(f"unknown device {name!r}: use 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'")
@@ -66,7 +67,7 @@ def resolve_device(name: str | torch.device = "auto") -> torch.device:
             f"{name} asked for, but this PyTorch {seen}: use device='cpu' or 'auto', "
             "or install a CUDA build of PyTorch and a driver"
         )
-    if name == "mps" and not has_mps:
+    if name == "mps" and not torch.backends.mps.is_available():
         raise DataError("mps asked for, but this PyTorch sees no Apple GPU: use device='cpu'")
     return torch.device(name)
 

@@ -242,9 +242,8 @@ def _stored(design: Design, record: Record, here: int, how: Circumstances) -> Ex
         for arm in design.arms
     }
     models = _train_here(design, record, here, how) if here else {}
-    line = (
-        f"{Runs(table, {}, axes).networks} networks of evidence, {len(record.replay['networks'])} replayed"
-    )
+    count, replayed = Runs(table, {}, axes).networks, len(record.replay["networks"])
+    line = f"{count} networks of evidence, {replayed} replayed"
     made = {"tuning": record.tuning, "chosen": record.chosen, "name": design.name}
     if any(missing.values()):
         new = _train_seeds(design, record, missing, how)

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from helpers.data.streams import stream_seed
 from helpers.nets.recurrent import GRU, LSTM, RNN, Cell
@@ -22,12 +23,41 @@ GatedCell = TypeVar("GatedCell", LSTM, GRU)
 def initialise(build: Build, seed: int, device: torch.device | str = "cpu") -> nn.Module:
     """Build a network with the initial weights that belong to `seed`.
 
-    Built on the CPU and then moved, so that every device starts from the same weights; laid out
-    channels last, which makes convolutions faster.
+    Built on the CPU and then moved, so that every device starts from the same weights.
+    Raises TypeError unless `build` is a function that makes a network, ValueError for a lazy layer
+    that has not seen data.
     """
+    if isinstance(build, nn.Module) or not callable(build):
+        raise TypeError(
+            f"a {type(build).__name__} stands where a function that builds the network is wanted: "
+            "every seed needs a new network, write lambda: ... before it"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "weights"))
-        return build().to(device, memory_format=torch.channels_last)
+        model = build()
+    check_network(model)
+    return place(model, device)
+
+
+def check_network(model: nn.Module) -> None:
+    """Raise TypeError for what is no network, ValueError for layers that have no weights yet."""
+    if not isinstance(model, nn.Module):
+        cure = "build it first, as in model = build()" if callable(model) else "give an nn.Module"
+        raise TypeError(f"a {type(model).__name__} stands where a network is wanted: {cure}")
+    if lazy := [name for name, w in model.state_dict(keep_vars=True).items() if is_lazy(w)]:
+        raise ValueError(
+            f"{lazy[0]} has no shape before its lazy layer has seen data: name the sizes, or call "
+            "the network once on an example where it is built"
+        )
+
+
+def place(model: nn.Module, device: torch.device | str) -> nn.Module:
+    """The network on `device`, images laid out channels last, which makes convolutions faster."""
+    model = model.to(device)
+    for weight in (*model.parameters(), *model.buffers()):
+        if weight.ndim == 4:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+    return model
 
 
 @torch.no_grad()

@@ -2,7 +2,8 @@
 
 from helpers.data.dataset import PAD
 from helpers.text.byte_pairs import BytePairs, train_bpe
-from helpers.text.language import Carried, continue_text, surprise, text_data
-from helpers.text.ngrams import NGrams, sample_next
-from helpers.text.tokens import RESERVED, UNK, Vocabulary, characters, checked, read_text, words
-from helpers.text.windows import length_buckets, mask, pad, padding_share, parallel_streams, windows
+from helpers.text.language import Stateful, evaluating, surprise, text_data
+from helpers.text.ngrams import NGrams
+from helpers.text.sampling import continue_text, sample_next
+from helpers.text.tokens import RESERVED, UNK, Vocabulary, as_ids, characters, read_text, words
+from helpers.text.windows import length_buckets, mask, pad, padding_share, windows

@@ -1,30 +1,31 @@
-"""Language models on running text: trained with the state carried on, scored, and sampled from.
+"""Language models on running text: trained with the state carried on, and scored.
 
-A text is one long row of tokens. `text_data` cuts it into windows, `streams.reading_order` reads
-them as streams side by side, and `Carried` hands the state of each window on to the next.
+A text is one long row of tokens. `text_data` cuts it into windows, `training.reading_order` reads
+them as streams side by side, and `Stateful` hands the state of each window on to the next.
 """
 
-import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from helpers.data.dataset import DataError, Dataset, Split
 from helpers.nets.sequences import LanguageModel
-from helpers.text.ngrams import sample_next
-from helpers.text.tokens import Vocabulary
+from helpers.text.tokens import Vocabulary, as_ids
 from helpers.text.windows import windows
 
-WARM_UP = 200  # tokens that a stream reads before the first one it is scored on
+BURN_IN = 200  # tokens that a stream reads before the first one it is scored on
 HELD_OUT = 512  # tokens of a window to validate or test on: its cold start hardly counts
 
 
 def text_data(
     name: str,
-    train: Tensor,
-    valid: Tensor,
-    test: Tensor,
+    train: Tensor | ArrayLike,
+    valid: Tensor | ArrayLike,
+    test: Tensor | ArrayLike,
     vocabulary: Vocabulary,
     length: int = 64,
     device: torch.device | str = "cpu",
@@ -33,23 +34,31 @@ def text_data(
 
     Windows to train on are (count, length). Those of the other texts are longer, at most HELD_OUT
     tokens; `training.fit` reads each from an empty state, `surprise` a whole text in one go.
-    Raises DataError for ids that are no int64 (N,), and for a text shorter than a window.
+    Raises DataError for ids that are no integers (N,) or not the vocabulary's, and for a text
+    shorter than a window.
+
+    >>> letters = Vocabulary(["a", "b", "c"])
+    >>> text_data("abc", [2, 3, 4] * 9, [2, 3, 4], [4, 3, 2], letters, length=8).train.x.shape
+    torch.Size([3, 8])
     """
-    splits = {"train": windows(train, length, stride=length)}
-    for part, ids in {"valid": valid, "test": test}.items():
-        splits[part] = windows(ids, max(1, min(HELD_OUT, len(ids) - 1)))
-    splits = {part: Split(*(t.to(device) for t in pair)) for part, pair in splits.items()}
+    ids = {
+        part: as_ids(text, len(vocabulary), name=f"the {part} ids")
+        for part, text in {"train": train, "valid": valid, "test": test}.items()
+    }
+    cut = {part: windows(text, max(1, min(HELD_OUT, len(text) - 1))) for part, text in ids.items()}
+    cut["train"] = windows(ids["train"], length, stride=length)
+    splits = {part: Split(*(t.to(device) for t in pair)) for part, pair in cut.items()}
     return Dataset(name, **splits, classes=vocabulary.tokens, mean=0.0, std=1.0)
 
 
-class Carried(nn.Module):
+class Stateful(nn.Module):
     """A language model that, in training, begins every batch with the state the last one left.
 
-    Truncated backpropagation through time: values are carried over, the gradient is cut. For
-    training with `order=streams.reading_order` on windows in reading order, of which there are
-    `count`, in batches of `streams`. With every new pass over the text, where the state would mean
-    nothing, it is empty again; in evaluation it always is. The state lies in buffers, so that a
-    stack of networks carries one for each.
+    Truncated backpropagation through time (Mikolov et al. 2010, "Recurrent neural network based
+    language model"): values are carried over, the gradient is cut. For training with
+    `order=training.reading_order` on windows in reading order, of which there are `count`, in
+    batches of `streams` rows. With every new pass over the text, where the state would mean
+    nothing, it is empty again; in evaluation it always is.
 
     Raises ValueError for more streams than windows, and for a batch of more rows than streams.
     """
@@ -58,9 +67,10 @@ class Carried(nn.Module):
         super().__init__()
         if not 1 <= streams <= count:
             raise ValueError(f"{streams} streams of {count} windows: use 1 to {count} streams")
-        self.model, self.streams, self.pieces = model, streams, count // streams
+        self.model, self.streams, self.batches_a_pass = model, streams, count // streams
         with torch.no_grad():
             _, state = model.run(torch.zeros(streams, 1, dtype=torch.int64))
+        # Buffers, so that a stack of networks carries a state for each.
         for n, part in enumerate(state):
             self.register_buffer(f"state{n}", torch.zeros_like(part), persistent=False)
         self.register_buffer("read", torch.zeros((), dtype=torch.int64), persistent=False)
@@ -72,100 +82,73 @@ class Carried(nn.Module):
         if len(tokens) > self.streams:
             raise ValueError(f"a batch of {len(tokens)} rows for {self.streams} streams")
         kept = [getattr(self, f"state{n}")[: len(tokens)] for n in range(self.model.cell.parts)]
-        is_first = self.read % self.pieces == 0
-        logits, state = self.model.run(
-            tokens, tuple(torch.where(is_first, 0.0, part) for part in kept)
-        )
-        for part, new in zip(kept, state, strict=True):
+        begins = self.read % self.batches_a_pass == 0
+        before = tuple(torch.where(begins, 0.0, part) for part in kept)
+        logits, after = self.model.run(tokens, before)
+        for part, new in zip(kept, after, strict=True):
             part.copy_(new.detach())
         self.read.add_(1)
         return logits
 
 
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation mode, and every part of it as it was afterwards, come what may.
+
+    >>> model = nn.Dropout()
+    >>> with evaluating(model):
+    ...     model.training
+    False
+    >>> model.training
+    True
+    """
+    modes = [(part, part.training) for part in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
 @torch.no_grad()
-def surprise(model: LanguageModel, tokens: Tensor, streams: int = 32, piece: int = 512) -> Tensor:
+def surprise(
+    model: LanguageModel, tokens: Tensor | ArrayLike, streams: int = 32, chunk: int = 512
+) -> Tensor:
     """-log p in nats of every token but the first, given all before it: (N - 1,) from (N,).
 
-    The state is carried from the first token to the last. To be fast a text of more than
-    `streams` times WARM_UP tokens is read in that many places side by side; each then reads the
-    WARM_UP tokens before its part first. With streams=1 the text is read in one go.
-    Raises DataError for fewer than two tokens, ids that the model does not know, and streams or a
-    piece below 1.
+    Its mean is the loss of the text. The state is carried from the first token to the last, read
+    in chunks of tokens. To be fast, a text of more than `streams` times BURN_IN tokens is read in
+    that many places side by side; each then reads the BURN_IN tokens before its part first. With
+    streams=1 the text is read in one go.
+    Raises DataError for fewer than two tokens, text that is not yet encoded, ids that the model
+    does not know, and streams or a chunk below 1; the model's mode is then as it was.
     """
-    if tokens.ndim != 1 or len(tokens) < 2:
-        raise DataError(f"tokens have shape {tuple(tokens.shape)}: give a text of two or more")
-    if streams < 1 or piece < 1:
-        raise DataError(f"{streams} streams, pieces of {piece}: use 1 or more of each")
-    _require_known(model, tokens)
-    was_training = model.training
-    model.eval()
-    rows, targets = [tokens], len(tokens) - 1
+    ids = as_ids(tokens, model.embedding.num_embeddings, name="tokens")
+    ids = ids.to(model.embedding.weight.device)
+    if len(ids) < 2:
+        raise DataError(f"the text has {len(ids)} token(s): give two or more")
+    if streams < 1 or chunk < 1:
+        raise DataError(f"{streams} streams, chunks of {chunk}: use 1 or more of each")
+    targets = len(ids) - 1
     own = -(-targets // streams)  # targets of each stream
-    if streams > 1 and own > WARM_UP:
-        # The last one reaches back further; all rows are equally long. The first has no
-        # past to warm up with: it is read on its own.
-        starts = [min(own * k, targets - own) for k in range(1, streams)]
-        rows = [tokens[: own + 1]]
-        late = torch.stack([tokens[s - WARM_UP : s + own + 1] for s in starts])
-        nats = _read(model, late, piece)[:, WARM_UP:]
-        past = [own * k - s for k, s in zip(range(1, streams), starts, strict=True)]
-        rest = [row[skip:] for row, skip in zip(nats, past, strict=True)]
-    else:
-        rest = []
-    first = _read(model, rows[0][None], piece)[0]
-    model.train(was_training)
-    return torch.cat([first, *rest])
+    with evaluating(model):
+        if streams == 1 or own <= BURN_IN:
+            return _read(model, ids[None], chunk)[0]
+        # Rows are equally long, so the last one reaches back further and scores some targets
+        # anew, which are left out. The first has nothing to burn in on: it is read on its own.
+        first = _read(model, ids[None, : own + 1], chunk)[0]
+        starts = [min(own * n, targets - own) for n in range(1, streams)]
+        rows = torch.stack([ids[start - BURN_IN : start + own + 1] for start in starts])
+        scored = _read(model, rows, chunk)[:, BURN_IN:]
+    again = [own * n - start for n, start in enumerate(starts, 1)]
+    return torch.cat([first, *(row[skip:] for row, skip in zip(scored, again, strict=True))])
 
 
-def _require_known(model: LanguageModel, tokens: Tensor) -> None:
-    size = model.embedding.num_embeddings
-    if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < size:
-        raise DataError(
-            f"ids run from {int(tokens.min())} to {int(tokens.max())}, the model knows 0 to "
-            f"{size - 1}: encode with the vocabulary that it was trained with"
-        )
-
-
-def _read(model: LanguageModel, rows: Tensor, piece: int) -> Tensor:
+def _read(model: LanguageModel, rows: Tensor, chunk: int) -> Tensor:
     """-log p of every token but the first of each row (batch, N)."""
     state, nats = None, []
-    for x, y in zip(rows[:, :-1].split(piece, 1), rows[:, 1:].split(piece, 1), strict=True):
+    for x, y in zip(rows[:, :-1].split(chunk, 1), rows[:, 1:].split(chunk, 1), strict=True):
         logits, state = model.run(x, state)
         nats.append(F.cross_entropy(logits, y, reduction="none"))
     return torch.cat(nats, 1)
-
-
-def continue_text(
-    model: LanguageModel,
-    prompt: Tensor,
-    count: int,
-    *,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float = 1.0,
-    forbid: tuple[int, ...] = (0, 1),
-    generator: torch.Generator,
-) -> Tensor:
-    """Draw `count` tokens after each prompt: (batch, count) from (batch, time), both int64.
-
-    One token at a time: the network says how likely each is, one is drawn (`ngrams.sample_next`)
-    and read as the next input. `forbid` are never drawn, by default PAD and UNK.
-    Raises DataError for a count under 1, ids that the model does not know, and as sample_next does.
-    """
-    if count < 1:
-        raise DataError(f"count is {count}: draw one token or more")
-    _require_known(model, prompt)
-    was_training = model.training
-    model.eval()
-    drawn: list[Tensor] = []
-    with torch.inference_mode():
-        logits, state = model.run(prompt)
-        while True:
-            last = logits[:, :, -1]
-            last[:, list(forbid)] = -math.inf
-            drawn.append(sample_next(last, temperature, top_k, top_p, generator=generator))
-            if len(drawn) == count:
-                break
-            logits, state = model.run(drawn[-1][:, None], state)
-    model.train(was_training)
-    return torch.stack(drawn, 1).clone()  # what leaves may be trained on

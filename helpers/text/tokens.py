@@ -1,39 +1,57 @@
-"""Text to numbers and back: tokens and a vocabulary.
+"""Text to tokens, and tokens to ids and back.
 
-Raw text becomes tokens (characters or words; helpers/byte_pairs.py learns pieces in between), and
-tokens become ids. Ids 0 and 1 are reserved in every vocabulary: PAD fills up short rows, UNK
-stands for what the training text did not hold. helpers/batching.py turns ids into batches.
+Text is cut into tokens: characters, words, or the pieces in between that `byte_pairs` learns. A
+vocabulary numbers them. Two ids are reserved in each: PAD fills up short rows, UNK stands for what
+the training text did not hold.
+
+>>> vocabulary = Vocabulary.build(words("The cat sat on the mat."))
+>>> ids = vocabulary.encode(words("The dog sat."))
+>>> ids.tolist()
+[2, 1, 7, 3]
+>>> vocabulary.decode(ids)
+['the', '<unk>', 'sat', '.']
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
 
+import numpy as np
+import regex
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from helpers.data.dataset import DataError
 
 UNK = 1
-RESERVED = ("<pad>", "<unk>")
+RESERVED = ("<pad>", "<unk>")  # the names of PAD and UNK
+
+WORD_OR_SIGN = regex.compile(
+    r"""  \w+ (?: ' \w+ )*               # a word, with the apostrophes inside
+        | (?! [\s\p{Cc}\p{DI}] ) \X      # one sign (a grapheme) that is neither blank nor invisible
+    """,
+    regex.VERBOSE,
+)
 
 
 def read_text(source: str | Path | bytes) -> str:
-    """Text of a file, or of its bytes, in UTF-8; every character is kept as it is.
+    """Text of a file, or of its bytes, in UTF-8: as it is, but for a byte-order mark in front.
 
     Raises DataError for a missing or empty file, and for bytes that are not UTF-8.
+
+    >>> read_text("naïve".encode())
+    'naïve'
     """
     name = "the text" if isinstance(source, bytes) else str(source)
     try:
         content = source if isinstance(source, bytes) else Path(source).read_bytes()
-        return checked(content.decode("utf-8"))
+        return checked_text(content.decode("utf-8").removeprefix("\ufeff"))
     except OSError as error:
         raise DataError(f"{name} cannot be read ({error.strerror}): name a file") from error
     except UnicodeDecodeError as error:
@@ -43,140 +61,112 @@ def read_text(source: str | Path | bytes) -> str:
         ) from error
 
 
-def checked(text: str) -> str:
+def checked_text(text: str) -> str:
     """The text itself. Raises DataError if it is no str or holds nothing."""
     if not isinstance(text, str):
-        kind = type(text).__name__
-        raise DataError(f"text is a {kind}: give a str (read_text makes one from bytes)")
+        raise DataError(
+            f"text is a {type(text).__name__}: give one str (read_text makes one from bytes, "
+            "' '.join one from a list)"
+        )
     if not text:
         raise DataError("the text is empty: there is nothing to make tokens of")
     return text
 
 
 def characters(text: str) -> list[str]:
-    """One token a character, blanks and line ends included; "".join gives the text back.
+    """One token a character (a Unicode code point), blanks included; "".join gives the text back.
 
     Raises DataError for an empty text.
+
+    >>> characters("to be")
+    ['t', 'o', ' ', 'b', 'e']
     """
-    return list(checked(text))
+    return list(checked_text(text))
 
 
 def words(text: str, lower: bool = True) -> list[str]:
-    """Words, with their inner apostrophes, and single punctuation marks.
+    r"""Words and single signs, such as punctuation; in lower case by default.
 
-    In lower case by default. Blanks, and with them the exact text, are lost.
-    Raises DataError for a text of blanks alone.
+    A word is a run of letters, digits and underscores of any script, with the marks that belong to
+    them and with apostrophes between them. Letters, marks and digits are those of Unicode, as the
+    package regex knows them (its `\w`); a script without blanks, such as Chinese, is not cut. A
+    sign is what a reader sees as one, such as an emoji of several code points.
+
+    The same word is always the same token: accents are joined to their letters (Unicode's form
+    NFC), the typographic apostrophe inside a word becomes the plain one, a soft hyphen vanishes.
+    Blanks and what cannot be seen, a byte-order mark too, are lost, and with them the exact text.
+    Raises DataError for a text of these alone.
+
+    >>> words("Don’t panic: it's well-kept!")
+    ["don't", 'panic', ':', "it's", 'well', '-', 'kept', '!']
+    >>> words("हिन्दी भाषा")
+    ['हिन्दी', 'भाषा']
     """
-    found = re.findall(r"\w+(?:'\w+)*|[^\w\s]", checked(text).lower() if lower else checked(text))
+    text = unicodedata.normalize("NFC", checked_text(text)).replace("\u00ad", "")
+    text = regex.sub(r"\b’\b", "'", text)
+    found = WORD_OR_SIGN.findall(text.lower() if lower else text)
     if not found:
         raise DataError("the text holds only blanks: there are no words in it, drop it")
     return found
 
 
-class Stored:
-    """What gives ids a meaning: saved as JSON, and known by its fingerprint.
+def as_ids(
+    values: Tensor | ArrayLike, size: int | None = None, *, name: str = "ids", ndim: int = 1
+) -> Tensor:
+    """Whole numbers as an int64 tensor, from a tensor, an array, a pandas Series or a list.
 
-    Subclasses say what is saved (`content`) and make themselves from it again (`restore`).
+    They lie in 0..size - 1, if `size` is given; `name` is what messages call them.
+    Raises DataError for text, which a vocabulary encodes first, for numbers that are not whole,
+    for other than `ndim` dimensions, and for ids outside the range.
+
+    >>> as_ids([3, 1, 7]).dtype
+    torch.int64
     """
-
-    def content(self) -> Any:
-        """All that the ids depend on, as JSON knows it."""
-        raise NotImplementedError
-
-    @classmethod
-    def restore(cls, content: Any) -> Self:
-        """The object with this content."""
-        raise NotImplementedError
-
-    def __len__(self) -> int:
-        raise NotImplementedError
-
-    @property
-    def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that change when any token or its id does."""
-        content = json.dumps(self.content(), sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
-
-    def require(self, fingerprint: str) -> None:
-        """Raise DataError unless this is the vocabulary that a checkpoint was trained with."""
-        if self.fingerprint != fingerprint:
-            raise DataError(
-                f"this vocabulary ({len(self)} ids, fingerprint {self.fingerprint}) is not the one "
-                f"that the checkpoint was trained with ({fingerprint}): its ids mean other "
-                "tokens; load the vocabulary saved with the checkpoint, or train anew"
-            )
-
-    def save(self, path: str | Path) -> None:
-        """Write it as JSON, all of it or nothing. Raises OSError if it cannot be written."""
-        path = Path(path)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        record = {"fingerprint": self.fingerprint, "content": self.content()}
-        part.write_text(json.dumps(record), encoding="ascii")
-        part.replace(path)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """What was saved at `path`. Raises DataError for a missing, foreign or altered file."""
+    if not isinstance(values, Tensor):
         try:
-            record = json.loads(Path(path).read_text(encoding="ascii"))
-            loaded, fingerprint = cls.restore(record["content"]), record["fingerprint"]
-        except OSError as error:
+            array = np.asarray(values)
+            values = torch.tensor(array if array.size else array.astype(np.int64))
+        except (TypeError, ValueError) as error:
             raise DataError(
-                f"{path} cannot be read ({error.strerror}): name a saved file"
+                f"{name} are a {type(values).__name__} of what is no integer: encode text with its "
+                "vocabulary first, and give a tensor, an array or a list of integers"
             ) from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{path} holds no {cls.__name__} ({error}): save the vocabulary again"
-            ) from error
-        if loaded.fingerprint != fingerprint:
-            raise DataError(f"{path} was altered since it was saved: save the vocabulary again")
-        return loaded
-
-    def known(self, ids: Tensor | Sequence[int], least: int = 0) -> list[int]:
-        """The ids (N,) as a list. Raises DataError if one is no id from `least` on."""
-        ids = torch.as_tensor(ids)
-        if ids.ndim != 1:
-            raise DataError(f"ids have shape {tuple(ids.shape)}: decode one row at a time")
-        bad = [i for i in ids.tolist() if not isinstance(i, int) or not least <= i < len(self)]
-        if bad:
-            raise DataError(
-                f"{bad[0]} is no id to decode: these are integers from {least} to {len(self) - 1}; "
-                "leave out the padding, and use the vocabulary that encoded the text"
-            )
-        return ids.tolist()
-
-
-def _listed(tokens: Iterable[str]) -> list[str]:
-    """The tokens as a list. Raises DataError for what is no collection of strings."""
-    if isinstance(tokens, str):
-        raise DataError("tokens is one str: make a list of it with characters or words")
-    if isinstance(tokens, Mapping):
+    whole = not (values.is_floating_point() or values.is_complex() or values.dtype == torch.bool)
+    if not whole or values.ndim != ndim:
         raise DataError(
-            "tokens is a mapping, whose values would be lost: give Vocabulary.build the tokens of "
-            "the text, which it counts, or Vocabulary a list of tokens, whose ids are its order"
+            f"{name} are {values.dtype} of shape {tuple(values.shape)}: expected integers in "
+            f"{ndim} dimension(s), as Vocabulary.encode returns them"
         )
-    if not isinstance(tokens, Iterable):
-        raise DataError(f"tokens is {tokens!r}: give a list of strings")
-    listed = list(tokens)
-    if not all(isinstance(token, str) for token in listed):
-        raise DataError("a vocabulary is a list of one or more strings: give it the tokens")
-    return listed
+    if size is not None and values.numel():
+        low, high = int(values.min()), int(values.max())
+        if not 0 <= low <= high < size:
+            raise DataError(
+                f"{name} run from {low} to {high}, and only 0 to {size - 1} have a meaning here: "
+                "use the vocabulary that encoded the text, and its length as the size"
+            )
+    return values.long()
 
 
-class Vocabulary(Stored):
+class Vocabulary:
     """Tokens and their ids: PAD 0, UNK 1, then the tokens in the order given.
 
     `tokens` (tuple of str) is indexed by id, reserved names included; `len` is the number of ids,
     the size of an embedding. Build one with `Vocabulary.build`, from training text alone.
+    `training.checkpoints` saves it beside the weights that were trained with it.
 
+    Tokens may be any sequence of strings: a list, an array, a pandas Series.
     Raises DataError for tokens that come twice, are reserved or no str, for none at all, and for a
-    str or a mapping in their place.
+    str, a set or a mapping in their place.
+
+    >>> Vocabulary(["to", "be"]).tokens
+    ('<pad>', '<unk>', 'to', 'be')
     """
 
-    def __init__(self, tokens: Sequence[str]):
-        self.tokens = (*RESERVED, *_listed(tokens))
-        if len(self) == len(RESERVED):
+    def __init__(self, tokens: Iterable[str]):
+        listed = _listed(tokens)
+        if not listed:
             raise DataError("a vocabulary is a list of one or more strings: give it the tokens")
+        self.tokens = (*RESERVED, *listed)
         twice = [token for token, count in Counter(self.tokens).items() if count > 1]
         if twice:
             raise DataError(f"{twice[0]!r} is reserved or comes twice: rename it or drop one")
@@ -192,14 +182,16 @@ class Vocabulary(Stored):
         numbers them alike. At most `max_size` ids are given out, PAD and UNK included.
 
         Raises DataError if no token is left, and as the class does.
+
+        >>> Vocabulary.build("b a c a b d".split(), min_count=2).tokens[2:]
+        ('a', 'b')
         """
-        tokens = _listed(tokens)
         if min_count < 1 or (max_size is not None and max_size < 3):
             raise DataError(
                 f"min_count is {min_count} and max_size {max_size}: they are at least 1 and 3, "
                 "as PAD and UNK take two ids"
             )
-        counts = Counter(tokens)
+        counts = Counter(_listed(tokens))
         kept = sorted(
             (t for t, n in counts.items() if n >= min_count), key=lambda t: (-counts[t], t)
         )
@@ -215,37 +207,84 @@ class Vocabulary(Stored):
     def __contains__(self, token: object) -> bool:
         return token in self._ids
 
-    def encode(self, tokens: Sequence[str], strict: bool = False) -> Tensor:
+    def encode(self, tokens: Iterable[str], strict: bool = False) -> Tensor:
         """Ids of tokens, int64 (N,); one that is not in the vocabulary becomes UNK.
 
-        Raises DataError for no tokens at all and, if `strict`, for an unknown one.
+        Raises DataError for no tokens at all, for a str (cut it into tokens first) and, if
+        `strict`, for an unknown one.
+
+        >>> Vocabulary(["to", "be"]).encode(["to", "see"]).tolist()
+        [2, 1]
         """
-        if not tokens:
+        listed = _listed(tokens)
+        if not listed:
             raise DataError("there are no tokens to encode: the text is empty, drop it")
-        ids = torch.tensor([self._ids.get(token, UNK) for token in tokens])
-        if strict and (ids == UNK).any():
-            unknown = [token for token in dict.fromkeys(tokens) if token not in self][:5]
+        if strict and (unknown := [token for token in dict.fromkeys(listed) if token not in self]):
             raise DataError(
-                f"not in the vocabulary: {', '.join(map(repr, unknown))}; replace them in the "
+                f"not in the vocabulary: {', '.join(map(repr, unknown[:5]))}; replace them in the "
                 "text, build the vocabulary from text that holds them, or encode to UNK "
                 "(strict=False)"
             )
-        return ids
+        return torch.tensor([self._ids.get(token, UNK) for token in listed])
 
-    def decode(self, ids: Tensor | Sequence[int]) -> list[str]:
+    def decode(self, ids: Tensor | ArrayLike) -> list[str]:
         """Tokens of ids (N,): those that were encoded, with "<unk>" where one was unknown.
 
-        Raises DataError for ids that no token has.
-        """
-        return [self.tokens[i] for i in self.known(ids)]
+        Raises DataError for ids that no token has, and for more than one row.
 
-    def out_of_vocabulary_rate(self, tokens: Sequence[str]) -> float:
-        """Share of the tokens, from 0 to 1, that encode to UNK. Raises DataError for none."""
+        >>> Vocabulary(["to", "be"]).decode([2, 3, 1])
+        ['to', 'be', '<unk>']
+        """
+        return [self.tokens[i] for i in as_ids(ids, len(self)).tolist()]
+
+    def out_of_vocabulary_rate(self, tokens: Iterable[str]) -> float:
+        """Share of the tokens, from 0 to 1, that encode to UNK. Raises DataError as encode does.
+
+        >>> Vocabulary(["to", "be"]).out_of_vocabulary_rate(["to", "see"])
+        0.5
+        """
         return (self.encode(tokens) == UNK).double().mean().item()
 
-    def content(self) -> list[str]:
-        return list(self.tokens[2:])
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that change when any token or its id does."""
+        return hashlib.sha256(json.dumps(self.content()).encode()).hexdigest()[:16]
 
-    @classmethod
-    def restore(cls, content: list[str]) -> Vocabulary:
-        return cls(content)
+    def content(self) -> list[str]:
+        """All tokens but the reserved, in order: Vocabulary(content) is this one again."""
+        return list(self.tokens[len(RESERVED) :])
+
+    def require(self, fingerprint: str) -> None:
+        """Raise DataError unless this is the vocabulary that a checkpoint was trained with."""
+        if self.fingerprint != fingerprint:
+            raise DataError(
+                f"this vocabulary ({len(self)} ids, fingerprint {self.fingerprint}) is not the one "
+                f"that the checkpoint was trained with ({fingerprint}): its ids mean other "
+                "tokens; load the vocabulary saved with the checkpoint, or train anew"
+            )
+
+
+def _listed(tokens: Iterable[str]) -> list[str]:
+    """The tokens as a list of str. Raises DataError for what is no row of strings."""
+    if isinstance(tokens, str):
+        raise DataError(
+            f"{tokens[:20]!r} is a text where tokens are wanted: cut it as the vocabulary's text "
+            "was cut, with words(text) or characters(text)"
+        )
+    kind, shape = type(tokens).__name__, tuple(getattr(tokens, "shape", (0,)))
+    if isinstance(tokens, Mapping | set | frozenset):
+        raise DataError(
+            f"tokens is a {kind}, which would lose their order or their counts: give all tokens "
+            "of the text to Vocabulary.build, which counts them, or a list in the order of the ids"
+        )
+    if len(shape) != 1:
+        raise DataError(f"tokens is a {kind} of shape {shape}: give one row of strings")
+    if not isinstance(tokens, Iterable):
+        raise DataError(f"tokens is {tokens!r}: give a list of strings")
+    listed = tokens.tolist() if isinstance(tokens, np.ndarray) else list(tokens)
+    for n, token in enumerate(listed):
+        if not isinstance(token, str):
+            raise DataError(
+                f"token {n} is {token!r}: tokens are strings, drop it or make it one with str"
+            )
+    return listed

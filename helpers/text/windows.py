@@ -1,65 +1,86 @@
-"""Ids to batches: padding and masks, windows over a long text, streams that carry state."""
+"""Ids to batches: padding and masks, batches of similar length, windows over a long text.
+
+Wherever ids or lengths are asked for, a tensor, an array, a pandas Series or a list will do.
+"""
 
 from collections.abc import Sequence
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from helpers.data.dataset import IGNORED, PAD, DataError
+from helpers.text.tokens import as_ids
 
 
 def pad(
-    sequences: Sequence[Tensor | Sequence[int]], max_length: int | None = None
+    sequences: Sequence[Tensor | ArrayLike], max_length: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """Ids (N, T) int64, filled up with PAD on the right, and lengths (N,) int64.
 
     T is the longest length, at most `max_length`; what lies beyond is cut off.
     Raises DataError for no sequences, an empty one (a row of PAD has no last token), or ids that
     are not positive integers: PAD inside a sentence could not be told from padding.
+
+    >>> ids, lengths = pad([[5, 6, 7], [8]])
+    >>> ids.tolist(), lengths.tolist()
+    ([[5, 6, 7], [8, 0, 0]], [3, 1])
     """
     if max_length is not None and max_length < 1:
         raise DataError(f"max_length is {max_length}: use 1 or more, or None for no limit")
-    rows = [torch.as_tensor(sequence) for sequence in sequences]
+    rows = [as_ids(ids, name=f"the ids of sequence {n}") for n, ids in enumerate(sequences)]
     if not rows:
         raise DataError("there are no sequences to pad: give one or more")
-    for i, row in enumerate(rows):
-        if row.ndim != 1 or len(row) == 0:
+    for n, row in enumerate(rows):
+        if len(row) == 0:
             raise DataError(
-                f"sequence {i} has shape {tuple(row.shape)}: all-PAD rows have no last token; "
-                "drop it, or give it the one id UNK"
+                f"sequence {n} is empty: all-PAD rows have no last token; drop it, or give it the "
+                "one id UNK"
             )
-        if row.dtype != torch.int64 or row.min() <= PAD:
+        if row.min() <= PAD:
             raise DataError(
-                f"sequence {i} holds {row.min().item()} ({row.dtype}): ids are int64 from 1, as 0 "
-                "is PAD; encode with a Vocabulary, which keeps 0 free"
+                f"sequence {n} holds {row.min().item()}: ids count from 1, as 0 is PAD; encode "
+                "with a Vocabulary, which keeps 0 free"
             )
     rows = [row[:max_length] for row in rows]
     lengths = torch.tensor([len(row) for row in rows])
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD), lengths
 
 
-def mask(lengths: Tensor, time: int | None = None) -> Tensor:
+def mask(lengths: Tensor | ArrayLike, time: int | None = None) -> Tensor:
     """True where a token is, bool (N, time); `time` is the longest length unless given.
 
-    Raises DataError for lengths that are no int64 (N,), below 1 or beyond `time`.
+    Raises DataError for lengths that are no integers (N,), below 1 or beyond `time`.
+
+    >>> mask([3, 1]).tolist()
+    [[True, True, True], [True, False, False]]
     """
-    time = int(_checked_lengths(lengths).max()) if time is None else time
-    _checked_lengths(lengths, time)
+    lengths = _checked_lengths(lengths)
+    longest = int(lengths.max())
+    time = longest if time is None else time
+    if longest > time:
+        raise DataError(
+            f"a length is {longest}, beyond the {time} steps there are: use the lengths that pad "
+            "returned with the tensor"
+        )
     return torch.arange(time, device=lengths.device) < lengths[:, None]
 
 
 def length_buckets(
-    lengths: Tensor, batch_size: int, generator: torch.Generator | None = None
+    lengths: Tensor | ArrayLike, batch_size: int, generator: torch.Generator | None = None
 ) -> list[Tensor]:
     """Batches of indices (at most batch_size,) of sequences of similar length, each index once.
 
     Sorted by length, or, with a generator, in random order: the batches, and which of equally
     long sequences share one. If all batches are full, no other grouping has less padding.
     Raises DataError for bad lengths or a batch_size under 1.
+
+    >>> [batch.tolist() for batch in length_buckets([9, 2, 8, 3], batch_size=2)]
+    [[1, 3], [2, 0]]
     """
     if batch_size < 1:
         raise DataError(f"batch_size is {batch_size}: use 1 or more")
-    _checked_lengths(lengths)
+    lengths = _checked_lengths(lengths)
     if generator is None:
         return list(lengths.argsort(stable=True).split(batch_size))
     mixed = torch.randperm(len(lengths), generator=generator).to(lengths.device)
@@ -67,31 +88,46 @@ def length_buckets(
     return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
 
 
-def padding_share(lengths: Tensor, batches: Sequence[Tensor] | None = None) -> float:
+def padding_share(lengths: Tensor | ArrayLike, batches: Sequence[Tensor] | None = None) -> float:
     """Share of PAD, from 0 to 1, if every batch is padded to its own longest sequence.
 
-    Without batches, all sequences (N,) are one batch. Raises DataError for bad lengths.
+    Without batches, all sequences (N,) are one batch.
+    Raises DataError for bad lengths, for no batches and for an empty one.
+
+    >>> padding_share([4, 1, 4, 3])
+    0.25
     """
-    _checked_lengths(lengths)
-    groups = [lengths[b] for b in batches] if batches is not None else [lengths]
+    lengths = _checked_lengths(lengths)
+    groups = [lengths[batch] for batch in batches] if batches is not None else [lengths]
     if not groups or not all(map(len, groups)):
         raise DataError("there are no batches, or an empty one: give those of length_buckets")
     cells = sum(len(group) * int(group.max()) for group in groups)
     return 1 - sum(int(group.sum()) for group in groups) / cells
 
 
-def windows(tokens: Tensor, length: int, stride: int | None = None) -> tuple[Tensor, Tensor]:
-    """Inputs x and next tokens y, both int64 (N, length), cut from a text (tokens,).
+def windows(
+    tokens: Tensor | ArrayLike, length: int, stride: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Inputs x and next tokens y, both int64 (N, length), cut from the ids of a text (tokens,).
 
     y is x shifted by one. Without a stride every token but the first is a target exactly once:
     if the last window has to reach back, the targets it repeats are IGNORED. With a stride,
     a window begins at each multiple of it, as far as whole windows go.
-    Raises DataError for tokens that are no int64 (tokens,), a text shorter than one window and
+    Raises DataError for tokens that are no integers (tokens,), a text shorter than one window and
     its last target, or a length or stride under 1.
+
+    >>> x, y = windows([2, 3, 4, 5, 6, 7], length=3)
+    >>> x.tolist(), y.tolist()
+    ([[2, 3, 4], [4, 5, 6]], [[3, 4, 5], [-100, 6, 7]])
     """
-    _check_text(tokens, length, length + 1)
-    if stride is not None and stride < 1:
-        raise DataError(f"stride is {stride}: use 1 or more")
+    tokens = as_ids(tokens, name="tokens")
+    if length < 1 or (stride is not None and stride < 1):
+        raise DataError(f"length is {length} and stride {stride}: use 1 or more of each")
+    if len(tokens) <= length:
+        raise DataError(
+            f"the text has {len(tokens)} token(s), and {length + 1} are needed (each input and "
+            "the target after the last): use a longer text, or shorter windows"
+        )
     cut = tokens.unfold(0, length + 1, stride or length)
     x, y = cut[:, :-1].contiguous(), cut[:, 1:].contiguous()
     rest = (len(tokens) - 1) % length
@@ -102,52 +138,11 @@ def windows(tokens: Tensor, length: int, stride: int | None = None) -> tuple[Ten
     return x, y
 
 
-def parallel_streams(tokens: Tensor, batch_size: int, length: int) -> tuple[Tensor, Tensor]:
-    """x and y, int64 (chunks, batch_size, length), for truncated backpropagation through time.
-
-    The text is laid out as `batch_size` streams; row b of chunk k goes on where row b of chunk
-    k - 1 ended, so that the state can be carried over. State starts anew with chunk 0 alone.
-    Fewer than batch_size * length tokens at the end are left out.
-    Mikolov et al. 2010, "Recurrent neural network based language model".
-
-    Raises DataError for tokens that are no int64 (tokens,), a text too short for one chunk, or a
-    batch_size or length under 1.
-    """
-    if batch_size < 1:
-        raise DataError(f"batch_size is {batch_size}: use 1 or more")
-    _check_text(tokens, length, batch_size * length + 1)
-    chunks = (len(tokens) - 1) // (batch_size * length)
-    used = chunks * batch_size * length
-
-    def lay_out(part: Tensor) -> Tensor:
-        return part.view(batch_size, chunks, length).transpose(0, 1).contiguous()
-
-    return lay_out(tokens[:used]), lay_out(tokens[1 : used + 1])
-
-
-def _checked_lengths(lengths: Tensor, time: int | None = None) -> Tensor:
-    if not isinstance(lengths, Tensor) or lengths.dtype != torch.int64 or lengths.ndim != 1:
-        raise DataError("lengths are not an int64 tensor (N,): use those that pad returns")
+def _checked_lengths(lengths: Tensor | ArrayLike) -> Tensor:
+    """Lengths as int64 (N,). Raises DataError for none at all and for one below 1."""
+    lengths = as_ids(lengths, name="lengths")
     if len(lengths) == 0:
         raise DataError("there are no lengths: give one for every sequence")
-    low, high = int(lengths.min()), int(lengths.max())
-    if low < 1:
-        raise DataError(f"a length is {low}: a sequence has a token at least, drop empty ones")
-    if time is not None and high > time:
-        raise DataError(
-            f"a length is {high}, beyond the {time} steps there are: use the lengths that pad "
-            "returned with the tensor"
-        )
+    if (least := int(lengths.min())) < 1:
+        raise DataError(f"a length is {least}: a sequence has a token at least, drop empty ones")
     return lengths
-
-
-def _check_text(tokens: Tensor, length: int, needed: int) -> None:
-    if not isinstance(tokens, Tensor) or tokens.dtype != torch.int64 or tokens.ndim != 1:
-        raise DataError("tokens are not an int64 tensor (tokens,): use what encode returns")
-    if length < 1:
-        raise DataError(f"length is {length}: use 1 or more")
-    if len(tokens) < needed:
-        raise DataError(
-            f"the text has {len(tokens)} token(s), and {needed} are needed (each input and the "
-            "target after the last): use a longer text, or shorter or fewer windows"
-        )

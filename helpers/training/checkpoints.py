@@ -6,9 +6,11 @@ safetensors file cannot. Beside the weights it holds the vocabulary, whose finge
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -23,33 +25,58 @@ class Checkpoint(NamedTuple):
 
     weights: dict[str, Tensor]
     vocabulary: Vocabulary
-    notes: dict[str, str]
+    notes: dict[str, Any]
 
 
 def save(
     path: str | Path,
     model: nn.Module,
     vocabulary: Vocabulary,
-    notes: dict[str, str] | None = None,
+    notes: Mapping[str, Any] | None = None,
     dtype: torch.dtype | None = None,
 ) -> None:
     """Write a model's weights and its vocabulary, all of it or nothing.
 
-    With `dtype` the weights are rounded to it: torch.float16 halves the file.
-    Raises DataError for weights that are not finite, OSError if the file cannot be written.
+    With `dtype` the weights are rounded to it: torch.float16 halves the file; whole numbers stay.
+    Notes are text, numbers and lists of them. What torch.compile has wrapped is saved as if it had
+    not. Raises DataError for weights that are not finite and a file that cannot be written.
     """
-    weights = {name: w.detach().cpu() for name, w in model.state_dict().items()}
-    weights = {name: w.to(dtype or w.dtype).contiguous() for name, w in weights.items()}
-    _check_finite(weights, "the model")
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise DataError(f"{path.parent} is no folder: create it first, or name another")
+    weights = {_plain(name): w.detach().cpu() for name, w in model.state_dict().items()}
+    _check_finite(weights, "the run diverged; train again")
+    weights = {name: _rounded(w, dtype) for name, w in weights.items()}
+    _check_finite(weights, f"it is too large for {dtype}; store float32")
     metadata = {
         "fingerprint": vocabulary.fingerprint,
         "vocabulary": json.dumps(vocabulary.content()),
-        "notes": json.dumps(notes or {}),
+        "notes": json.dumps(dict(notes or {}), default=_as_json),
     }
-    path = Path(path)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    save_file(weights, part, metadata)
-    part.replace(path)
+    try:
+        save_file(weights, part, metadata)
+        part.replace(path)
+    except (OSError, SafetensorError) as error:
+        part.unlink(missing_ok=True)
+        raise DataError(f"{path} cannot be written ({error}): name another place") from error
+
+
+def _plain(name: str) -> str:
+    """The name of a weight before torch.compile wrapped its layer."""
+    return name.replace("_orig_mod.", "")
+
+
+def _rounded(weight: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """A copy, as tied weights share one memory and safetensors wants one for each."""
+    kept = dtype is None or not weight.is_floating_point()
+    return weight.to(weight.dtype if kept else dtype).clone(memory_format=torch.contiguous_format)
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray | Tensor):
+        return value.tolist()
+    raise DataError(f"{value!r} is a {type(value).__name__}: notes are text, numbers and lists")
 
 
 def read(path: str | Path) -> Checkpoint:
@@ -78,7 +105,7 @@ def read(path: str | Path) -> Checkpoint:
             f"{path} holds weights, but no vocabulary of ours ({error!r}): use a file written by "
             "checkpoints.save"
         ) from error
-    _check_finite(weights, str(path))
+    _check_finite(weights, f"{path} holds a run that diverged; train again")
     return Checkpoint(weights, vocabulary, notes)
 
 
@@ -92,14 +119,15 @@ def load(path: str | Path, model: nn.Module, vocabulary: Vocabulary | None = Non
     if vocabulary is not None:
         vocabulary.require(checkpoint.vocabulary.fingerprint)
     there = {name: tuple(w.shape) for name, w in checkpoint.weights.items()}
-    wanted = {name: tuple(w.shape) for name, w in model.state_dict().items()}
+    wanted = {_plain(name): tuple(w.shape) for name, w in model.state_dict().items()}
     if there != wanted:
         differ = sorted(n for n in there | wanted if there.get(n) != wanted.get(n))[0]
         raise DataError(
             f"{path} was saved from another model: {differ} is {there.get(differ, 'absent')} in "
             f"the file and {wanted.get(differ, 'absent')} here; build the model as it was trained"
         )
-    model.load_state_dict(checkpoint.weights)
+    names = model.state_dict()
+    model.load_state_dict({name: checkpoint.weights[_plain(name)] for name in names})
     return checkpoint
 
 
@@ -113,10 +141,7 @@ def _is_pickle(path: Path) -> bool:
     return first.startswith(b"PK\x03\x04") or (first[:1] == b"\x80" and any(first[2:]))
 
 
-def _check_finite(weights: dict[str, Tensor], owner: str) -> None:
+def _check_finite(weights: Mapping[str, Tensor], cause: str) -> None:
     bad = [n for n, w in weights.items() if w.is_floating_point() and not w.isfinite().all()]
     if bad:
-        raise DataError(
-            f"{bad[0]} of {owner} is not finite: the run diverged, or the numbers are too large "
-            "for the type they are stored in; train again, or store float32"
-        )
+        raise DataError(f"{bad[0]} is not finite: {cause}")

@@ -10,19 +10,30 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from helpers.data.dataset import IGNORED, Dataset, Split, check_split
+from helpers.data.dataset import Dataset, Split
 from helpers.data.streams import stream, stream_seed
+from helpers.nets.modes import evaluating
+from helpers.nets.starts import check_network, place
 from helpers.training.batches import Order, batches
+from helpers.training.checks import (
+    check_comparison,
+    check_data,
+    check_prediction,
+    check_settings,
+    is_scored,
+)
+from helpers.training.gradients import clip_gradients
 from helpers.training.schedules import Schedule, constant
 
 torch.set_num_threads(int(os.environ.get("THREADS", 1)))
+
+_check_data, _check_settings = check_data, check_settings  # as `many` still calls them
 
 Watch = Callable[[int, nn.Module], None]
 Train = Callable[..., pd.DataFrame]
@@ -71,21 +82,27 @@ def fit(
     `until` breaks the run off after so many of its updates, with an evaluation there.
 
     Raises ValueError for a run of no steps, a learning rate that is not positive and finite or a
-    batch larger than the set, DataError for data that does not fit; all before training starts.
+    batch larger than the set, TypeError for what is no network, DataError for data that does not
+    fit, for predictions that cannot be compared with it and for a loss that is not a mean over
+    the batch; all before training starts.
     """
-    _check_data(data)
-    _check_settings(data, steps, lr, batch_size, weight_decay, clip, evaluate_every)
+    check_data(data)
+    check_settings(
+        data, steps, lr, batch_size, weight_decay, clip, evaluate_every, until=until, seed=seed
+    )
+    check_network(model)
     last = min(steps, until or steps)
     evaluation_steps = {*range(0, last, evaluate_every or steps), last} - {0}
     device = data.train.y.device
     chosen = order(len(data.train.y), batch_size, steps, stream(seed, "batches"))
 
-    model = model.to(device, memory_format=torch.channels_last).train()
+    model = place(model, device).train()
     weights = [p for p in model.parameters() if p.requires_grad]
     decay = {} if weight_decay is None else {"weight_decay": weight_decay}
     update = optimizer(weights, lr=lr, **decay)
     history, losses = [], []
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        check_comparison(model, data, loss_function)
         torch.manual_seed(stream_seed(seed, "dropout"))
         if watch:
             watch(0, model)
@@ -98,8 +115,7 @@ def fit(
             loss = loss_function(prediction, y)  # 2. loss
             update.zero_grad()
             loss.backward()  # 3. backward: a gradient for every weight
-            if clip is not None:
-                nn.utils.clip_grad_norm_(weights, clip)
+            clip_gradients(weights, clip)
             update.step()  # 4. step: every weight moves against its gradient
 
             losses.append(loss.detach())
@@ -118,36 +134,6 @@ def fit(
     return pd.DataFrame(history)
 
 
-def _check_data(data: Dataset) -> None:
-    for name in ("train", "valid", "test"):
-        check_split(getattr(data, name), data.classes, name)
-
-
-def _check_settings(
-    data: Dataset,
-    steps: int,
-    lr: float,
-    batch_size: int,
-    weight_decay: float | None = None,
-    clip: float | None = None,
-    evaluate_every: int | None = None,
-    **others: Any,
-) -> None:
-    count = len(data.train.y)
-    if steps < 1:
-        raise ValueError(f"steps is {steps}: a run needs at least one update")
-    if not 0 < lr < math.inf:
-        raise ValueError(f"lr is {lr}: a learning rate is positive and finite")
-    if not 1 <= batch_size <= count:
-        raise ValueError(f"batch_size is {batch_size}, but the training set holds {count} examples")
-    if weight_decay is not None and not 0 <= weight_decay < math.inf:
-        raise ValueError(f"weight_decay is {weight_decay}: it is zero or positive, and finite")
-    if clip is not None and not clip > 0:
-        raise ValueError(f"clip is {clip}: the largest norm of a gradient is positive")
-    if evaluate_every is not None and evaluate_every < 1:
-        raise ValueError(f"evaluate_every is {evaluate_every}: use 1 or more, or None")
-
-
 @torch.inference_mode()
 def evaluate(
     model: nn.Module,
@@ -158,18 +144,18 @@ def evaluate(
     """Mean loss and accuracy of `model`, in evaluation mode, on one split.
 
     Where every step has a label, accuracy counts all that are not IGNORED; where y is a number to
-    be approached (floating) there is no accuracy.
+    be approached (floating) there is no accuracy. The loss of a batch is a mean over what counts.
+    Raises DataError for predictions that cannot be compared with y.
     """
-    was_training, loss, correct = model.training, 0.0, 0
-    labelled = not split.y.is_floating_point()
-    model.eval()
-    for x, y in zip(split.x.split(batch_size), split.y.split(batch_size), strict=True):
-        prediction = model(x)
-        loss += loss_function(prediction, y).item() * (y != IGNORED).sum().item()
-        if labelled:
-            correct += (prediction.argmax(1) == y).sum().item()
-    model.train(was_training)
-    count = (split.y != IGNORED).sum().item()
+    loss, correct, labelled = 0.0, 0, not split.y.is_floating_point()
+    with evaluating(model):
+        for x, y in zip(split.x.split(batch_size), split.y.split(batch_size), strict=True):
+            prediction = model(x)
+            check_prediction(prediction, y, "y")
+            loss += loss_function(prediction, y).item() * is_scored(y).sum().item()
+            if labelled:
+                correct += (prediction.argmax(1) == y).sum().item()
+    count = is_scored(split.y).sum().item()
     return {"loss": loss / count} | ({"accuracy": correct / count} if labelled else {})
 
 

@@ -1,5 +1,6 @@
 """Training, scoring and sampling of language models on running text."""
 
+import pandas as pd
 import pytest
 import torch
 from pandas.testing import assert_frame_equal
@@ -14,6 +15,7 @@ from helpers.nets.sequences import LanguageModel, Layers
 from helpers.nets.starts import initialise
 from helpers.text import language
 from helpers.text.ngrams import NGrams
+from helpers.text.sampling import continue_text
 from helpers.text.tokens import Vocabulary
 from helpers.training.batches import reading_order
 
@@ -39,7 +41,7 @@ def data_of(make=cyclic, train=3001, length=10):
 
 
 def carried(cell=LSTM, streams=4, count=300, hidden=12):
-    return lambda: language.Carried(model(cell, hidden), streams, count)
+    return lambda: language.Stateful(model(cell, hidden), streams, count)
 
 
 READING = {"order": reading_order, "schedule": training.linear_decay, "batch_size": 4}
@@ -67,45 +69,74 @@ def oracle(net, tokens):
 
 
 @pytest.mark.parametrize("count", [2, 3, 250, 600])
-def test_surprise_in_one_go_or_in_pieces_is_that_of_the_whole_text(count):
+def test_surprise_in_one_go_or_in_chunks_is_that_of_the_whole_text(count):
     net, tokens = model(), ids(count)
-    for piece in (1, 64, 10_000) if count < 300 else (64,):
-        found = language.surprise(net, tokens, streams=1, piece=piece)
+    for chunk in (1, 64, 10_000) if count < 300 else (64,):
+        found = language.surprise(net, tokens, streams=1, chunk=chunk)
         torch.testing.assert_close(found, oracle(net, tokens), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("count", "streams"), [(2001, 4), (2002, 7), (1999, 3), (1403, 7)])
 def test_surprise_side_by_side_scores_every_token_once(count, streams, monkeypatch):
-    monkeypatch.setattr(language, "WARM_UP", 150)
+    monkeypatch.setattr(language, "BURN_IN", 150)
     net, tokens = model(GRU), ids(count)
     found = language.surprise(net, tokens, streams=streams)
     assert found.shape == (count - 1,)
     # An untrained GRU has forgotten what came 150 tokens ago.
     torch.testing.assert_close(found, oracle(net, tokens), rtol=1e-4, atol=1e-4)
-    with pytest.raises(DataError, match="two or more"):
+    with pytest.raises(DataError, match="give two or more"):
         language.surprise(net, tokens[:1])
 
 
 @pytest.mark.parametrize(
-    ("how", "message"), [({"streams": 0}, "0 streams"), ({"piece": 0}, "pieces of 0")]
+    ("how", "message"), [({"streams": 0}, "0 streams"), ({"chunk": 0}, "chunks of 0")]
 )
-def test_surprise_in_no_pieces(how, message):
+def test_surprise_in_no_chunks(how, message):
     with pytest.raises(DataError, match=message):
         language.surprise(model(), ids(9), **how)
 
 
 def test_ids_that_the_model_does_not_know():
     stranger = torch.tensor([2, SIZE])
-    with pytest.raises(DataError, match=rf"ids run from 2 to {SIZE}, the model knows 0 to"):
+    with pytest.raises(DataError, match=rf"tokens run from 2 to {SIZE}, and only 0 to"):
         language.surprise(model(), stranger)
-    with pytest.raises(DataError, match="encode with the vocabulary"):
-        language.continue_text(model(), stranger[None], 3, generator=stream(0, "s"))
+    with pytest.raises(DataError, match="use the vocabulary that encoded"):
+        continue_text(model(), stranger[None], 3, generator=stream(0, "s"))
 
 
-def test_surprise_leaves_the_mode_alone():
-    net = model().train()
+@pytest.mark.parametrize("given", ["the cat", ["the", "cat"], torch.ones(3)])
+def test_text_that_is_not_yet_encoded(given):
+    with pytest.raises(DataError, match=r"tokens are .*integer"):
+        language.surprise(model(), given)
+    with pytest.raises(DataError, match=r"the prompt's ids are .*integer"):
+        continue_text(model(), given, 3, generator=stream(0, "s"))
+    with pytest.raises(DataError, match=r"the valid ids are .*integer"):
+        language.text_data("t", ids(99), given, ids(99), VOCABULARY)
+
+
+def test_lists_and_series_of_ids_are_scored_and_continued():
+    net, tokens = model(), ids(20)
+    for given in (tokens.tolist(), pd.Series(tokens), tokens.numpy()):
+        assert torch.equal(language.surprise(net, given), language.surprise(net, tokens))
+    drawn = [continue_text(net, p, 5, generator=stream(0, "s")) for p in ([[2, 3]], ids(2)[None])]
+    assert drawn[0].shape == drawn[1].shape == (1, 5)
+
+
+def test_every_part_keeps_its_mode_come_what_may():
+    net = LanguageModel(SIZE, GRU(6, 12), dropout=0.5).train()
+    net.dropout.eval()  # as one freezes a part
+    modes = [part.training for part in net.modules()]
     language.surprise(net, ids(5))
-    assert net.training
+    continue_text(net, ids(3)[None], 2, generator=stream(0, "s"))
+    with pytest.raises(DataError, match="temperature is 0"):
+        continue_text(net, ids(3)[None], 2, temperature=0, generator=stream(0, "s"))
+    net.cell.run = None  # an error in the midst of reading
+    with pytest.raises(TypeError):
+        language.surprise(net, ids(5))
+    with pytest.raises(KeyboardInterrupt), language.evaluating(net):
+        assert not any(part.training for part in net.modules())
+        raise KeyboardInterrupt
+    assert [part.training for part in net.modules()] == modes and net.training
 
 
 @pytest.mark.parametrize("cell", [RNN, LSTM, GRU])
@@ -117,7 +148,7 @@ def test_the_state_is_carried_from_update_to_update(cell):
     )
     starts = torch.Generator().manual_seed(stream_seed(3, "batches"))
     expected = []
-    for steps in (10, 10, 5):  # a pass is ten pieces; each begins with an empty state
+    for steps in (10, 10, 5):  # a pass is ten windows; each begins with an empty state
         start = 10 * int(torch.randint(20, (1,), generator=starts))
         x, y = (part.flatten().roll(-start).view(2, 100) for part in data.train)
         nats = F.cross_entropy(net.model(x), y, reduction="none").view(2, 10, 10)
@@ -153,7 +184,7 @@ def test_evaluation_and_new_networks_know_no_state():
 
 def test_layers_carry_the_state_of_each():
     layers = LanguageModel(SIZE, Layers(GRU(6, 8), LSTM(8, 5)))
-    net, (x, _) = language.Carried(layers, 3, 99).train(), data_of(ids).train
+    net, (x, _) = language.Stateful(layers, 3, 99).train(), data_of(ids).train
     first, second = net(x[[0, 9, 18]]), net(x[[1, 10, 19]])
     whole = layers(torch.cat([x[[0, 9, 18]], x[[1, 10, 19]]], dim=1))
     torch.testing.assert_close(torch.cat([first, second], dim=2), whole)
@@ -178,30 +209,30 @@ def test_the_greedy_continuation_of_a_learned_cycle():
     training.fit(trained, data_of(), steps=150, lr=0.03, seed=1, **READING)
     net = trained.model
     prompt = torch.stack([cyclic(10), cyclic(12)[2:]])
-    drawn = language.continue_text(net, prompt, 9, top_k=1, generator=stream(0, "s"))
+    drawn = continue_text(net, prompt, 9, top_k=1, generator=stream(0, "s"))
     assert torch.equal(drawn, torch.stack([cyclic(19)[10:], cyclic(21)[12:]]))
 
 
 def test_continuations_repeat_themselves_and_never_draw_the_forbidden():
     net, prompt = model(), ids(3)[None].repeat(50, 1)
-    twice = [language.continue_text(net, prompt, 40, generator=stream(0, "s")) for _ in range(2)]
+    twice = [continue_text(net, prompt, 40, generator=stream(0, "s")) for _ in range(2)]
     assert torch.equal(*twice) and twice[0].shape == (50, 40) and twice[0].min() >= 2
-    drawn = language.continue_text(net, prompt, 40, forbid=(2, 3), generator=stream(0, "s"))
+    drawn = continue_text(net, prompt, 40, forbid=(2, 3), generator=stream(0, "s"))
     assert set(drawn.unique().tolist()) == {0, 1, *range(4, SIZE)}
     with pytest.raises(DataError, match="count is 0"):
-        language.continue_text(net, prompt, 0, generator=stream(0, "s"))
-    with pytest.raises(DataError, match="temperature is 0"):
-        language.continue_text(net, prompt, 1, temperature=0, generator=stream(0, "s"))
+        continue_text(net, prompt, 0, generator=stream(0, "s"))
+    with pytest.raises(DataError, match="forbidden ids run from 0 to 10"):
+        continue_text(net, prompt, 1, forbid=(0, SIZE), generator=stream(0, "s"))
 
 
 def test_a_network_and_counts_are_scored_on_the_same_tokens():
     tokens = ids(500)
-    counted = NGrams(tokens, 2, SIZE).nats(tokens)[1:]
+    counted = NGrams(tokens, 2, SIZE).surprise(tokens)[1:]
     assert counted.shape == language.surprise(model(), tokens).shape
 
 
 def test_a_continuation_may_be_trained_on():
     net = model()
-    drawn = language.continue_text(net, ids(3)[None], 5, generator=stream(0, "s"))
+    drawn = continue_text(net, ids(3)[None], 5, generator=stream(0, "s"))
     net(drawn).sum().backward()
     assert net.embedding.weight.grad is not None

@@ -1,24 +1,31 @@
 """Text to tensors: round trips, vocabularies, batches, windows, n-grams, sampling, bad input."""
 
-import json
 import math
 import os
+import re
+import string
 import subprocess
 import sys
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from helpers import text as texts
 from helpers.data.dataset import IGNORED, PAD, DataError
 from helpers.data.loading import load_plays, load_reviews
-from helpers.text.ngrams import NGrams, sample_next
-from helpers.text.tokens import UNK, Vocabulary, characters, read_text, words
-from helpers.text.windows import length_buckets, mask, pad, padding_share, parallel_streams, windows
+from helpers.text.byte_pairs import BytePairs, train_bpe
+from helpers.text.ngrams import NGrams
+from helpers.text.sampling import sample_next
+from helpers.text.tokens import UNK, Vocabulary, as_ids, characters, read_text, words
+from helpers.text.windows import length_buckets, mask, pad, padding_share, windows
 
 ROOT = Path(__file__).resolve().parents[2]
 quick = settings(max_examples=60, deadline=None)
@@ -42,7 +49,7 @@ def ids(*values: int) -> torch.Tensor:
 @quick
 @given(any_text)
 def test_reading_bytes_and_characters_keep_the_text(text):
-    assert read_text(text.encode()) == text == "".join(characters(text))
+    assert "".join(characters(text)) == text == read_text(b"\xef\xbb\xbf" + text.encode())
 
 
 def test_read_text_from_a_file(tmp_path):
@@ -57,6 +64,14 @@ def test_read_text_from_a_file(tmp_path):
         ("I'm here, Sir!", ["i'm", "here", ",", "sir", "!"]),
         ("''Tis a well-kept  secret''", "' ' tis a well - kept secret ' '".split()),
         ("naïve 漢字\n3.5%", ["naïve", "漢字", "3", ".", "5", "%"]),
+        ("हिन्दी, শ্রী", ["हिन्दी", ",", "শ্রী"]),
+        ("می\u200cخواهم", ["می\u200cخواهم"]),  # a joiner belongs to the word
+        ("don’t ‘l’homme’", ["don't", "‘", "l'homme", "’"]),
+        ("nai\u0308ve", ["na\u00efve"]),
+        ("\ufeffThe\u200b \u200eco\u00adop", ["the", "coop"]),
+        ("İstanbul", ["i\u0307stanbul"]),
+        ("👩\u200d👩\u200d👧🇮🇳👍🏽!", ["👩\u200d👩\u200d👧", "🇮🇳", "👍🏽", "!"]),
+        ("½ a\ud800", ["½", "a", "\ud800"]),
     ],
 )
 def test_words(text, found):
@@ -65,19 +80,45 @@ def test_words(text, found):
 
 @quick
 @given(any_text)
-def test_words_lose_nothing_but_blanks(text):
-    if text.strip():
-        assert "".join(words(text, lower=False)) == "".join(text.split())
+def test_words_lose_nothing_that_can_be_seen(text):
+    """All but what stays after the letters of any script: blanks, controls, invisible signs."""
+    seen = [c for c in text if c.isalnum()]
+    if seen:
+        found = "".join(words(text, lower=False))
+        assert Counter(normal(text)) - Counter(normal(found)) == Counter()
+
+
+def normal(text: str) -> str:
+    return "".join(c for c in unicodedata.normalize("NFKD", text) if c.isalnum())
+
+
+def simple_words(text: str) -> list[str]:
+    return re.findall(r"\w+(?:'\w+)*|[^\w\s]", text.lower())
+
+
+@quick
+@given(st.text(string.printable, min_size=1))
+def test_words_of_plain_text_are_those_of_the_simple_rule(text):
+    assert text.isspace() or words(text) == simple_words(text)
+
+
+def test_words_of_the_plays_and_reviews_are_those_of_the_simple_rule():
+    assert all(words(part) == simple_words(part) for part in load_plays())
+    reviews = load_reviews()
+    other = reviews[[words(text) != simple_words(text) for text in reviews.text]]
+    assert other.split.tolist() == ["test"] and "We’ve seen" in other.text.item()
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: characters(""), r"text is empty"),
-        (lambda: characters(b"abc"), r"text is a bytes: give a str \(read_text"),
+        (lambda: characters(b"abc"), r"text is a bytes: give one str \(read_text"),
+        (lambda: words(["a", "b"]), r"text is a list: .*' '\.join"),
+        (lambda: words(pd.Series(["a"])), r"text is a Series"),
         (lambda: words(""), r"text is empty"),
-        (lambda: words(" \n\t"), r"only blanks"),
-        (lambda: read_text(b""), r"text is empty"),
+        (lambda: words(" \n\t\ufeff"), r"only blanks"),
+        (lambda: read_text(b"\xef\xbb\xbf"), r"text is empty"),
         (lambda: read_text(b"caf\xe9"), r"byte 3 of the text \(0xe9\) is not UTF-8.*latin-1"),
         (lambda: read_text("no/such/file"), r"no/such/file cannot be read .*name a file"),
     ],
@@ -92,15 +133,89 @@ def test_bad_text_is_named(call, message):
 
 @quick
 @given(with_surrogates)
-def test_characters_survive_encoding_and_a_file(tmp_path_factory, text):
+def test_characters_survive_encoding(text):
     vocabulary = Vocabulary.build(characters(text))
-    path = tmp_path_factory.getbasetemp() / "vocabulary.json"
-    vocabulary.save(path)
-    loaded = Vocabulary.load(path)
-    encoded = loaded.encode(characters(text), strict=True)
-    assert encoded.dtype == torch.int64 and encoded.min() > UNK and encoded.max() < len(loaded)
+    encoded = vocabulary.encode(characters(text), strict=True)
+    assert encoded.dtype == torch.int64 and encoded.min() > UNK and encoded.max() < len(vocabulary)
     assert "".join(vocabulary.decode(encoded)) == text
-    assert loaded.tokens == vocabulary.tokens and loaded.fingerprint == vocabulary.fingerprint
+    again = Vocabulary(vocabulary.content())
+    assert again.tokens == vocabulary.tokens and again.fingerprint == vocabulary.fingerprint
+
+
+ROWS = [
+    list,
+    tuple,
+    iter,
+    np.array,
+    pd.Index,
+    lambda row: pd.Series(row, index=range(5, 5 + len(row))),
+    lambda row: pd.Series(row, dtype="category"),
+]
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_any_row_of_strings_is_tokens(row):
+    cat = ["the", "cat", "sat", "the"]
+    vocabulary = Vocabulary.build(row(cat))
+    assert vocabulary.tokens[2:] == ("the", "cat", "sat") == Vocabulary(row(cat[:3])).tokens[2:]
+    assert vocabulary.fingerprint == Vocabulary(cat[:3]).fingerprint
+    assert vocabulary.encode(row(cat), strict=True).tolist() == [2, 3, 4, 2]
+    assert vocabulary.out_of_vocabulary_rate(row(["a", "cat"])) == 0.5
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        *(make for make in ROWS if make is not iter),
+        torch.tensor,
+        lambda row: np.array(row, dtype=np.uint8),
+        lambda row: torch.tensor(row, dtype=torch.int32),
+        lambda row: [torch.tensor(i) for i in row],
+    ],
+)
+def test_any_row_of_whole_numbers_is_ids(row):
+    given = row([2, 3, 4, 2, 3])
+    expected = ids(2, 3, 4, 2, 3)
+    assert torch.equal(as_ids(given), expected) and as_ids(given).dtype == torch.int64
+    assert all(map(torch.equal, windows(given, 2), windows(expected, 2)))
+    assert pad([given, [7]])[0].tolist() == [[2, 3, 4, 2, 3], [7, 0, 0, 0, 0]]
+    assert torch.equal(mask(given), mask(expected)) and padding_share(given) == pytest.approx(0.3)
+    assert [b.tolist() for b in length_buckets(given, 3)] == [[0, 3, 1], [4, 2]]
+    assert "".join(Vocabulary("a b c d".split()).decode(given)) == "abcab"
+    counts = NGrams(given, 2, 5)
+    assert torch.equal(counts.surprise(given), NGrams(expected, 2, 5).surprise(expected))
+    assert torch.equal(counts.probabilities(given), counts.probabilities(expected))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("the cat", r"are a str of what is no integer: encode text with its vocabulary first"),
+        (["the", "cat"], r"are a list of what is no integer: encode"),
+        (pd.Series(["the"]), r"are a Series of what is no integer"),
+        ([[1, 2], [3]], r"are a list of what is no integer"),
+        (None, r"are a NoneType"),
+        ([1.0, 2.0], r"are torch\.float64 of shape \(2,\): expected integers"),
+        (torch.ones(2, dtype=torch.bool), r"are torch\.bool"),
+        ([[1, 2]], r"of shape \(1, 2\): expected integers in 1 dim"),
+        (7, r"of shape \(\)"),
+    ],
+)
+def test_what_is_no_row_of_ids_is_named(given, message):
+    for call in (
+        lambda: windows(given, 1),
+        lambda: pad([given]),
+        lambda: mask(given),
+        lambda: length_buckets(given, 1),
+        lambda: padding_share(given),
+        lambda: Vocabulary(["a"]).decode(given),
+        lambda: NGrams(given, 1, 9),
+        lambda: NGrams([1], 1, 9).surprise(given),
+        lambda: NGrams([1], 1, 9).probabilities(given),
+        lambda: train_bpe("a").decode(given),
+    ):
+        with pytest.raises(DataError, match=message):
+            call()
 
 
 def test_order_is_by_frequency_then_alphabet():
@@ -131,8 +246,7 @@ def test_every_process_numbers_tokens_alike():
         "reviews = load_reviews().text[:300]\n"
         "print(Vocabulary.build(w for r in reviews for w in words(r)).fingerprint)\n"
     )
-    if bpe_is_here():
-        code += "from helpers.byte_pairs import *; print(train_bpe(' '.join(reviews)).fingerprint)"
+    code += "joined = ' '.join(reviews); print(train_bpe(joined).encode(joined).tolist())"
     runs = [
         subprocess.run(
             [sys.executable, "-c", code],
@@ -158,26 +272,42 @@ def test_a_checkpoint_knows_its_vocabulary():
     ("call", "message"),
     [
         (lambda: Vocabulary([]), r"one or more strings"),
-        (lambda: Vocabulary(["a", 1]), r"one or more strings"),
+        (lambda: Vocabulary(["a", 1]), r"token 1 is 1: tokens are strings"),
         (lambda: Vocabulary(["a", "b", "a"]), r"'a' is reserved or comes twice"),
         (lambda: Vocabulary.build(["<unk>"]), r"'<unk>' is reserved"),
         (lambda: Vocabulary.build([]), r"no token comes 1 times or more"),
         (lambda: Vocabulary.build(["a"], min_count=2), r"no token comes 2 times.*lower min_count"),
         (lambda: Vocabulary.build(["a"], min_count=0), r"min_count is 0"),
         (lambda: Vocabulary.build(["a"], max_size=2), r"max_size 2.*PAD and UNK"),
-        (lambda: Vocabulary.build("abc"), r"tokens is one str"),
-        (lambda: Vocabulary("abc"), r"tokens is one str"),
-        (lambda: Vocabulary.build({"a": 3}), r"tokens is a mapping.*give Vocabulary.build the tok"),
-        (lambda: Vocabulary.build(Counter("abca")), r"tokens is a mapping"),
-        (lambda: Vocabulary({"a": 0}), r"tokens is a mapping"),
-        (lambda: Vocabulary.build([["a"]]), r"one or more strings"),
+        (lambda: Vocabulary.build("abc"), r"'abc' is a text where tokens are wanted: cut it"),
+        (lambda: Vocabulary("abc"), r"is a text where tokens are wanted"),
+        (lambda: Vocabulary(["a"]).encode("the cat sat"), r"'the cat sat' is a text .*words\(text"),
+        (lambda: Vocabulary(["a"]).out_of_vocabulary_rate("a"), r"'a' is a text where tokens"),
+        (lambda: Vocabulary(["a"]).encode(b"the cat"), r"token 0 is 116: tokens are strings"),
+        (lambda: Vocabulary(["a"]).encode(ids(2, 3)), r"token 0 is tensor\(2\): tokens are str"),
+        (lambda: Vocabulary(["a"]).encode(pd.Series(["a", None])), r"token 1 is (None|nan)"),
+        (
+            lambda: Vocabulary(["a"]).encode(pd.DataFrame({"a": ["b"]})),
+            r"DataFrame of shape \(1, 1",
+        ),
+        (
+            lambda: Vocabulary(["a"]).encode(np.array("abc")),
+            r"ndarray of shape \(\): give one",
+        ),
+        (lambda: Vocabulary({"a", "b"}), r"tokens is a set, which would lose their order"),
+        (lambda: Vocabulary(["a"]).encode(frozenset("ab")), r"tokens is a frozenset"),
+        (
+            lambda: Vocabulary.build({"a": 3}),
+            r"tokens is a dict.*Vocabulary.build, which counts",
+        ),
+        (lambda: Vocabulary.build(Counter("abca")), r"tokens is a Counter"),
+        (lambda: Vocabulary({"a": 0}), r"tokens is a dict"),
+        (lambda: Vocabulary.build([["a"]]), r"token 0 is \['a'\]"),
         (lambda: Vocabulary.build(7), r"tokens is 7: give a list"),
         (lambda: Vocabulary(["a"]).encode([]), r"no tokens to encode"),
-        (lambda: Vocabulary(["a"]).encode("aéa漢", strict=True), r"vocabulary: 'é', '漢'; replace"),
-        (lambda: Vocabulary(["a"]).decode([3]), r"3 is no id to decode.*from 0 to 2"),
-        (lambda: Vocabulary(["a"]).decode(ids(-1)), r"-1 is no id"),
-        (lambda: Vocabulary(["a"]).decode([1.5]), r"1\.5 is no id"),
-        (lambda: Vocabulary(["a"]).decode([[1, 2]]), r"shape \(1, 2\): decode one row"),
+        (lambda: Vocabulary(["a"]).encode([*"aéa漢"], strict=True), r"ulary: 'é', '漢'; replace"),
+        (lambda: Vocabulary(["a"]).decode([3]), r"run from 3 to 3, and only 0 to 2"),
+        (lambda: Vocabulary(["a"]).decode(ids(-1)), r"run from -1 to -1"),
         (lambda: Vocabulary(["a"]).out_of_vocabulary_rate([]), r"no tokens"),
     ],
 )
@@ -186,55 +316,14 @@ def test_bad_vocabulary_input_is_named(call, message):
         call()
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (None, r"cannot be read .*name a saved file"),
-        ("", r"holds no Vocabulary"),
-        ("[1]", r"holds no Vocabulary"),
-        ('{"content": ["a"]}', r"holds no Vocabulary .*fingerprint"),
-        ('{"content": 3, "fingerprint": "x"}', r"holds no Vocabulary"),
-        ('{"content": ["a"], "fingerprint": "0"}', r"was altered"),
-        ("é", r"holds no Vocabulary"),
-    ],
-)
-def test_a_spoilt_file_is_named(tmp_path, content, message):
-    path = tmp_path / "vocabulary.json"
-    if content is not None:
-        path.write_text(content, encoding="utf-8")
-    with pytest.raises(DataError, match=message):
-        Vocabulary.load(path)
-
-
-def test_saving_leaves_no_parts(tmp_path):
-    Vocabulary(["a"]).save(tmp_path / "v.json")
-    Vocabulary(["b"]).save(tmp_path / "v.json")
-    assert [p.name for p in tmp_path.iterdir()] == ["v.json"]
-    assert json.loads((tmp_path / "v.json").read_text())["content"] == ["b"]
-
-
 # ---------------------------------------------------------------- byte pairs
-
-
-def bpe_is_here() -> bool:
-    try:
-        import tokenizers  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
-needs_bpe = pytest.mark.skipif(not bpe_is_here(), reason="tokenizers is not installed")
 
 
 @pytest.fixture(scope="module")
 def pairs():
-    from helpers.text.byte_pairs import train_bpe
-
     return train_bpe(load_plays().valid, 400)
 
 
-@needs_bpe
 @quick
 @given(any_text)
 def test_byte_pairs_lose_nothing(pairs, text):
@@ -243,7 +332,6 @@ def test_byte_pairs_lose_nothing(pairs, text):
     assert pairs.decode(encoded) == text
 
 
-@needs_bpe
 @pytest.mark.parametrize(
     "text", ["<pad><unk>", " a", "a ", "\x00\r\n", "\ufeffa", "👩‍👩‍👧", "\ufffd"]
 )
@@ -251,46 +339,35 @@ def test_byte_pairs_keep_awkward_text(pairs, text):
     assert pairs.decode(pairs.encode(text)) == text
 
 
-@needs_bpe
-def test_byte_pairs_are_learned_and_saved(pairs, tmp_path):
-    from helpers.text.byte_pairs import BytePairs
-
+def test_byte_pairs_are_learned_and_kept(pairs, tmp_path):
     held_out = load_plays().test[:2000]
     assert len(pairs) == 400 and len(pairs.encode(held_out)) < 0.7 * len(held_out)
     pieces = pairs.pieces("of the king")
     assert "".join(pieces) == "of the king" and " the" in pieces
-    pairs.save(tmp_path / "pairs.json")
-    loaded = BytePairs.load(tmp_path / "pairs.json")
-    loaded.require(pairs.fingerprint)
-    assert torch.equal(loaded.encode(held_out), pairs.encode(held_out))
-    Vocabulary(["a"]).save(tmp_path / "other.json")
-    with pytest.raises(DataError, match="holds no BytePairs"):
-        BytePairs.load(tmp_path / "other.json")
+    pairs.tokenizer.save(str(tmp_path / "pairs.json"))
+    kept = BytePairs(Tokenizer.from_file(str(tmp_path / "pairs.json")))
+    assert torch.equal(kept.encode(held_out), pairs.encode(held_out)) and len(kept) == 400
 
 
-@needs_bpe
 def test_bad_byte_pair_input_is_named(pairs):
-    from helpers.text.byte_pairs import train_bpe
-
     for call, message in (
         (lambda: train_bpe("abc", 257), r"size is 257: .*258"),
         (lambda: train_bpe(""), r"text is empty"),
         (lambda: pairs.encode(""), r"text is empty"),
         (lambda: pairs.encode("a\ud800"), r"character 1 of the text.*no UTF-8 form"),
-        (lambda: pairs.decode([PAD]), r"0 is no id to decode.*from 2 to 399"),
-        (lambda: pairs.decode([400]), r"400 is no id"),
+        (lambda: train_bpe(["a", "b"]), r"text is a list: give one str"),
+        (lambda: pairs.encode(pd.Series(["a"])), r"text is a Series"),
+        (lambda: pairs.decode([5, PAD]), r"PAD or UNK stands among the ids.*leave them out"),
+        (lambda: pairs.decode([400]), r"run from 400 to 400, and only 0 to 399"),
     ):
         with pytest.raises(DataError, match=message):
             call()
 
 
-def test_an_absent_library_is_named(monkeypatch, tmp_path):
-    from helpers.text.byte_pairs import BytePairs, train_bpe
-
+def test_an_absent_library_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "tokenizers", None)
-    for call in (lambda: train_bpe("abc"), lambda: BytePairs.load(tmp_path / "pairs.json")):
-        with pytest.raises(DataError, match="pip install tokenizers"):
-            call()
+    with pytest.raises(DataError, match="pip install tokenizers"):
+        train_bpe("abc")
 
 
 # ---------------------------------------------------------------- padding
@@ -340,18 +417,16 @@ def test_padding_share_by_hand():
     ("call", "message"),
     [
         (lambda: pad([]), r"no sequences to pad"),
-        (lambda: pad([[2, 3], []]), r"sequence 1 has shape \(0,\): all-PAD rows.*drop it"),
-        (lambda: pad([2, 3]), r"sequence 0 has shape \(\)"),
-        (lambda: pad([[2, 0, 3]]), r"sequence 0 holds 0 .*0 is PAD; encode with a Vocabulary"),
+        (lambda: pad([[2, 3], []]), r"sequence 1 is empty: all-PAD rows.*drop it"),
+        (lambda: pad([2, 3]), r"sequence 0 are torch\.int64 of shape \(\)"),
+        (lambda: pad(["the", "cat"]), r"ids of sequence 0 are a str .*encode text"),
+        (lambda: pad([[2, 0, 3]]), r"sequence 0 holds 0: .*0 is PAD; encode with a Vocabulary"),
         (lambda: pad([[2, -1]]), r"sequence 0 holds -1"),
-        (lambda: pad([[2.0]]), r"torch\.float32\): ids are int64"),
         (lambda: pad([[2]], max_length=0), r"max_length is 0"),
         (lambda: mask(ids(0, 2)), r"a length is 0: .*drop empty ones"),
         (lambda: mask(ids(3), 2), r"a length is 3, beyond the 2 steps"),
         (lambda: mask(ids(3), 0), r"a length is 3, beyond the 0 steps"),
-        (lambda: mask(torch.tensor([1.0])), r"no.* int64 tensor|not an int64 tensor"),
         (lambda: mask(ids()), r"no lengths"),
-        (lambda: length_buckets([1, 2], 1), r"lengths are not an int64 tensor"),
         (lambda: length_buckets(ids(1), 0), r"batch_size is 0"),
         (lambda: padding_share(ids(1), []), r"no batches"),
         (lambda: padding_share(ids(1), [ids()]), r"an empty one"),
@@ -362,7 +437,7 @@ def test_bad_lengths_are_named(call, message):
         call()
 
 
-# ---------------------------------------------------------------- windows and streams
+# ---------------------------------------------------------------- windows
 
 
 @quick
@@ -386,18 +461,6 @@ def test_windows_with_a_stride(length, more, stride):
     assert torch.equal(y, x + 1) and y.max() <= tokens[-1]
 
 
-@quick
-@given(st.integers(1, 5), st.integers(1, 6), st.integers(0, 60))
-def test_streams_carry_on_where_they_ended(batch_size, length, more):
-    tokens = torch.arange(batch_size * length + 1 + more)
-    x, y = parallel_streams(tokens, batch_size, length)
-    assert x.shape == y.shape == (len(x), batch_size, length) and torch.equal(y, x + 1)
-    assert torch.equal(x[1:, :, 0], y[:-1, :, -1])
-    targets = sorted(y.flatten().tolist())
-    assert targets == list(range(1, len(targets) + 1))
-    assert 0 <= len(tokens) - 1 - len(targets) < batch_size * length
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -405,12 +468,7 @@ def test_streams_carry_on_where_they_ended(batch_size, length, more):
         (lambda: windows(ids(), 1), r"has 0 token"),
         (lambda: windows(torch.arange(5), 5), r"has 5 token\(s\), and 6 are needed.*longer text"),
         (lambda: windows(torch.arange(5), 0), r"length is 0"),
-        (lambda: windows(torch.arange(5), 2, 0), r"stride is 0"),
-        (lambda: windows([1, 2, 3], 2), r"int64 tensor \(tokens,\): use what encode"),
-        (lambda: windows(torch.zeros(2, 3).long(), 2), r"int64 tensor"),
-        (lambda: windows(torch.zeros(9), 2), r"int64 tensor"),
-        (lambda: parallel_streams(torch.arange(6), 2, 3), r"has 6 token\(s\), and 7 are needed"),
-        (lambda: parallel_streams(torch.arange(6), 0, 3), r"batch_size is 0"),
+        (lambda: windows(torch.arange(5), 2, 0), r"stride 0"),
     ],
 )
 def test_bad_windows_are_named(call, message):
@@ -470,12 +528,12 @@ smoothings = st.sampled_from(["kneser-ney", "witten-bell"])
 def test_ngrams_equal_their_definition(train, test, smoothing):
     model = NGrams(torch.tensor(train), 4, 5, smoothing)
     for order in range(1, 5):
-        nats = model.nats(torch.tensor(test), order)
-        assert nats.dtype == torch.float64 and len(nats) == len(test)
+        found = model.surprise(torch.tensor(test), order)
+        assert found.dtype == torch.float64 and len(found) == len(test)
         for t, token in enumerate(test):
             # The shorter context of the first tokens counts as a lower order would.
             share = by_definition(smoothing, train, test[:t], token, 5, order)
-            assert nats[t].item() == pytest.approx(-math.log(share), abs=1e-12)
+            assert found[t].item() == pytest.approx(-math.log(share), abs=1e-12)
 
 
 @quick
@@ -489,7 +547,7 @@ def test_ngram_probabilities_sum_to_one_and_agree_with_the_surprise(
         shares = model.probabilities(ids(*context), k)
         assert shares.sum().item() == pytest.approx(1, abs=1e-12) and (shares > 0).all()
         for token in range(5):
-            surprise = model.nats(ids(*context, token), k)[-1]
+            surprise = model.surprise(ids(*context, token), k)[-1]
             assert surprise.item() == pytest.approx(-shares[token].log().item(), abs=1e-12)
 
 
@@ -516,35 +574,33 @@ def test_ngrams_on_the_plays():
     kneser_ney, witten_bell = (
         NGrams(train, 5, len(vocabulary), s) for s in ("kneser-ney", "witten-bell")
     )
-    curve = [kneser_ney.nats(test, order).mean().item() for order in range(1, 6)]
+    curve = [kneser_ney.surprise(test, order).mean().item() for order in range(1, 6)]
     assert curve == sorted(curve, reverse=True) and 1.6 < curve[-1] < 1.9
-    assert curve[-1] < witten_bell.nats(test).mean().item() - 0.1
+    assert curve[-1] < witten_bell.surprise(test).mean().item() - 0.1
     counts = torch.bincount(train, minlength=len(vocabulary)).double()
     kinds = (counts > 0).sum().item()
     shares = (counts + kinds / len(vocabulary)) / (300_000 + kinds)
     by_hand = -shares[test].log().mean().item()
-    assert witten_bell.nats(test, 1).mean().item() == pytest.approx(by_hand, abs=1e-12)
+    assert witten_bell.surprise(test, 1).mean().item() == pytest.approx(by_hand, abs=1e-12)
 
 
 def test_many_words_do_not_overflow():
     train = torch.arange(1000) * 997
     model = NGrams(train, 6, 1_000_000)
-    assert model.nats(train)[-1].item() < 2 < model.nats(train.flip(0))[-1].item()
+    assert model.surprise(train)[-1].item() < 2 < model.surprise(train.flip(0))[-1].item()
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: NGrams(ids(1, 2), 0, 5), r"order is 0"),
-        (lambda: NGrams(ids(1, 2), 3, 5), r"3-grams need .* 3 tokens or more"),
+        (lambda: NGrams(ids(1, 2), 3, 5), r"3-grams need 3 tokens or more"),
         (lambda: NGrams(ids(1, 2), 1, 5, "laplace"), r"unknown smoothing 'laplace': use 'kneser"),
-        (lambda: NGrams([1, 2], 1, 5), r"1-grams need a tensor"),
-        (lambda: NGrams(ids(1, 5), 1, 5), r"run from 1 to 5: they must lie in 0\.\.4"),
+        (lambda: NGrams(ids(1, 5), 1, 5), r"run from 1 to 5, and only 0 to 4"),
         (lambda: NGrams(ids(1, -1), 1, 5), r"run from -1 to 1"),
-        (lambda: NGrams(torch.ones(3), 1, 5), r"not an int64 tensor"),
-        (lambda: NGrams(ids(1, 2), 1, 5).nats(ids(7)), r"run from 7 to 7"),
-        (lambda: NGrams(ids(1, 2), 1, 5).nats(ids()), r"no tokens to score"),
-        (lambda: NGrams(ids(1, 2), 1, 5).nats(ids(1), 2), r"order is 2: .*orders 1 to 1"),
+        (lambda: NGrams(ids(1, 2), 1, 5).surprise(ids(7)), r"run from 7 to 7"),
+        (lambda: NGrams(ids(1, 2), 1, 5).surprise(ids()), r"no tokens to score"),
+        (lambda: NGrams(ids(1, 2), 1, 5).surprise(ids(1), 2), r"order is 2: .*orders 1 to 1"),
         (lambda: NGrams(ids(1, 2), 1, 5).probabilities(ids(), 0), r"order is 0"),
     ],
 )

@@ -16,10 +16,14 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
-from helpers.data.dataset import IGNORED, Dataset, Split
+from helpers.data.dataset import Dataset, Split
 from helpers.data.streams import stream, stream_seed
 from helpers.training.batches import Order
+from helpers.training.checks import check_comparison, is_scored
+from helpers.training.gradients import separate_gradients
 
 # Their update is proportional to the learning rate, which leaves no trace in their state.
 STACKABLE_OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax")
@@ -34,23 +38,23 @@ class UnstackableError(ValueError):
 class Stack:
     """Networks of one architecture, their weights stacked: (networks, ...) for every tensor.
 
-    Raises UnstackableError when the networks differ in more than their numbers.
+    Raises UnstackableError when the networks differ in more than their numbers, or are no plain
+    layers.
     """
 
     def __init__(self, models: Sequence[nn.Module], loss_function: Callable):
+        self.template = _template(models[0])
         if len({_architecture(model) for model in models}) > 1:
             raise UnstackableError(
-                "networks of a stack have equal layers and shapes: make them separate arms, or "
-                "train one network at a time (pack=1)"
+                "networks of a stack have equal layers and shapes: make them separate arms, make "
+                "a number or a tensor that differs a buffer, or train one network at a time "
+                "(pack=1)"
             )
         self.models, self.loss_function = models, loss_function
         for model in models:  # PyTorch 2.10 knows no group_norm of channels-last tensors in vmap
             model.to(memory_format=torch.contiguous_format)
         self.parameters, self.buffers = stack_module_state(list(models))
-        self.template = copy.deepcopy(models[0]).train()
-        for module in self.template.modules():
-            if hasattr(module, "stacked"):  # a recurrent cell, which then knows what to do
-                module.stacked = True
+        self.padding = _FrozenPadding()
 
     def trainable(self) -> list[Tensor]:
         """The stacked weights that learn."""
@@ -63,52 +67,65 @@ class Stack:
         """
 
         def predict(parameters, buffers, x):
-            return functional_call(self.template, (parameters, buffers), (x,))
+            after = dict(buffers)
+            prediction = functional_call(self.template, (parameters, after), (x,))
+            if lost := [name for name in buffers if after[name] is not buffers[name]]:
+                raise UnstackableError(
+                    f"the buffer {lost[0]} is replaced, and a stack keeps only what is changed in "
+                    "place: use .copy_() or .add_(), or train one network at a time (pack=1)"
+                )
+            return prediction
 
         stacked = vmap(predict, in_dims=(0, 0, None if shared else 0), randomness="different")
-        return stacked(self.parameters, self.buffers, x)
+        with self.padding:
+            return stacked(self.parameters, self.buffers, x)
 
     def losses(self, x: Tensor, y: Tensor) -> Tensor:
         """The loss of each network (networks,) on its own batch."""
         return vmap(self.loss_function)(self.forward(x), y)
 
-    @torch.no_grad()
     def check(self, split: Split) -> None:
         """Raise UnstackableError if a network runs alone but not in a stack."""
         count = len(self.models)
-        x, y = (
-            split.x[:2].expand(count, *split.x[:2].shape),
-            split.y[:2].expand(count, *split.y[:2].shape),
-        )
+        x, y = (part[:2].expand(count, *part[:2].shape) for part in split)
         kept = {name: buffer.clone() for name, buffer in self.buffers.items()}
+        numbers = _numbers(self.template)
         try:
-            self.losses(x, y)
+            torch.autograd.grad(self.losses(x, y).sum(), self.trainable(), allow_unused=True)
         except (RuntimeError, NotImplementedError) as error:
             if is_out_of_memory(error):
                 raise
             self.loss_function(self.models[0](x[0]), y[0])  # wrong alone: that is the error then
             raise UnstackableError(
                 f"{type(self.models[0]).__name__} cannot be stacked: {str(error).splitlines()[0]} "
-                "Use helpers.recurrent instead of nn.RNN, nn.LSTM or nn.GRU, torch.where instead "
+                "Use helpers.nets instead of nn.RNN, nn.LSTM or nn.GRU, torch.where instead "
                 "of branches on values, or train one network at a time (pack=1)"
             ) from error
-        for name, buffer in self.buffers.items():
-            buffer.copy_(kept[name])
+        if changed := [n for n, v in _numbers(self.template).items() if numbers.get(n) != v]:
+            raise UnstackableError(
+                f"{changed[0]} changes while the network runs, and a stack shares it: make it a "
+                "buffer, or train one network at a time (pack=1)"
+            )
+        with torch.no_grad():
+            for name, buffer in self.buffers.items():
+                buffer.copy_(kept[name])
+        self.padding.settle()
 
     @torch.no_grad()
     def evaluate(self, split: Split, batch_size: int = 100) -> dict[str, Tensor]:
-        """Loss and accuracy of each network as by `training.evaluate`: float64 (networks,)."""
+        """Loss and accuracy of each network as by `training.evaluate`: `exact` (networks,)."""
         self.template.eval()
         labelled = not split.y.is_floating_point()
-        loss = correct = torch.zeros(len(self.models), dtype=torch.float64, device=split.y.device)
+        zeros = torch.zeros(len(self.models), device=split.y.device)
+        loss = correct = zeros.to(exact(zeros.device))
         for x, y in zip(split.x.split(batch_size), split.y.split(batch_size), strict=True):
             prediction = self.forward(x, shared=True)  # (networks, batch, ...)
             mean = vmap(self.loss_function, in_dims=(0, None))(prediction, y)
-            loss = loss + mean * (y != IGNORED).sum()
+            loss = loss + mean * is_scored(y).sum()
             if labelled:
                 correct = correct + (prediction.argmax(2) == y).flatten(1).sum(1)
         self.template.train()
-        count = (split.y != IGNORED).sum()
+        count = is_scored(split.y).sum()
         return {"loss": loss / count} | ({"accuracy": correct / count} if labelled else {})
 
     @torch.no_grad()
@@ -122,10 +139,85 @@ class Stack:
 
 
 def _architecture(model: nn.Module) -> tuple:
-    """What networks of a stack have in common: layers as printed, and every weight's shape."""
+    """What networks of a stack have in common: layers as printed, shapes, all that is no weight."""
     weights = [(name, w.shape, w.requires_grad) for name, w in model.named_parameters()]
     buffers = [(name, buffer.shape) for name, buffer in model.named_buffers()]
-    return str(model), *weights, *buffers
+    tensors = [(n, _content(v)) for n, v in _attributes(model) if isinstance(v, Tensor)]
+    return str(model), *weights, *buffers, *tensors, *_numbers(model).items()
+
+
+def _numbers(model: nn.Module) -> dict[str, Any]:
+    """Numbers and words kept beside the weights, by name."""
+    return {n: v for n, v in _attributes(model) if isinstance(v, bool | int | float | str)}
+
+
+def _attributes(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    for prefix, module in model.named_modules():
+        for name, value in vars(module).items():
+            yield f"{prefix}.{name}".lstrip("."), value
+
+
+def _content(tensor: Tensor) -> tuple:
+    """Something equal for equal tensors alone."""
+    flat = tensor.detach().cpu().contiguous().flatten()
+    return tensor.shape, flat.view(torch.uint8).numpy().tobytes()
+
+
+def _template(model: nn.Module) -> nn.Module:
+    """A copy in training mode, whose layers know that they stand for a stack."""
+    if any(hasattr(module, "_orig_mod") for module in model.modules()):
+        raise UnstackableError(
+            "a compiled network cannot be stacked: leave torch.compile out, or train one network "
+            "at a time (pack=1)"
+        )
+    try:
+        template = copy.deepcopy(model).train()
+    except RuntimeError as error:
+        raise UnstackableError(
+            f"{type(model).__name__} cannot be stacked, as it cannot be copied: use "
+            "torch.nn.utils.parametrizations instead of weight_norm or spectral_norm of "
+            "torch.nn.utils, or train one network at a time (pack=1)"
+        ) from error
+    for module in template.modules():
+        if hasattr(module, "stacked"):  # a recurrent cell, which then knows what to do
+            module.stacked = True
+    return template
+
+
+class _FrozenPadding(TorchFunctionMode):
+    """Keeps the vector of `padding_idx` still in every network of a stack.
+
+    In vmap the rows of all tables are counted through, so that `padding_idx` would be a row of the
+    first network alone. Here its outputs send back no gradient instead.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.needed, self.met = True, False
+
+    def settle(self) -> None:
+        """Watch no longer if no padding was met so far: watching costs time at every operation."""
+        self.needed = self.met
+
+    def __enter__(self):
+        return super().__enter__() if self.needed else self
+
+    def __exit__(self, *error):
+        return super().__exit__(*error) if self.needed else None
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function is not F.embedding:
+            return function(*args, **kwargs or {})
+        return self.embed(*args, **kwargs or {})
+
+    def embed(self, tokens, weight, padding_idx=None, *options, **named):
+        """`F.embedding`."""
+        vectors = F.embedding(tokens, weight, None, *options, **named)
+        if padding_idx is None:
+            return vectors
+        self.met = True
+        padding = tokens == padding_idx % len(weight)
+        return torch.where(padding[..., None], vectors.detach(), vectors)
 
 
 class StackedOptimizer:
@@ -167,7 +259,7 @@ class StackedOptimizer:
     def step(self) -> None:
         """Move every weight against its gradient, each network at its own rate."""
         moving = [w for w in self.weights if w.grad is not None]  # others play no part in the loss
-        _separate_gradients(moving)
+        separate_gradients(moving)
         if self.clip is not None:
             self._clip_gradients(moving)
         if self.decay is not None and not self.decoupled:
@@ -187,18 +279,6 @@ class StackedOptimizer:
         scale = torch.where(self.clip == math.inf, 1.0, scale)  # else inf / inf where a norm is
         for w in weights:
             w.grad.mul_(_per_network(scale, w))
-
-
-def _separate_gradients(weights: list[Tensor]) -> None:
-    """Give every gradient memory of its own, so that what is done to one leaves the others alone.
-
-    Those of weights that are only added to each other may share theirs (issue 34082 of PyTorch).
-    """
-    taken = set()
-    for w in weights:
-        if w.grad.data_ptr() in taken:
-            w.grad = w.grad.clone()
-        taken.add(w.grad.data_ptr())
 
 
 def _unless_all(idle: float, values: Sequence[float], like: Tensor) -> Tensor | None:
@@ -268,13 +348,13 @@ def fit_stack(
     Each network equals what `training.fit` makes of it with its own seed, learning rate, weight
     decay and clip (one of each per network), to floating-point tolerance; one that diverges becomes
     NaN alone. Only dropout masks, independent for every network, are not those it would draw alone.
-    Raises UnstackableError for what cannot be stacked.
+    Raises UnstackableError for what cannot be stacked, DataError as `training.fit` does.
     """
     device = data.train.y.device
     last = min(steps, until or steps)
     evaluation_steps = {*range(0, last, evaluate_every or steps), last} - {0}
     stack = Stack([model.to(device) for model in models], loss_function)
-    rates = torch.tensor(lr, dtype=torch.float64, device=device)
+    rates = torch.tensor(lr, dtype=exact(device), device=device)
     now = rates.clone()
     update = StackedOptimizer(stack.trainable(), optimizer, now, weight_decay, clip)
     batch = torch.empty(len(models), batch_size, dtype=torch.int64, device=device)
@@ -291,6 +371,7 @@ def fit_stack(
     run = _Graphed(advance) if device.type == "cuda" else advance
     records, losses = [], []
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        check_comparison(models[0], data, loss_function)
         torch.manual_seed(stream_seed(",".join(map(str, seeds)), "dropout"))
         stack.check(data.train)
         for step, indices in enumerate(_orders(order, seeds, data, batch_size, steps), start=1):
@@ -343,6 +424,11 @@ def _history(records: list[dict[str, Any]], network: int) -> pd.DataFrame:
     rows = [{column: values[network] for column, values in r.items()} for r in records]
     ends = [k for k, row in enumerate(rows, start=1) if row["diverged_at"]]
     return pd.DataFrame(rows[: min(ends, default=len(rows))])
+
+
+def exact(device: torch.device) -> torch.dtype:
+    """The most exact numbers of a device: float64, which Apple's GPUs do not have."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def is_out_of_memory(error: BaseException) -> bool:
