@@ -160,7 +160,7 @@ class NGrams:
         ids = self._ids(context, self.size)
         p = np.full(self.size, 1 / self.size)
         for n, shares in enumerate(self._shares(order)):
-            contexts = np.full(self.size, self._row(ids[-n:] if n else ids[:0], n))
+            contexts = np.full(self.size, self._row(ids[max(len(ids) - n, 0) :], n))
             p = _interpolate(shares, self._find(n, contexts, np.arange(self.size)), contexts, p)
         return torch.from_numpy(p)
 

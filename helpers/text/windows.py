@@ -32,15 +32,11 @@ def pad(
     if not rows:
         raise DataError("there are no sequences to pad: give one or more")
     for n, row in enumerate(rows):
-        if len(row) == 0:
+        if len(row) == 0 or row.min() <= PAD:
             raise DataError(
-                f"sequence {n} is empty: all-PAD rows have no last token; drop it, or give it the "
-                "one id UNK"
-            )
-        if row.min() <= PAD:
-            raise DataError(
-                f"sequence {n} holds {row.min().item()}: ids count from 1, as 0 is PAD; encode "
-                "with a Vocabulary, which keeps 0 free"
+                f"sequence {n} is {row[:9].tolist()}: a row has an id at least, and all from 1, as "
+                "0 is PAD; drop an empty one, or give it the one id UNK, and encode with a "
+                "Vocabulary, which keeps 0 free"
             )
     rows = [row[:max_length] for row in rows]
     lengths = torch.tensor([len(row) for row in rows])
