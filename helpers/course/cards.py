@@ -23,12 +23,13 @@ def show_verdict(verdict: Verdict, found: Verdict | None = None) -> None:
 
 def verdict_card(verdict: Verdict, found: Verdict | None = None) -> str:
     """A verdict as HTML: each test with its effect, interval, p and a dot per seed."""
-    if verdict.provisional:
-        note = "<p><b>Yours</b>: not the registered experiment, so this is no verdict.</p>"
-        beside = f"<details><summary>On the evidence</summary>{verdict_card(found)}</details>"
-        own = note + _card(verdict)
-        return own + (beside if found else "")
-    return _card(verdict)
+    if not verdict.provisional or not verdict.run:
+        return _card(verdict)
+    own = "<p><b>Yours</b>: not the registered experiment, so this is no verdict.</p>"
+    own += _card(verdict)
+    if found:
+        own += f"<details><summary>On the evidence</summary>{_card(found)}</details>"
+    return own
 
 
 def _card(verdict: Verdict) -> str:
