@@ -2,7 +2,7 @@
 
 import sys
 
-from helpers.commands.runner import main
+from helpers.commands.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

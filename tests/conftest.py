@@ -1,17 +1,7 @@
-"""What all tests share: no cache unless a test asks for one; every device there is."""
+"""What all tests share: every device there is."""
 
 import pytest
 import torch
-
-from helpers.training.engine import execution
-
-
-@pytest.fixture(autouse=True)
-def no_cache():
-    """Nothing that another test trained is found again."""
-    execution.use_cache(None)
-    yield
-    execution.use_cache(None)
 
 
 @pytest.fixture(params=["cpu", "cuda"])

@@ -254,5 +254,5 @@ def _circumstances() -> Circumstances:
     given = json.loads(text) if text.startswith("{") else {"mode": text}
     if given.get("mode") not in MODES:
         raise ValueError(f"EVIDENCE is {text!r}: its mode is one of {', '.join(MODES)}")
-    root = given.pop("root", None)
-    return Circumstances(**given, root=root and Path(root))
+    paths = {name: Path(given.pop(name)) for name in ("root", "report") if given.get(name)}
+    return Circumstances(**given, **paths)

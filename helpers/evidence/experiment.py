@@ -28,9 +28,8 @@ from helpers.evidence.store import EvidenceError, Record
 from helpers.nets.cnn import parameter_count
 from helpers.nets.starts import Build, initialise
 from helpers.training import sweeps
-from helpers.training.engine.plan import Run
 from helpers.training.fit import fit
-from helpers.training.many import fit_many, losses, planned, unwrapped
+from helpers.training.many import Run, fit_many, losses, planned, unwrapped
 from helpers.training.sweeps import Runs
 
 OWN_SEEDS = 4  # on which a reader's own experiment trains
@@ -167,7 +166,8 @@ class Circumstances:
     seeds: int | None = None  # a reader's own number
     only: str = ""  # the one experiment to prove; empty: all
     first_seed: int = 0  # of a replication
-    audited: Mapping[str, Sequence[int]] = field(default_factory=dict)  # rows to train to the end
+    audited: Mapping[str, Sequence[int]] = field(default_factory=dict)  # networks to train again
+    report: Path | None = None  # where an audit says what it found
     since: float = 0.0  # a proof begun then goes on: evidence made later is finished
     tick: Callable[[str, int], None] | None = None
     expect: Callable[[int], None] | None = None  # hears how many updates are coming
@@ -183,6 +183,9 @@ def conduct(design: Design, here: int, how: Circumstances) -> Experiment:
     if proving and not _finished(design, how):
         _prove(design, how)
     record, found = _look_up(design, how)
+    if record and not found and how.mode == "audit":
+        _audit(design, record, how)
+        return _stored(design, record, 0, how)
     if record and not found:
         return _stored(design, record, here, how)
     if how.mode == "prove" and record:  # another one is proved now: what is old must do until then
@@ -297,18 +300,28 @@ def unlike(
     Rounding grows along a run, and a stack draws other dropout masks: so its validation loss may
     lie as far from the stored one as the arm's seeds from each other, but no further.
     """
-    *names, seed = key
-    arm = table
-    for column, value in zip(["arm", *axes], names, strict=True):
-        arm = arm[arm[column] == value] if value is not None else arm[arm[column].isna()]
+    arm = _family(table, key, axes)
     ends = arm.groupby("seed").tail(1).set_index("seed")["valid_loss"]
-    recorded, spread = ends[seed], ends.max() - ends.min()
+    recorded, spread = ends[key[-1]], ends.max() - ends.min()
     if math.isnan(recorded) or math.isnan(row.valid_loss):
         same = math.isnan(recorded) == math.isnan(row.valid_loss)
     else:
         same = abs(row.valid_loss - recorded) <= max(spread, 1e-3 * abs(recorded))
     what = f"the last validation loss of {', '.join(map(str, key))}"
     return None if same else Difference(what, float(recorded), float(row.valid_loss))
+
+
+def _family(table: pd.DataFrame, key: tuple, axes: tuple[str, ...]) -> pd.DataFrame:
+    """All rows of an arm at one point of the grid."""
+    for column, value in zip(["arm", *axes], key[:-1], strict=True):
+        table = table[table[column] == value] if value is not None else table[table[column].isna()]
+    return table
+
+
+def _row(table: pd.DataFrame, key: tuple, axes: tuple[str, ...]) -> pd.Series:
+    """The last row of a network."""
+    family = _family(table, key, axes)
+    return family[family.seed == key[-1]].iloc[-1]
 
 
 def _announce(runs: Sequence[Run], how: Circumstances) -> None:
@@ -461,6 +474,25 @@ def _verified(design: Design) -> dict[str, int]:
 def _middle(axis: Sequence | Mapping[str, Any]) -> Any:
     values = list(axis.values()) if isinstance(axis, Mapping) else list(axis)
     return values[len(values) // 2]
+
+
+def _audit(design: Design, record: Record, how: Circumstances) -> None:
+    """Train the drawn networks again, to their end, and report how they compare."""
+    runs, axes = design.runs(record.chosen), tuple(design.grid or {})
+    for number in how.audited.get(design.name, ()):
+        run = runs[number]
+        points = zip(axes, run.labels, strict=True)
+        grid = {axis: {label: run.settings[axis]} for axis, label in points}
+        alone = replace(design, arms={run.arm: design.arms[run.arm]}, grid=grid, seeds=[run.seed])
+        again = _ends(alone.train_all(record.chosen, n_jobs=1, keep_models=False)).iloc[0]
+        trouble = unlike(again, record.table, run.key, axes)
+        found = "alike" if trouble is None else "DIFFERS"
+        stored = _row(record.table, run.key, axes)
+        if trouble is None and store.rounded(again.valid_loss) == store.rounded(stored.valid_loss):
+            found = "equal"
+        said = {"experiment": f"{design.notebook}/{design.name}", "network": str(run.key)}
+        with (how.report or build_folder() / "audit.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(said | {"found": found, "why": str(trouble or "")}) + "\n")
 
 
 def _replicated(design: Design, how: Circumstances) -> Experiment:

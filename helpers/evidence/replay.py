@@ -19,7 +19,7 @@ from helpers.data.dataset import Dataset
 from helpers.data.rehearsal import rehearsal
 from helpers.data.streams import stream
 from helpers.nets.starts import initialise
-from helpers.training.engine.plan import Run
+from helpers.training.many import Run
 
 UPDATES = 10
 TOLERANCE = 1e-6  # relative

@@ -148,10 +148,11 @@ def _joined(final: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
 def _lines(table: pd.DataFrame) -> list[str]:
     """A table as lines of CSV; an infinite number is an empty field."""
     finite = table.replace([np.inf, -np.inf], np.nan)
-    return finite.to_csv(index=False, float_format=_rounded).splitlines()
+    return finite.to_csv(index=False, float_format=rounded).splitlines()
 
 
-def _rounded(number: float) -> str:
+def rounded(number: float) -> str:
+    """A number as the store keeps it."""
     return DIGITS % number
 
 
@@ -173,11 +174,11 @@ def _printed(label: Any) -> str:
     """A setting as it stands in a line."""
     if label is None:
         return ""
-    return _rounded(label) if isinstance(label, float) else str(label)
+    return rounded(label) if isinstance(label, float) else str(label)
 
 
 def _packed(curves: pd.DataFrame) -> list[str]:
-    text = curves.to_csv(index=False, float_format=_rounded)
+    text = curves.to_csv(index=False, float_format=rounded)
     packed = base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
     return [packed[k : k + LINE] for k in range(0, len(packed), LINE)]
 

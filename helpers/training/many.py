@@ -17,6 +17,7 @@ import pandas as pd
 from helpers.data.dataset import Dataset
 from helpers.nets.starts import Build, initialise
 from helpers.training.engine import plan, workers
+from helpers.training.engine.plan import Run as Run
 from helpers.training.engine.workers import Job, Measure, Tick, Trained
 from helpers.training.fit import Train, _check_data, _check_settings, fit
 from helpers.training.sweeps import Runs

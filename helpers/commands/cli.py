@@ -1,0 +1,135 @@
+"""The command line, `python -m helpers COMMAND`: what make does, also where there is no make."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import joblib
+
+from helpers.commands import course, proofs, runner
+from helpers.commands.course import Choice
+from helpers.commands.runner import NotebookError
+from helpers.evidence.claims import ClaimError
+from helpers.evidence.closing import PROFILES
+from helpers.evidence.store import EvidenceError
+
+EXPECTED = (NotebookError, ClaimError, EvidenceError)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; returns the exit status: 1 where it failed, 130 where it was interrupted."""
+    options = _parser().parse_args(arguments)
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # kernels inherit it: the repository stays clean
+    try:
+        return options.run(options)
+    except EXPECTED as error:
+        print(f"FAILED {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("INTERRUPTED: what was finished is kept, run again for the rest", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m helpers", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    def add(name: str, run: Callable, help: str, *extra: tuple[str, dict]) -> None:
+        command = commands.add_parser(name, help=help)
+        for flag, how in extra:
+            command.add_argument(flag, **how)
+        command.set_defaults(run=run)
+
+    chosen = ("--notebook", {"default": "", "help": "its number or the beginning of its name"})
+    jobs = ("--jobs", {"default": "", "help": "processes (default: one a core)"})
+    device = ("--device", {"default": "auto", "help": "auto, cpu or cuda"})
+    profile = ("--profile", {"default": "standard", "help": " or ".join(PROFILES)})
+    seeds = ("--seeds", {"default": "", "help": "networks per arm (default: the notebook's own)"})
+    one = ("--experiment", {"default": "", "help": "only this one"})
+    stale = ("--stale", {"action": "store_true", "help": "only what the code here did not make"})
+    first = ("--first", {"default": "5000", "help": "the first of the other seeds"})
+    drawn = ("--networks", {"default": "20", "help": "how many stored networks are drawn"})
+    out = ("target", {"type": Path})
+    source = ("source", {"type": Path})
+
+    how = (profile, seeds, device)
+    add("execute", _execute, "execute one notebook into a file", source, out, *how)
+    add("run-all", _run_all, "execute the course into build/", chosen, *how, jobs)
+    add("refresh", _refresh, "execute and store outputs and findings", chosen, jobs)
+    add("prove", _prove, "train all seeds, write the evidence", chosen, one, stale, device, jobs)
+    add("audit", _audit, "train stored networks again, drawn at random", chosen, drawn)
+    add("replicate", _replicate, "prove on other seeds and compare", chosen, first, device, jobs)
+    add("compare", _compare, "verdicts of this evidence against the committed one")
+    add("verdicts", _verdicts, "print what was found on every claim")
+    add("figure", _figure, "save one figure of a notebook", source, ("alt", {}), out)
+    return parser
+
+
+def _choice(options: argparse.Namespace) -> Choice:
+    """What is to be run, checked. Raises NotebookError for an option that is not understood."""
+    profile, seeds = getattr(options, "profile", "standard"), getattr(options, "seeds", "")
+    if profile not in PROFILES:
+        raise NotebookError(f"PROFILE is {profile!r}: choose from {', '.join(PROFILES)}")
+    jobs = _whole("JOBS", getattr(options, "jobs", "")) or joblib.cpu_count()
+    return Choice(
+        course.notebooks(options.notebook) if "notebook" in options else [],
+        profile,
+        _whole("SEEDS", seeds),
+        getattr(options, "device", "cpu"),
+        jobs,
+    )
+
+
+def _whole(name: str, text: str) -> int | None:
+    """A whole number above 0, None for an empty text."""
+    if text and not (text.isascii() and text.isdecimal() and int(text) > 0):
+        raise NotebookError(f"{name} is {text!r}: give a whole number above 0")
+    return int(text) if text else None
+
+
+def _execute(options: argparse.Namespace) -> int:
+    print(course.execute(options.source, options.target, _choice(options)))
+    return 0
+
+
+def _run_all(options: argparse.Namespace) -> int:
+    choice = _choice(options)
+    return course.run_all(choice, course.built(choice.profile))
+
+
+def _refresh(options: argparse.Namespace) -> int:
+    return course.refresh(_choice(options))
+
+
+def _prove(options: argparse.Namespace) -> int:
+    return proofs.prove(_choice(options), options.experiment, options.stale)
+
+
+def _audit(options: argparse.Namespace) -> int:
+    return proofs.audit(_choice(options), _whole("N", options.networks) or 20)
+
+
+def _replicate(options: argparse.Namespace) -> int:
+    return proofs.replicate(_choice(options), _whole("SEEDS", options.first) or 5000)
+
+
+def _compare(_: argparse.Namespace) -> int:
+    return proofs.compare()
+
+
+def _verdicts(_: argparse.Namespace) -> int:
+    from helpers.evidence import findings
+
+    for finding in findings.read_all():
+        print(repr(finding.verdict))
+    return 0
+
+
+def _figure(options: argparse.Namespace) -> int:
+    import nbformat
+
+    notebook = nbformat.read(options.source, as_version=4)
+    options.target.write_bytes(runner.figure(notebook, options.alt))
+    return 0

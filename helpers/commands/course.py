@@ -1,0 +1,125 @@
+"""The course as a whole: which notebooks there are, and running them side by side."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from os import environ
+from pathlib import Path
+
+from helpers.commands import runner
+from helpers.commands.runner import NotebookError
+from helpers.evidence.closing import count_words
+from helpers.evidence.files import ROOT, build_folder
+
+NOTEBOOKS = ROOT / "notebooks"
+TIMEOUT = 1800  # seconds for a cell; a proof takes as long as it takes
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is to be run, and how."""
+
+    notebooks: Sequence[Path]
+    profile: str = "standard"
+    seeds: int | None = None
+    device: str = "auto"
+    jobs: int = 1
+
+
+def notebooks(beginning: str = "") -> list[Path]:
+    """The course's notebooks whose name begins so; a number alone means the one of that number.
+
+    Raises NotebookError where there is none.
+    """
+    found = sorted(NOTEBOOKS.glob("*.ipynb"))
+    number = (
+        f"{int(beginning):02d}_" if beginning.isascii() and beginning.isdecimal() else beginning
+    )
+    chosen = [path for path in found if path.name.startswith(number)]
+    if not chosen:
+        known = ", ".join(path.stem for path in found)
+        raise NotebookError(f"no notebook matches NOTEBOOK={beginning}: there are {known}")
+    return chosen
+
+
+def built(profile: str) -> Path:
+    """The folder of executed notebooks."""
+    return build_folder() / profile
+
+
+def execute(source: Path, target: Path, choice: Choice) -> str:
+    """Execute one notebook in this process; returns a line about it."""
+    parameters = {"profile": choice.profile, "device": choice.device}
+    parameters |= {"seeds": choice.seeds} if choice.seeds else {}
+    begun, training = time.perf_counter(), environ.get("EVIDENCE", "").startswith("{")
+    notebook = runner.execute(source, target, parameters, timeout=None if training else TIMEOUT)
+    seconds, done = time.perf_counter() - begun, runner.closing(notebook)
+    cells = sum(cell.cell_type == "code" for cell in notebook.cells)
+    return (
+        f"{source.stem:32s} {seconds:4.0f} s  {cells:3d} cells  {done['networks']:5d} networks of "
+        f"evidence, {done['here']:3d} here  {count_words(done['verdicts'])}"
+    )
+
+
+def run_all(choice: Choice, folder: Path, more: Mapping[str, str] | None = None) -> int:
+    """Execute the chosen notebooks side by side, a process each; returns the exit status.
+
+    `more` goes into their environment. All are run, whatever becomes of one.
+    """
+    _silence_kernels()
+    begun = time.perf_counter()
+    with ThreadPoolExecutor(choice.jobs) as pool:
+        calls = [
+            pool.submit(_execute_apart, path, folder, choice, more) for path in choice.notebooks
+        ]
+        try:
+            failed = sum(call.result() for call in calls)
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise
+    print(f"{len(calls) - failed} of {len(calls)} notebooks in {time.perf_counter() - begun:.0f} s")
+    return int(failed > 0)
+
+
+def _execute_apart(
+    source: Path, folder: Path, choice: Choice, more: Mapping[str, str] | None
+) -> bool:
+    """Execute a notebook in a process of its own; whether it failed."""
+    flags = ["--profile", choice.profile, "--device", choice.device]
+    flags += ["--seeds", str(choice.seeds)] if choice.seeds else []
+    command = [sys.executable, "-m", "helpers", "execute", str(source), str(folder / source.name)]
+    return subprocess.run(command + flags, cwd=ROOT, env=surroundings(more)).returncode != 0
+
+
+def surroundings(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a kernel: one thread, and memory that is kept between updates."""
+    quick = {  # glibc's malloc would ask the system anew for the memory of every update
+        "MALLOC_MMAP_THRESHOLD_": "33554432",
+        "MALLOC_TRIM_THRESHOLD_": "1073741824",
+        "OMP_NUM_THREADS": environ.get("THREADS") or "1",
+        "IPYTHONDIR": str(build_folder() / "ipython"),
+    }
+    return {**environ, **quick, **(more or {})}
+
+
+def _silence_kernels() -> None:
+    """Keep kernels from warning, once a notebook, about what concerns nobody here."""
+    config = build_folder() / "ipython" / "profile_default" / "ipython_kernel_config.py"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text("c.IPKernelApp.log_level = 50\n", encoding="utf-8")
+
+
+def refresh(choice: Choice) -> int:
+    """Execute notebooks against the evidence; store their outputs, findings and README's table."""
+    folder = build_folder() / "refresh"
+    if status := run_all(choice, folder, {"EVIDENCE": "refresh"}):
+        return status
+    for path in choice.notebooks:
+        (folder / path.name).replace(path)
+    from helpers.course import summary
+
+    summary.into_readme(ROOT / "README.md", summary.find_all())
+    return 0

@@ -1,0 +1,189 @@
+"""Proofs: evidence made anew, drawn on for audits, repeated on other seeds, compared."""
+
+import json
+import random
+import subprocess
+import tarfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from helpers.commands.course import Choice, run_all
+from helpers.commands.runner import NotebookError
+from helpers.evidence import findings, store
+from helpers.evidence.files import ROOT, build_folder, write_whole
+
+LOOK = 2.0  # seconds between two looks for experiments that are finished
+
+
+def prove(choice: Choice, experiment: str = "", stale: bool = False) -> int:
+    """Train every seed of every experiment of the notebooks and write the evidence.
+
+    What an interrupted proof had finished is not trained again; `stale` trains only what is not
+    the experiment of its evidence. Returns the exit status.
+    Raises NotebookError where another proof is at work here.
+    """
+    with _alone("prove"), _session("prove", choice, {"experiment": experiment}) as since:
+        how = {"mode": "prove", "only": experiment, "since": 1.0 if stale else since}
+        with _telling(store.reference()):
+            status = _one_by_one(choice, how | {"jobs": choice.jobs})
+        if status == 0:
+            _close_session("prove")
+    return status
+
+
+def _one_by_one(choice: Choice, how: Mapping[str, Any]) -> int:
+    """The notebooks one after the other: each trains its networks on all cores."""
+    given = {"EVIDENCE": json.dumps(how), "LOKY_MAX_CPU_COUNT": str(choice.jobs)}
+    alone = Choice(choice.notebooks, device=choice.device)
+    return run_all(alone, build_folder() / str(how["mode"]), given)
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    folder = build_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / f"{name}.lock", timeout=0):
+            yield
+    except Timeout:
+        raise NotebookError(f"another make {name} is at work in {folder}: wait for it") from None
+
+
+@contextmanager
+def _session(name: str, choice: Choice, more: Mapping[str, Any]) -> Iterator[float]:
+    """When this piece of work began: earlier than now if it was interrupted and goes on."""
+    asked = {"notebooks": [path.stem for path in choice.notebooks], **more}
+    mark = build_folder() / f"{name}.json"
+    try:
+        kept = json.loads(mark.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        kept = {}
+    since = kept["since"] if kept.get("asked") == asked else time.time()
+    write_whole(mark, json.dumps({"asked": asked, "since": since}))
+    yield since
+
+
+def _close_session(name: str) -> None:
+    """All is done: the next piece of work begins anew."""
+    (build_folder() / f"{name}.json").unlink(missing_ok=True)
+
+
+@contextmanager
+def _telling(root: Path) -> Iterator[None]:
+    """Print a line for every experiment whose evidence is written meanwhile."""
+    done, begun = threading.Event(), time.time()
+    told: set[tuple[Path, float]] = set()
+
+    def look() -> None:
+        for file in sorted(root.glob("*/*.json")):
+            seen = (file, file.stat().st_mtime)
+            if seen[1] >= begun and seen not in told:
+                told.add(seen)
+                seconds = json.loads(file.read_text(encoding="utf-8"))["made"].get("seconds", 0)
+                print(f"  {file.parent.name}/{file.stem}: proved in {seconds:.0f} s", flush=True)
+
+    def keep_looking() -> None:
+        while not done.wait(LOOK):
+            look()
+
+    thread = threading.Thread(target=keep_looking, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        look()
+
+
+def audit(choice: Choice, networks: int, seed: int | None = None) -> int:
+    """Train stored networks, drawn at random, to their end, and compare; returns the exit status.
+
+    Bit for bit on the kind of processor that made them, else within the spread of their arm.
+    """
+    drawn = _draw([path.stem for path in choice.notebooks], networks, random.Random(seed))
+    report = build_folder() / "audit.jsonl"
+    report.unlink(missing_ok=True)
+    status = 0
+    for path in choice.notebooks:
+        if path.stem in drawn:
+            how = {"mode": "audit", "audited": drawn[path.stem], "report": str(report)}
+            status |= _one_by_one(Choice([path], device="cpu"), how)
+    lines = report.read_text(encoding="utf-8").splitlines() if report.exists() else []
+    found = [json.loads(line) for line in lines]
+    for one in found:
+        print(f"  {one['experiment']}: {one['network']}: {one['found']}")
+    alike = [one for one in found if one["found"] != "DIFFERS"]
+    print(f"{len(alike)} of {len(found)} networks are those of the evidence")
+    return int(status or len(alike) < len(found) or not found)
+
+
+def _draw(
+    notebooks: list[str], count: int, random: random.Random
+) -> dict[str, dict[str, list[int]]]:
+    """Networks to audit, {notebook: {experiment: their numbers}}; each is equally likely."""
+    files = sorted(store.reference().glob("*/*.json"))
+    records = [store.read(file) for file in files if file.parent.name in notebooks]
+    everything = [(r.notebook, r.name, k) for r in records if r.replay for k in range(_networks(r))]
+    drawn: dict[str, dict[str, list[int]]] = {}
+    for notebook, name, row in random.sample(everything, min(count, len(everything))):
+        drawn.setdefault(notebook, {}).setdefault(name, []).append(row)
+    return drawn
+
+
+def _networks(record: store.Record) -> int:
+    return int((record.table["step"].diff().fillna(-1) <= 0).sum())
+
+
+def replicate(choice: Choice, first: int) -> int:
+    """Prove on seeds from `first` on, at the rates of the evidence; print which words agree."""
+    root = build_folder() / "replicate" / "evidence"
+    with _alone("replicate"), _session("replicate", choice, {"first": first}) as since:
+        how = {"mode": "replicate", "first_seed": first, "since": since, "root": str(root)}
+        with _telling(root):
+            status = _one_by_one(choice, how | {"jobs": choice.jobs})
+        if status == 0:
+            _close_session("replicate")
+    stems = [path.stem for path in choice.notebooks]
+    return status | _print_differences(store.reference(), root, "on other seeds", stems)
+
+
+def compare() -> int:
+    """Print the tests whose outcome differs between the evidence here and the committed one."""
+    command = ["git", "archive", "--format=tar", "HEAD", "data/evidence"]
+    packed = subprocess.run(command, cwd=ROOT, capture_output=True)
+    if packed.returncode:
+        raise NotebookError(f"git cannot show the committed evidence: {packed.stderr.decode()}")
+    with TemporaryDirectory() as folder:
+        with tarfile.open(fileobj=BytesIO(packed.stdout)) as archive:
+            archive.extractall(folder, filter="data")
+        committed = Path(folder) / "data" / "evidence"
+        return _print_differences(committed, store.reference(), "here")
+
+
+def _print_differences(
+    before: Path, after: Path, where: str, notebooks: list[str] | None = None
+) -> int:
+    both = findings.compare(before, after)
+    if notebooks is not None:
+        from helpers.evidence.claims import registry
+
+        here = {claim.id for claim in registry().values() if claim.notebook in notebooks}
+        both = both[both.index.get_level_values("claim").isin(here)]
+    for (claim, test), row in both[both.differs].iterrows():
+        sides = [
+            f"{side} {row[f'verdict_{key}']} {row[f'effect_{key}']:.3g} "
+            f"[{row[f'low_{key}']:.3g}, {row[f'high_{key}']:.3g}]"
+            for key, side in (("before", "committed"), ("after", where))
+        ]
+        print(f"{claim} {test}: {', '.join(sides)}")
+    print(f"{(~both.differs).sum()} of {len(both)} tests have the word of the committed evidence")
+    return int(both.differs.any() or both.empty)
