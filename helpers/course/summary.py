@@ -14,13 +14,13 @@ from helpers.course.cards import WORD_COLOURS
 from helpers.evidence import claims, findings
 from helpers.evidence.claims import Claim, ClaimError, Outcome
 from helpers.evidence.files import write_whole
-from helpers.evidence.findings import Evidence
+from helpers.evidence.findings import Finding
 
 RECAP = claims.ROOT / "data" / "registry" / "recap.toml"
 BEGIN, END = "<!-- verdicts, written by make refresh -->", "<!-- end of verdicts -->"
 MARKS = {"supported": "✓", "refuted": "✗", "conditional": "±", "inconclusive": "?"}
 
-Found = Mapping[str, tuple[Evidence | None, str]]
+Found = Mapping[str, tuple[Finding | None, str]]
 
 
 @dataclass(frozen=True)
@@ -46,17 +46,22 @@ def recap(path: Path = RECAP) -> dict[str, tuple[Line, ...]]:
     return lines
 
 
-def find_all(folders: Mapping[str, Path] | None = None) -> Found:
-    """For every registered claim its findings, or None, and where it comes from or why not.
+def find_all(root: Path | None = None) -> Found:
+    """For every registered claim its finding and an empty text; else None, and why not.
 
-    Looked for in `folders` by name, the best first; by default what `findings.places` says.
+    Looked for in `root`, laid out as the committed evidence, which is the default.
     """
-    return {claim.id: findings.latest(claim, folders) for claim in claims.registry().values()}
+    return {claim.id: findings.find(claim, root) for claim in claims.registry().values()}
 
 
 def words(found: Found) -> dict[str, str]:
     """The verdict of every claim that has one, by id."""
     return {claim: one.verdict.word for claim, (one, _) in found.items() if one is not None}
+
+
+def missing(found: Found) -> list[str]:
+    """A line for each claim without a verdict: why, and what to do about it."""
+    return [f"{claim}: {reason}" for claim, (one, reason) in found.items() if one is None]
 
 
 def show_section(title: str, found: Found) -> None:
@@ -73,16 +78,16 @@ def show_section(title: str, found: Found) -> None:
     display({"text/plain": text, "text/html": f"<table>{head}{rows}</table>"}, raw=True)
 
 
-def _word(one: Evidence | None) -> str:
+def _word(one: Finding | None) -> str:
     return "NOT MEASURED" if one is None else one.verdict.word.upper()
 
 
 def _row(line: Line, claim_id: str, found: Found) -> str:
-    one, origin = found[claim_id]
+    one, reason = found[claim_id]
     claim = claims.registry()[claim_id]
     link = f'{claim.number} · <a href="{claim.notebook}.ipynb#{claim.id}">{claim.id}</a>'
     if one is None:
-        word, measured = f"not measured<br>({html.escape(origin)})", ""
+        word, measured = "no verdict", html.escape(reason)
     else:
         word = coloured(one.verdict.word)
         measured = "<br>".join(_measured(outcome) for outcome in one.verdict.outcomes)
@@ -194,7 +199,7 @@ def into_readme(readme: Path, found: Found) -> None:
     write_whole(readme, f"{before}{begin}\n{markdown(found)}{end}{after}")
 
 
-def _markdown_row(claim: Claim, one: Evidence | None) -> str:
+def _markdown_row(claim: Claim, one: Finding | None) -> str:
     quote = claim.quote.replace("|", "\\|")
     if one is None:
         return f"| {claim.number} | {quote} | not measured | |\n"

@@ -102,11 +102,11 @@ def _outcome(kept: Mapping[str, Any]) -> Outcome:
 
 
 def find(claim: Claim, root: Path | None = None) -> tuple[Finding | None, str]:
-    """What was found on a claim, and an empty text; else None, and why not."""
+    """What was found on a claim, and an empty text; else None, why not, and what to do."""
     try:
         return read(place(claim, root)), ""
     except FileNotFoundError:
-        return None, "not measured"
+        return None, f"not measured: make prove NOTEBOOK={claim.notebook[:2]}"
     except ClaimError as error:
         return None, str(error)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from helpers.course import summary
-from helpers.evidence import claims, findings
+from helpers.evidence import findings
 from helpers.evidence.claims import ClaimError, Outcome, Test, Verdict, decide, registry
-from helpers.evidence.findings import Evidence
+from helpers.evidence.findings import Finding
 
 MEAN = Test("gain", 'x < y & "z"', "mean", "a<b", "above", 0.01)
 BELOW = Test("loss", "It loses.", "mean", "nats", "below", 0.5)
@@ -16,9 +16,8 @@ NEAR = Test("near", "It is near.", "mean", "ratio", "within", 0.5, around=2.0)
 FACT = Test("shape", "The shape is so.", "assertion")
 
 
-def judged(claim_id: str, *outcomes: Outcome) -> Evidence:
-    verdict = Verdict(registry()[claim_id], outcomes)
-    return Evidence(verdict, "standard", "cpu", 1.0, {}, {}, "3.11", "0" * 64)
+def judged(claim_id: str, *outcomes: Outcome) -> Finding:
+    return Finding(Verdict(registry()[claim_id], outcomes), seeds={}, made={})
 
 
 @pytest.fixture
@@ -27,8 +26,8 @@ def found():
     good = judged("cnn.filter-shape", decide(FACT, True))
     bad = judged("cnn.learn-filters", decide(MEAN, np.linspace(0.0, 0.004, 8)), decide(FACT, True))
     return nothing | {
-        "cnn.filter-shape": (good, "reference"),
-        "cnn.learn-filters": (bad, "this machine"),
+        "cnn.filter-shape": (good, ""),
+        "cnn.learn-filters": (bad, ""),
     }
 
 
@@ -71,7 +70,7 @@ def test_a_section_prints_stable_lines_and_shows_the_numbers(found, shown):
         in card
     )
     assert '<a href="01_cnn_filters.ipynb#cnn.learn-filters">' in card
-    assert "not measured<br>(not measured)" in card
+    assert ">no verdict<br>" in card and ">not measured</td>" in card
 
 
 def test_the_careful_sentence_stands_where_the_recap_is_not_right(found, shown):
@@ -101,7 +100,7 @@ def test_a_claim_without_evidence_has_no_word(found):
     ],
 )
 def test_margins_point_to_the_claimed_side(test, values, sign):
-    found = {"cnn.learn-filters": (judged("cnn.learn-filters", decide(test, values)), "here")}
+    found = {"cnn.learn-filters": (judged("cnn.learn-filters", decide(test, values)), "")}
     (row,) = summary.margins(found).itertuples()
     assert np.sign(row.middle) == sign
     assert row.low <= row.middle <= row.high
@@ -112,12 +111,12 @@ def test_margins_point_to_the_claimed_side(test, values, sign):
 def test_margins_leave_out_what_has_no_interval(found):
     assert list(summary.margins(found).index) == [("cnn.learn-filters", "gain")]
     same = judged("cnn.learn-filters", decide(MEAN, [0.02] * 8))
-    assert summary.margins({"cnn.learn-filters": (same, "here")}).empty
+    assert summary.margins({"cnn.learn-filters": (same, "")}).empty
 
 
 def test_holm_takes_all_measured_tests_as_one_family(found):
     other = judged("rnn.vanishing", decide(MEAN, np.linspace(0.02, 0.03, 8)))
-    table = summary.holm(dict(found) | {"rnn.vanishing": (other, "here")})
+    table = summary.holm(dict(found) | {"rnn.vanishing": (other, "")})
     assert list(table) == ["claim", "test", "verdict", "p", "p_holm"] and len(table) == 2
     assert table["p_holm"][0] == pytest.approx(2 * table["p"][0])
 
@@ -131,9 +130,16 @@ def test_the_readme_table_has_a_row_per_claim_in_order(found):
     assert {row.replace("\\|", "").count("|") for row in (head, line, *rows)} == {5}
 
 
-def test_evidence_is_looked_for_on_every_claim(monkeypatch):
-    monkeypatch.setattr(findings, "latest", lambda claim, folders: (None, claim.id))
-    assert summary.find_all() == {claim: (None, claim) for claim in claims.registry()}
+def test_findings_are_looked_for_on_every_claim(tmp_path):
+    nothing = summary.find_all(tmp_path)
+    assert list(nothing) == list(registry()) and summary.words(nothing) == {}
+    assert len(summary.missing(nothing)) == 50
+    assert "rnn.vanishing: not measured: make prove NOTEBOOK=03" in summary.missing(nothing)
+    exact = [decide(test, True) for test in registry()["opt.update-rule"].test]
+    findings.write(judged("opt.update-rule", *exact).verdict, {}, root=tmp_path)
+    found = summary.find_all(tmp_path)
+    assert summary.words(found) == {"opt.update-rule": "supported"}
+    assert len(summary.missing(found)) == 49
 
 
 def test_the_table_replaces_what_stands_between_the_marks(found, tmp_path):
