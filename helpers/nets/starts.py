@@ -68,7 +68,9 @@ def orthogonal_(cell: AnyCell, gain: float = 1.0) -> AnyCell:
     to the nonlinear dynamics of learning in deep linear neural networks").
     """
     for block in cell.weight_hh_l0.split(cell.hidden):
-        nn.init.orthogonal_(block, gain)
+        # In float64, so that the start is the same on every processor.
+        turn, scale = torch.linalg.qr(torch.empty_like(block).normal_().double())
+        block.copy_(gain * turn * scale.diagonal().sign())
     return cell
 
 
