@@ -91,6 +91,7 @@ def fit(
         data, steps, lr, batch_size, weight_decay, clip, evaluate_every, until=until, seed=seed
     )
     check_network(model)
+    steps, batch_size, lr = int(steps), int(batch_size), float(lr)  # NumPy's may overflow
     last = min(steps, until or steps)
     evaluation_steps = {*range(0, last, evaluate_every or steps), last} - {0}
     device = data.train.y.device

@@ -65,7 +65,7 @@ EXPORTED = {
     "CNN1D": (CNN1D, (40,)),
     "CausalCNN": (lambda: network("CNN"), (12, 3)),
     "LSTM": (lambda: network("LSTM"), (12, 3)),
-    "GRU": (lambda: LastStep(GRU(3, 5)), (12, 3)),
+    "GRU": (lambda: network("GRU"), (12, 3)),
 }
 
 
@@ -87,6 +87,38 @@ def test_an_export_equals_the_network_at_any_batch_size(name, tmp_path):
     left = deployment.quantise(path, tmp_path / "small.onnx")
     assert left == ({"GRU"} if name == "GRU" else set())
     assert (deployment.run_onnx(tmp_path / "small.onnx", x) - net(x)).abs().max() < 0.1
+
+
+@needs_onnx
+@pytest.mark.parametrize("name", ["CNN1D", "CausalCNN", "LSTM"])
+def test_an_example_of_one_is_enough(name, tmp_path):
+    build, shape = EXPORTED[name]
+    net, path = build().eval(), tmp_path / "net.onnx"
+    x = torch.randn(5, *shape, generator=torch.Generator().manual_seed(0))
+    program = deployment.export(net, x[:1])
+    torch.testing.assert_close(program.module()(x), net(x))
+    deployment.save_onnx(program, path)
+    for batch in (1, 5):
+        torch.testing.assert_close(
+            deployment.run_onnx(path, x[:batch]), net(x[:batch]), atol=1e-5, rtol=0
+        )
+
+
+@needs_onnx
+def test_missing_folders_and_files_are_named(tmp_path):
+    program = deployment.export(nn.Linear(3, 2), torch.ones(2, 3))
+    with pytest.raises(deployment.DeploymentError, match="none is no folder: create it first"):
+        deployment.save_onnx(program, tmp_path / "none" / "net.onnx")
+    deployment.save_onnx(program, tmp_path / "net.onnx")
+    with pytest.raises(deployment.DeploymentError, match="none is no folder: create it first"):
+        deployment.quantise(tmp_path / "net.onnx", tmp_path / "none" / "small.onnx")
+    absent = tmp_path / "absent.onnx"
+    for call in (
+        lambda: deployment.run_onnx(absent, torch.ones(1, 3)),
+        lambda: deployment.quantise(absent, tmp_path / "small.onnx"),
+    ):
+        with pytest.raises(deployment.DeploymentError, match=r"absent\.onnx is not there: write"):
+            call()
 
 
 class Branching(nn.Module):

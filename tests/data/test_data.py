@@ -15,13 +15,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn.utils.rnn import pack_sequence
 
 from helpers import data
+from helpers.data import loading
 from helpers.data.dataset import DataError, Dataset, Split
 from helpers.data.mnist1d import Mnist1dRecipe, make_mnist1d, mnist1d_templates
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "data"
+FOLDER = ROOT / "data" / "sets"
 FILES = ("fashion-9k.npz", "mnist-5k.npz", "plays-test.txt", "plays-train.txt", "plays-valid.txt")
 FILES += ("reviews.csv",)
 SIZES = {"mnist-5k": (3500, 500, 1000), "fashion-9k": (6000, 1000, 2000)}
@@ -55,7 +57,7 @@ def folder(tmp_path, monkeypatch) -> Path:
     """A copy of the small embedded files that a test may spoil."""
     for name in ("mnist-5k.npz", "plays-test.txt", "checksums.sha256"):
         shutil.copy(FOLDER / name, tmp_path)
-    monkeypatch.setattr(data, "DATA_FOLDER", tmp_path)
+    monkeypatch.setattr(loading, "DATA_FOLDER", tmp_path)
     return tmp_path
 
 
@@ -166,9 +168,8 @@ def test_loading_opens_no_socket(monkeypatch):
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        ("helpers/data.py", {"helpers", "numpy", "torch"}),
-        ("helpers/splits.py", {"torch"}),
-        ("helpers/text.py", {"helpers", "torch"}),
+        ("helpers/data/loading.py", {"helpers", "numpy", "torch"}),
+        ("helpers/data/dataset.py", {"torch"}),
         ("data/sets/build.py", {"numpy"}),
     ],
 )
@@ -240,7 +241,7 @@ def test_unknown_dataset(load):
 
 def test_known_devices():
     assert data.resolve_device("cpu") == torch.device("cpu")
-    assert data.resolve_device().type in ("cpu", "cuda", "mps")
+    assert data.resolve_device().type in ("cpu", "cuda")
     assert data.resolve_device(torch.device("cpu")) == torch.device("cpu")
 
 
@@ -267,6 +268,17 @@ def test_absent_gpu_index(monkeypatch):
         data.resolve_device("cuda:2")
 
 
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_auto_never_takes_an_apple_gpu(monkeypatch, gpus):
+    """Only who asks for one gets it: nothing was tried there."""
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    assert data.resolve_device("auto") == torch.device("cuda" if gpus else "cpu")
+    assert data.resolve_device() == data.resolve_device("auto")
+    assert data.resolve_device("mps") == torch.device("mps")
+
+
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="this machine has MPS")
 def test_mps_without_mps():
     with pytest.raises(DataError, match=r"no Apple GPU: use device='cpu'"):
@@ -283,6 +295,7 @@ def good_split() -> Split:
 def test_a_good_split_passes():
     data.check_split(good_split(), 3)
     data.check_split(good_split(), ("a", "b", "c"))
+    data.check_split(good_split(), np.int64(3))
     data.check_split(Split(torch.zeros(4, 3, dtype=torch.float64), good_split().y), 3)
     some = torch.tensor([0, data.IGNORED, 2, 1])
     data.check_split(Split(torch.zeros(4, 3), some), 3)
@@ -352,6 +365,7 @@ NAN = torch.full((4, 3), float("nan"))
     [
         ({"x": np.zeros((4, 3))}, r"train\.x is a ndarray: make it a tensor"),
         ({"y": [0, 1, 2, 1]}, r"train\.y is a list: make it a tensor"),
+        ({"x": pack_sequence([torch.zeros(4, 3)])}, r"train\.x is a PackedSequence: pad it"),
         ({"x": torch.zeros(4, 3, dtype=torch.uint8)}, r"dtype torch\.uint8: .*x\.float\(\)"),
         ({"y": torch.zeros(4)}, r"dtype torch\.float32: .*int64, use y\.long\(\)"),
         ({"x": torch.zeros(5, 3)}, r"shape \(5, 3\) and y \(4,\)"),

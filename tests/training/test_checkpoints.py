@@ -2,6 +2,7 @@
 
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -111,7 +112,12 @@ def test_weights_that_are_not_finite(tmp_path, path):
     broken = model()
     with torch.no_grad():
         broken.head.bias[0] = 1e5
-    with pytest.raises(DataError, match=r"head\.bias .* not finite"):
+    too_large = r"head\.bias is not finite: it is too large for torch\.float16; store float32"
+    with pytest.raises(DataError, match=too_large):
+        checkpoints.save(tmp_path / "b", broken, VOCABULARY, dtype=torch.float16)
+    with torch.no_grad():
+        broken.head.bias[0] = float("inf")
+    with pytest.raises(DataError, match=r"head\.bias is not finite: the run diverged"):
         checkpoints.save(tmp_path / "b", broken, VOCABULARY, dtype=torch.float16)
     assert not (tmp_path / "b").exists()
     weights = {**checkpoints.read(path).weights, "head.bias": torch.tensor([float("nan")])}
@@ -122,3 +128,110 @@ def test_weights_that_are_not_finite(tmp_path, path):
 
 def _of_a():
     return Vocabulary(["a"]).fingerprint
+
+
+class Counts(nn.Module):
+    """Whole numbers that half precision cannot hold, beside a weight that it can."""
+
+    def __init__(self, *values: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([0.5, 1 / 3]))
+        self.register_buffer("ids", torch.tensor(values))
+        self.register_buffer("small", torch.tensor([200, 255], dtype=torch.uint8))
+        self.register_buffer("mask", torch.tensor([True, False]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, None])
+@pytest.mark.parametrize("value", [2049, 40_001, 100_000, 2**40 + 1])
+def test_whole_numbers_are_never_rounded(tmp_path, dtype, value):
+    checkpoints.save(tmp_path / "c", Counts(value, -value), VOCABULARY, dtype=dtype)
+    other = Counts(0, 0)
+    weights = checkpoints.load(tmp_path / "c", other).weights
+    assert other.ids.tolist() == [value, -value] and other.small.tolist() == [200, 255]
+    assert other.mask.tolist() == [True, False]
+    assert weights["weight"].dtype == (dtype or torch.float32)
+    third = torch.tensor(1 / 3).to(dtype or torch.float32)
+    assert torch.equal(weights["weight"][1], third)
+
+
+def test_a_count_of_batches_is_kept_in_half_precision(tmp_path):
+    norm = nn.BatchNorm1d(2)
+    norm.num_batches_tracked.fill_(100_000)
+    checkpoints.save(tmp_path / "n", norm, VOCABULARY, dtype=torch.float16)
+    checkpoints.load(tmp_path / "n", other := nn.BatchNorm1d(2))
+    assert other.num_batches_tracked == 100_000
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table, self.head = nn.Embedding(4, 3), nn.Linear(3, 4)
+        self.head.weight = self.table.weight
+        self.register_buffer("two_biases", self.head.bias.detach()[:2])  # a view of another
+
+
+def test_tied_weights_come_back_tied(tmp_path):
+    torch.manual_seed(0)
+    checkpoints.save(tmp_path / "t", one := Tied(), VOCABULARY)
+    checkpoints.load(tmp_path / "t", other := Tied())
+    assert other.head.weight is other.table.weight
+    assert all(map(torch.equal, one.state_dict().values(), other.state_dict().values()))
+
+
+def whole(net: nn.Module) -> nn.Module:
+    return torch.compile(net, backend="eager")
+
+
+def part(net: nn.Module) -> nn.Module:
+    net.cell = torch.compile(net.cell, backend="eager")
+    return net
+
+
+def in_place(net: nn.Module) -> nn.Module:
+    net.compile(backend="eager")
+    return net
+
+
+@pytest.mark.parametrize("saved", [whole, part, in_place, nn.Module.train])
+@pytest.mark.parametrize("loaded", [whole, part, nn.Module.train])
+def test_compiled_networks_are_saved_as_what_they_were(tmp_path, saved, loaded):
+    checkpoints.save(tmp_path / "c", saved(model()), VOCABULARY)
+    assert set(checkpoints.read(tmp_path / "c").weights) == set(model().state_dict())
+    checkpoints.load(tmp_path / "c", other := loaded(model(seed=1)))
+    assert all(map(torch.equal, other.state_dict().values(), model().state_dict().values()))
+
+
+def test_notes_are_text_and_numbers_of_any_kind(tmp_path):
+    notes = {
+        "loss": np.float32(0.5),
+        "steps": np.int64(3),
+        "clipped": np.True_,
+        "rates": np.array([0.25, 0.5]),
+        "best": torch.tensor(2.0),
+        "made by": "a test",
+        "nothing": None,
+    }
+    checkpoints.save(tmp_path / "n", model(), VOCABULARY, notes)
+    assert checkpoints.read(tmp_path / "n").notes == {
+        "loss": 0.5,
+        "steps": 3,
+        "clipped": True,
+        "rates": [0.25, 0.5],
+        "best": 2.0,
+        "made by": "a test",
+        "nothing": None,
+    }
+    with pytest.raises(DataError, match=r"is a set: notes are text, numbers and lists"):
+        checkpoints.save(tmp_path / "m", model(), VOCABULARY, {"seeds": {1, 2}})
+    assert not (tmp_path / "m").exists()
+
+
+def test_places_that_cannot_be_written_are_named(tmp_path, path):
+    with pytest.raises(DataError, match=r"none is no folder: create it first"):
+        checkpoints.save(tmp_path / "none" / "m", model(), VOCABULARY)
+    with pytest.raises(DataError, match=r"m\.safetensors is no folder: create it first"):
+        checkpoints.save(path / "m", model(), VOCABULARY)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DataError, match=r"folder cannot be written .*: name another place"):
+        checkpoints.save(tmp_path / "folder", model(), VOCABULARY)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", path.name]

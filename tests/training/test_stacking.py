@@ -33,6 +33,7 @@ from helpers.training.engine.stacking import (
     Stack,
     StackedOptimizer,
     UnstackableError,
+    exact,
     fit_stack,
     is_out_of_memory,
 )
@@ -469,3 +470,9 @@ def test_the_check_leaves_no_trace():
 )
 def test_out_of_memory_is_recognised(error, expected):
     assert is_out_of_memory(error) == expected
+
+
+def test_sums_are_as_exact_as_the_device_allows():
+    """Apple's GPUs have no float64."""
+    for name, dtype in {"cpu": torch.float64, "cuda": torch.float64, "mps": torch.float32}.items():
+        assert exact(torch.device(name)) == dtype

@@ -67,9 +67,9 @@ class Stack:
         """
 
         def predict(parameters, buffers, x):
-            after = dict(buffers)
-            prediction = functional_call(self.template, (parameters, after), (x,))
-            if lost := [name for name in buffers if after[name] is not buffers[name]]:
+            used = parameters | buffers  # where the network replaces one, the new one is put here
+            prediction = functional_call(self.template, used, (x,))
+            if lost := [name for name in buffers if used[name] is not buffers[name]]:
                 raise UnstackableError(
                     f"the buffer {lost[0]} is replaced, and a stack keeps only what is changed in "
                     "place: use .copy_() or .add_(), or train one network at a time (pack=1)"
@@ -350,7 +350,7 @@ def fit_stack(
     NaN alone. Only dropout masks, independent for every network, are not those it would draw alone.
     Raises UnstackableError for what cannot be stacked, DataError as `training.fit` does.
     """
-    device = data.train.y.device
+    steps, batch_size, device = int(steps), int(batch_size), data.train.y.device
     last = min(steps, until or steps)
     evaluation_steps = {*range(0, last, evaluate_every or steps), last} - {0}
     stack = Stack([model.to(device) for model in models], loss_function)

@@ -1,0 +1,413 @@
+"""Every layer of torch.nn that a learner would use: stacked it equals `fit`, or it is refused."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn import utils
+from torch.nn.utils import parametrizations
+
+from helpers.data.dataset import Dataset, Split
+from helpers.nets.starts import initialise
+from helpers.training.batches import batches
+from helpers.training.engine.stacking import Stack, UnstackableError, fit_stack
+from helpers.training.fit import cross_entropy, fit
+from helpers.training.many import fit_many
+
+SHAPES = {
+    "vector": (6,),
+    "channels": (4, 5),
+    "image": (2, 6, 6),
+    "volume": (2, 4, 4, 4),
+    "sequence": (5, 4),
+    "tokens": (5,),
+}
+SEEDS = (0, 1, 2)
+RUN = {"steps": 12, "batch_size": 16, "optimizer": torch.optim.SGD}
+
+
+def data_of(kind: str) -> Dataset:
+    """Random labels; tokens end in padding, 0, and half of them begin with the last one, 19."""
+    random, splits = torch.Generator().manual_seed(0), []
+    for count in (64, 20, 20):
+        x = torch.randn(count, *SHAPES[kind], generator=random, dtype=torch.float64)
+        if kind == "tokens":
+            x = torch.randint(20, x.shape, generator=random)
+            x[:, 3:], x[::2, 0] = 0, 19
+        splits.append(Split(x, torch.randint(3, (count,), generator=random)))
+    return Dataset(kind, *splits, ("a", "b", "c"), 0.0, 1.0)
+
+
+def train_alone(build: Callable, data: Dataset):
+    models = [initialise(build, seed) for seed in SEEDS]
+    return models, [
+        fit(model, data, lr=0.1 * (1 + seed), seed=seed, **RUN)
+        for model, seed in zip(models, SEEDS, strict=True)
+    ]
+
+
+def train_stacked(build: Callable, data: Dataset):
+    models = [initialise(build, seed) for seed in SEEDS]
+    own = {"lr": [0.1 * (1 + seed) for seed in SEEDS], "weight_decay": [None] * 3}
+    own |= {"clip": [None] * 3, "seeds": SEEDS}
+    how = {"schedule": lambda progress: 1.0, "order": batches, "loss_function": cross_entropy}
+    return models, fit_stack(models, data, **own, **how, **RUN)
+
+
+class MeanOverTime(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(1)
+
+
+class Outputs(nn.Module):
+    """The first of what a layer returns."""
+
+    def __init__(self, layer: nn.Module):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x)[0]
+
+
+class OneStep(nn.Module):
+    def __init__(self, cell: nn.Module):
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, x: Tensor) -> Tensor:
+        state = self.cell(x[:, 0])
+        return state[0] if isinstance(state, tuple) else state
+
+
+class Twice(nn.Module):
+    """A layer of two inputs."""
+
+    def __init__(self, layer: nn.Module):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x, x.flip(1))
+
+
+class Attention(nn.Module):
+    def __init__(self, **options):
+        super().__init__()
+        self.layer = nn.MultiheadAttention(4, 2, batch_first=True, **options)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x, x, x, need_weights=False)[0]
+
+
+class ByHand(nn.Module):
+    """Calls the function itself."""
+
+    def __init__(self, padding_idx: int):
+        super().__init__()
+        self.table, self.padding_idx = nn.Parameter(torch.randn(20, 3)), padding_idx
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.embedding(x, self.table, padding_idx=self.padding_idx).mean(1)
+
+
+class TiedEmbedding(nn.Module):
+    """The padding vector has a second task, and learns from that one."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(20, 8, padding_idx=0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.table(x).mean(1) @ self.table.weight[:3].T
+
+
+def vector(layer: Callable, width: int = 6):
+    return "vector", lambda: nn.Sequential(nn.Linear(6, 6), layer(), nn.Linear(width, 3))
+
+
+def image(layer: Callable, width: int = 64):
+    """After a convolution to (4, 4, 4), without bias: before BatchNorm one is rounding noise."""
+    return "image", lambda: nn.Sequential(
+        nn.Conv2d(2, 4, 3, bias=False), layer(), nn.Flatten(), nn.Linear(width, 3)
+    )
+
+
+def first(kind: str, layer: Callable, width: int):
+    return kind, lambda: nn.Sequential(layer(), nn.Flatten(), nn.Linear(width, 3))
+
+
+def over_time(kind: str, layer: Callable, width: int = 4):
+    return kind, lambda: nn.Sequential(layer(), MeanOverTime(), nn.Linear(width, 3))
+
+
+def embedding(**options):
+    return over_time("tokens", lambda: nn.Embedding(20, 8, **options), 8)
+
+
+def bag(**options):
+    return first("tokens", lambda: nn.EmbeddingBag(20, 8, **options), 8)
+
+
+ACTIVATIONS = (
+    "CELU ELU GELU Hardshrink Hardsigmoid Hardswish Hardtanh Identity LeakyReLU LogSigmoid"
+)
+ACTIVATIONS += (
+    " Mish PReLU ReLU ReLU6 SELU SiLU Sigmoid Softplus Softshrink Softsign Tanh Tanhshrink"
+)
+EQUAL = {name: vector(getattr(nn, name)) for name in ACTIVATIONS.split()} | {
+    "GLU": vector(nn.GLU, 3),
+    "Softmax": vector(lambda: nn.Softmax(1)),
+    "LogSoftmax": vector(lambda: nn.LogSoftmax(1)),
+    "Threshold": vector(lambda: nn.Threshold(0.1, 0.0)),
+    "PReLU of channels": vector(lambda: nn.PReLU(6)),
+    "Bilinear": vector(lambda: Twice(nn.Bilinear(6, 6, 6))),
+    "LayerNorm": vector(lambda: nn.LayerNorm(6)),
+    "RMSNorm": vector(lambda: nn.RMSNorm(6)),
+    "BatchNorm1d": vector(lambda: nn.BatchNorm1d(6)),
+    "BatchNorm1d, no statistics": vector(lambda: nn.BatchNorm1d(6, track_running_stats=False)),
+    "BatchNorm1d, not affine": vector(lambda: nn.BatchNorm1d(6, affine=False)),
+    "BatchNorm2d": image(lambda: nn.BatchNorm2d(4)),
+    "BatchNorm3d": first("volume", lambda: nn.BatchNorm3d(2), 128),
+    "GroupNorm": image(lambda: nn.GroupNorm(2, 4)),
+    "InstanceNorm2d": image(lambda: nn.InstanceNorm2d(4, affine=True)),
+    "InstanceNorm2d, statistics": image(lambda: nn.InstanceNorm2d(4, track_running_stats=True)),
+    "LocalResponseNorm": image(lambda: nn.LocalResponseNorm(2)),
+    "Conv1d": first("channels", lambda: nn.Conv1d(4, 4, 3, padding="same"), 20),
+    "Conv2d, groups": image(lambda: nn.Conv2d(4, 4, 2, groups=2, padding_mode="circular"), 36),
+    "Conv3d": first("volume", lambda: nn.Conv3d(2, 4, 2), 108),
+    "ConvTranspose1d": first("channels", lambda: nn.ConvTranspose1d(4, 3, 2), 18),
+    "ConvTranspose2d": first("image", lambda: nn.ConvTranspose2d(2, 3, 2), 147),
+    "ConvTranspose3d": first("volume", lambda: nn.ConvTranspose3d(2, 2, 2), 250),
+    "MaxPool1d": first("channels", lambda: nn.MaxPool1d(2), 8),
+    "MaxPool2d": image(lambda: nn.MaxPool2d(2), 16),
+    "AvgPool2d": image(lambda: nn.AvgPool2d(2), 16),
+    "LPPool2d": image(lambda: nn.LPPool2d(2, 2), 16),
+    "AdaptiveAvgPool2d": image(lambda: nn.AdaptiveAvgPool2d(2), 16),
+    "AdaptiveMaxPool2d": image(lambda: nn.AdaptiveMaxPool2d(2), 16),
+    "MaxPool3d": first("volume", lambda: nn.MaxPool3d(2), 16),
+    "AvgPool3d": first("volume", lambda: nn.AvgPool3d(2), 16),
+    "ZeroPad2d": image(lambda: nn.ZeroPad2d(1), 144),
+    "ReflectionPad2d": image(lambda: nn.ReflectionPad2d(1), 144),
+    "Upsample": image(lambda: nn.Upsample(scale_factor=2, mode="bilinear"), 256),
+    "PixelShuffle": image(lambda: nn.PixelShuffle(2)),
+    "Unfold": image(lambda: nn.Unfold(2), 144),
+    "Embedding": embedding(),
+    "Embedding, padding_idx": embedding(padding_idx=0),
+    "Embedding, padding_idx from the end": embedding(padding_idx=-1),
+    "Embedding, padding_idx and max_norm": embedding(padding_idx=0, max_norm=0.5),
+    "Embedding, max_norm": embedding(max_norm=0.5),
+    "Embedding, scale_grad_by_freq": embedding(scale_grad_by_freq=True),
+    "Embedding, frozen": over_time(
+        "tokens", lambda: nn.Embedding.from_pretrained(torch.randn(20, 8), padding_idx=0), 8
+    ),
+    "Embedding, tied": ("tokens", TiedEmbedding),
+    "embedding by hand": ("tokens", lambda: ByHand(3)),
+    "EmbeddingBag": bag(),
+    "EmbeddingBag, padding_idx": bag(padding_idx=0, mode="sum"),
+    "EmbeddingBag, max": bag(mode="max"),
+    "EmbeddingBag, max_norm": bag(max_norm=0.5),
+    "RNNCell": first("sequence", lambda: OneStep(nn.RNNCell(4, 4)), 4),
+    "GRUCell": first("sequence", lambda: OneStep(nn.GRUCell(4, 4)), 4),
+    "MultiheadAttention": over_time("sequence", Attention),
+    "MultiheadAttention, biases": over_time(
+        "sequence", lambda: Attention(add_bias_kv=True, add_zero_attn=True)
+    ),
+    "TransformerEncoderLayer": over_time(
+        "sequence", lambda: nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True)
+    ),
+    "TransformerDecoderLayer": over_time(
+        "sequence",
+        lambda: Twice(nn.TransformerDecoderLayer(4, 2, 8, dropout=0.0, batch_first=True)),
+    ),
+    "weight_norm": vector(lambda: parametrizations.weight_norm(nn.Linear(6, 6))),
+    "weight_norm of Conv2d": image(lambda: parametrizations.weight_norm(nn.Conv2d(4, 4, 1))),
+    "orthogonal": vector(lambda: parametrizations.orthogonal(nn.Linear(6, 6))),
+}
+
+
+@pytest.mark.parametrize("name", EQUAL)
+def test_a_stacked_layer_learns_what_it_learns_alone(name):
+    kind, build = EQUAL[name]
+    data = data_of(kind)
+    models, histories = train_alone(lambda: build().double(), data)
+    stacked, others = train_stacked(lambda: build().double(), data)
+    for model, other, history, theirs in zip(models, stacked, histories, others, strict=True):
+        torch.testing.assert_close(model.state_dict(), other.state_dict(), rtol=0, atol=1e-9)
+        torch.testing.assert_close(
+            torch.tensor(history.values), torch.tensor(theirs.values), rtol=0, atol=1e-8
+        )
+
+
+class Counting(nn.Module):
+    """Its rate grows with every call, by a number that is no buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.calls = nn.Linear(6, 3), 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += self.training
+        return self.layer(x) * self.calls
+
+
+class Replacing(nn.Module):
+    """Its buffer is another tensor after every call."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(6, 3)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.calls = self.calls + 1
+        return self.layer(x) * self.calls
+
+
+class Keeping(nn.Module):
+    """Something drawn when it was built, kept where PyTorch does not look."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.layer, self.value = nn.Linear(6, 3), value
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x) * self.value
+
+
+REFUSED = {
+    "RReLU": (vector(nn.RReLU), "not yet support aten::rrelu"),
+    "BatchNorm1d, momentum=None": (vector(lambda: nn.BatchNorm1d(6, momentum=None)), "item"),
+    "BatchNorm2d, momentum=None": (image(lambda: nn.BatchNorm2d(4, momentum=None)), "item"),
+    "RNN": (over_time("sequence", lambda: Outputs(nn.RNN(4, 4, batch_first=True))), "nn.RNN"),
+    "LSTM": (over_time("sequence", lambda: Outputs(nn.LSTM(4, 4, batch_first=True))), "nn.LSTM"),
+    "GRU": (over_time("sequence", lambda: Outputs(nn.GRU(4, 4, batch_first=True))), "nn.GRU"),
+    "LSTMCell": (first("sequence", lambda: OneStep(nn.LSTMCell(4, 4)), 4), "lstm_cell"),
+    "spectral_norm": (vector(lambda: parametrizations.spectral_norm(nn.Linear(6, 6))), "rule"),
+    "old weight_norm": (vector(lambda: utils.weight_norm(nn.Linear(6, 6))), "parametrizations"),
+    "old spectral_norm": (vector(lambda: utils.spectral_norm(nn.Linear(6, 6))), "differs a buffer"),
+    "sparse": (embedding(sparse=True), "sparse"),
+    "compiled": (
+        ("vector", lambda: torch.compile(nn.Linear(6, 3), backend="eager")),
+        "leave torch.compile out",
+    ),
+    "a count in Python": (("vector", Counting), "calls changes while .*make it a buffer"),
+    "a buffer replaced": (("vector", Replacing), r"calls is replaced.*\.copy_\(\)"),
+    "a number drawn": (("vector", lambda: Keeping(torch.rand(()).item())), "differs a buffer"),
+    "a tensor drawn": (("vector", lambda: Keeping(torch.rand(3))), "differs a buffer"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_a_stack_would_get_wrong_is_refused_with_the_cure(name):
+    (kind, build), message = REFUSED[name]
+    with pytest.raises(UnstackableError, match=rf"{message}[^\0]*pack=1"):
+        train_stacked(lambda: build().double(), data_of(kind))
+
+
+def test_equal_numbers_and_tensors_beside_the_weights_are_stacked():
+    data = data_of("vector")
+    for value in (0.5, torch.tensor([1.0, 2.0, 3.0])):
+        build = lambda value=value: Keeping(value).double()  # noqa: E731
+        (one, *_), _ = train_alone(build, data)
+        (other, *_), _ = train_stacked(build, data)
+        torch.testing.assert_close(one.state_dict(), other.state_dict(), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("pack", [1, 2, 3])
+def test_padding_stays_frozen_in_every_network_of_a_pack(pack):
+    kind, build = EQUAL["Embedding, padding_idx"]
+    run = {"lr": 0.1, "steps": 100, "batch_size": 16, "n_jobs": 1}
+    runs = fit_many({"a": lambda: build().double()}, data_of(kind), seeds=SEEDS, pack=pack, **run)
+    assert [runs.models["a", seed][0].weight[0].norm().item() for seed in SEEDS] == [0, 0, 0]
+    assert all(runs.models["a", seed][0].weight[1:].norm() > 0 for seed in SEEDS)
+
+
+# ---------------------------------------------------------------- what draws at random
+
+P = 0.3
+DROPPED = {
+    "Dropout": (nn.Dropout, (4,), ()),
+    "Dropout1d": (nn.Dropout1d, (4, 5), (5,)),
+    "Dropout2d": (nn.Dropout2d, (4, 3, 5), (3, 5)),
+    "Dropout3d": (nn.Dropout3d, (4, 2, 3, 5), (2, 3, 5)),
+}
+
+
+class Dropping(nn.Module):
+    def __init__(self, layer: nn.Module):
+        super().__init__()
+        self.layer, self.gain = layer, nn.Parameter(torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(self.gain * x)
+
+
+@pytest.mark.parametrize("name", DROPPED)
+def test_whole_channels_are_dropped_in_every_network_on_its_own(name):
+    layer, shape, inside = DROPPED[name]
+    torch.manual_seed(0)
+    stack = Stack([Dropping(layer(P)) for _ in range(50)], F.cross_entropy)
+    out = stack.forward(torch.ones(50, 20, *shape)).detach()  # (networks, batch, *shape)
+    channels = out.reshape(50, 20, 4, -1)
+    assert (channels == channels[..., :1]).all()  # of one channel all or nothing
+    kept = channels[..., 0] != 0
+    assert out.unique().tolist() == pytest.approx([0, 1 / (1 - P)])
+    error = math.sqrt(P * (1 - P) / kept.numel())
+    assert abs(kept.double().mean().item() - (1 - P)) < 4 * error
+    assert len(kept.flatten(1).unique(dim=0)) == 50  # no two networks alike
+    assert len(kept.flatten(0, 1).unique(dim=0)) == 16  # nor all examples
+    assert math.prod(inside) == out[0, 0, 0].numel()
+
+
+@pytest.mark.parametrize("layer", [nn.AlphaDropout, nn.FeatureAlphaDropout])
+def test_alpha_dropout_keeps_mean_and_variance_in_a_stack(layer):
+    torch.manual_seed(0)
+    stack = Stack([Dropping(layer(P)) for _ in range(50)], F.cross_entropy)
+    x = torch.randn(50, 40, 8, 1)
+    out = stack.forward(x).detach()
+    assert abs(out.mean()) < 0.05 and abs(out.var() - 1) < 0.1
+    same = (out[0] == out[1:]).flatten(1).all(1)
+    assert not same.any() and not torch.allclose(out, x)
+
+
+def test_attention_drops_in_training_alone():
+    torch.manual_seed(0)
+    model = Attention(dropout=0.5).double()
+    stack = Stack([model, model], F.cross_entropy)
+    x = torch.randn(6, 5, 4, dtype=torch.float64)
+    one, other = stack.forward(x, shared=True).detach()
+    assert not torch.allclose(one, other)
+    stack.template.eval()
+    one, other = stack.forward(x, shared=True).detach()
+    torch.testing.assert_close(one, other, rtol=0, atol=0)
+    torch.testing.assert_close(one, model.eval()(x).detach(), rtol=0, atol=1e-12)
+
+
+# ---------------------------------------------------------------- losses
+
+CLASS_WEIGHTS = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+LOSSES = {
+    "weights": nn.CrossEntropyLoss(weight=CLASS_WEIGHTS),
+    "ignore_index": nn.CrossEntropyLoss(ignore_index=1),
+    "label_smoothing": nn.CrossEntropyLoss(label_smoothing=0.1),
+    "nll": lambda logits, y: F.nll_loss(logits.log_softmax(1), y, weight=CLASS_WEIGHTS),
+    "margin": nn.MultiMarginLoss(),
+    "one-hot": lambda logits, y: F.mse_loss(logits, torch.eye(3).to(logits)[y]),
+    "gather": lambda logits, y: -logits.log_softmax(1).gather(1, y[:, None]).mean(),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_with_options_is_the_same_in_a_stack(name):
+    random = torch.Generator().manual_seed(0)
+    logits = torch.randn(4, 10, 3, generator=random, dtype=torch.float64)
+    labels = torch.randint(3, (4, 10), generator=random)
+    together = torch.func.vmap(LOSSES[name])(logits, labels)
+    one_by_one = torch.stack([LOSSES[name](p, y) for p, y in zip(logits, labels, strict=True)])
+    torch.testing.assert_close(together, one_by_one, rtol=0, atol=1e-12)
