@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ class Design:
         Functions are not named: what they do is the replay's business, but a schedule's course.
         """
         splits = {name: getattr(self.data, name) for name in ("train", "valid", "test")}
+        _, settings = unwrapped(self.train, self.settings)
         found = {
             "arms": {
                 arm: parameter_count(initialise(build, 0)) for arm, build in self.arms.items()
@@ -78,7 +80,7 @@ class Design:
             "seeds": _described(self.seeds),
             "grid": _axes(self.grid),
             "tune": _axes(self.tune),
-            "settings": _described(dict(self.settings)),
+            "settings": _described(settings),
         }
         if self.tune:
             found |= {"tuning seeds": list(self.tuning_seeds), "chosen by": self.metric}
@@ -89,8 +91,11 @@ class Design:
     def rehearsed(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
         """The replay of the code that is here, at the rates that were chosen."""
         train, _ = unwrapped(self.train, self.settings)
-        runs = replay.first_of_each(self.runs(chosen))
-        return replay.replay(runs, self.arms, self.data, train, self.measure, self.updates)
+        runs = replay.first_of_each(self.runs(chosen), self.grid or ())
+        found = replay.replay(runs, self.arms, self.data, train, self.measure, self.updates)
+        if self.tune and "data" in self.trials:
+            found["data of the trials"] = replay.summary(self.trials["data"])
+        return found
 
     def search(self, seeds: Sequence[int], arms: Sequence[str], **how: Any) -> pd.DataFrame:
         """Losses of these arms over the grid that is tuned, on tuning seeds."""
@@ -108,28 +113,37 @@ class Design:
 
 
 def _axes(grid: Grid | None) -> dict[str, Any]:
-    return {
-        axis: list(values) if not isinstance(values, Mapping) else _course_of(axis, values)
-        for axis, values in (grid or {}).items()
-    }
+    """What is tried of every setting: values, or labels and what stands behind each.
 
-
-def _course_of(axis: str, values: Mapping[str, Any]) -> Any:
-    """Labelled settings: their names, and what is behind each where it is a number or schedule."""
-    return {label: _described(value, axis) for label, value in values.items()}
+    Raises EvidenceError for values without a name that a table could hold.
+    """
+    axes = {}
+    for axis, values in (grid or {}).items():
+        named = isinstance(values, Mapping)
+        for label in values:
+            if not isinstance(label, str if named else str | Real | None):
+                cure = "give every value its name, as in {'SGD': SGD, 'Adam': ADAM}"
+                raise EvidenceError(f"{axis}: {label!r} cannot stand in a table: {cure}")
+        axes[axis] = _described(dict(values) if named else list(values), axis)
+    return axes
 
 
 def _described(value: Any, name: str = "") -> Any:
-    """A setting as JSON keeps it; a schedule at eleven points of progress; None for a function."""
+    """A setting as JSON keeps it; a schedule at eleven points of progress.
+
+    What is behind a function or an object, whatever its name, is the replay's business.
+    """
     if isinstance(value, Mapping):
         return {str(key): _described(part, name or str(key)) for key, part in value.items()}
     if name == "schedule" and callable(value):
         return [float(f"{value(k / 10):.9g}") for k in range(11)]
     if isinstance(value, str | bool | int | float) or value is None:
         return value
-    if callable(value):
-        return "a function"
-    return [_described(part) for part in value] if hasattr(value, "__iter__") else str(value)
+    if isinstance(value, Real):  # NumPy's
+        return value.item()
+    if isinstance(value, Sequence):
+        return [_described(part, name) for part in value]
+    return "a function" if callable(value) else "an object"
 
 
 @dataclass(frozen=True)

@@ -74,24 +74,28 @@ def replay(
     """What the first updates of these runs give, as JSON keeps it."""
     small = rehearsal(data.to("cpu"))
     networks = {_name(run): _rehearse(run, arms, small, train, measure, updates) for run in runs}
-    return {"updates": updates, "data": _summary(data), "networks": networks}
+    return {"updates": updates, "data": summary(data), "networks": networks}
 
 
-def first_of_each(runs: Iterable[Run]) -> list[Run]:
-    """The runs to replay: of every arm and every labelled setting the first seed.
+def first_of_each(runs: Iterable[Run], axes: Iterable[str] = ()) -> list[Run]:
+    """The runs to replay: of every arm and every setting of the grid `axes` the first seed.
 
     Of settings that are numbers the middle one stands for all.
     """
-    runs = list(runs)
-    chosen: dict[tuple, list[Run]] = {}
+    families: dict[tuple, list[Run]] = {}
     for run in runs:
-        kind = (run.arm, *(label for label in run.labels if not isinstance(label, Real)))
-        chosen.setdefault(kind, []).append(run)
+        labels = zip(axes, run.labels, strict=True)
+        kind = (label for axis, label in labels if not _is_number(run.settings[axis]))
+        families.setdefault((run.arm, *kind), []).append(run)
     firsts = []
-    for family in chosen.values():
+    for family in families.values():
         of_first_seed = [run for run in family if run.seed == family[0].seed]
         firsts.append(of_first_seed[len(of_first_seed) // 2])
     return firsts
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _name(run: Run) -> str:
@@ -139,8 +143,8 @@ def _order(order: Any, count: int, run: Run) -> int:
     return total
 
 
-def _summary(data: Dataset) -> dict[str, Any]:
-    """Size, mean, mean square and mean along a ramp of everything in the three splits."""
+def summary(data: Dataset) -> dict[str, Any]:
+    """Sizes, mean, mean square and a random projection of everything in the three splits."""
     return {
         f"{name}.{part}": _moments(values)
         for name in ("train", "valid", "test")
@@ -149,9 +153,8 @@ def _summary(data: Dataset) -> dict[str, Any]:
 
 
 def _moments(values: Tensor) -> list[float]:
+    """The projection knows the place of every number: two that change places change it."""
     flat = values.detach().cpu().flatten().double()
-    ramp = torch.linspace(0, 1, len(flat), dtype=torch.float64)
-    return [
-        *values.shape,
-        *map(_plain, (flat.mean(), flat.square().mean(), flat.dot(ramp) / len(flat))),
-    ]
+    random = torch.rand(len(flat), generator=stream(0, "summary"), dtype=torch.float64) - 0.5
+    numbers = (flat.mean(), flat.square().mean(), flat.dot(random) / math.sqrt(len(flat)))
+    return [*values.shape, *map(_plain, numbers)]

@@ -1,0 +1,66 @@
+"""An experiment of milliseconds for several tests: the adding problem, RNNs of four units."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from torch import nn
+from torch.nn import functional as F
+
+from helpers.data.tasks import adding_problem
+from helpers.evidence.experiment import Circumstances, Design
+from helpers.nets.recurrent import GRU, RNN
+from helpers.nets.sequences import LastStep
+
+NOTEBOOK = "01_toy"
+TASK = adding_problem(length=8, count=200)
+READ, CHECK, PROVE = (Circumstances(mode=mode) for mode in ("read", "check", "prove"))
+
+
+def rnn() -> nn.Module:
+    return LastStep(RNN(2, 4), 1)
+
+
+def gru() -> nn.Module:
+    return LastStep(GRU(2, 4), 1)
+
+
+def weight(model: nn.Module, data: Any) -> Mapping[str, float]:
+    """A number of the network, and one of what it does with the data."""
+    return {"norm": model.readout.weight.norm().item(), "mean": model(data.test.x).mean().item()}
+
+
+SETTINGS = {
+    "lr": 0.01,
+    "steps": 20,
+    "batch_size": 8,
+    "loss_function": F.mse_loss,
+    "evaluate_every": 10,
+}
+DESIGN = Design(NOTEBOOK, "toy", {"RNN": rnn, "GRU": gru}, TASK, (40, 41, 42), SETTINGS)
+TUNED = replace(
+    DESIGN,
+    settings={name: value for name, value in SETTINGS.items() if name != "lr"},
+    tune={"lr": [1e-5, 0.01, 100.0]},
+    tuning_seeds=(100, 101),
+)
+
+
+def changed(design: Design, **settings: Any) -> Design:
+    """The design with other settings."""
+    return replace(design, settings={**design.settings, **settings})
+
+
+@pytest.fixture
+def evidence(tmp_path, monkeypatch):
+    """The folder of the evidence: empty, and all that is kept beside it in a temporary place."""
+    from helpers.commands import proofs
+    from helpers.evidence import experiment, findings, store
+
+    folder = tmp_path / "data" / "evidence"
+    for module in (store, findings):
+        monkeypatch.setattr(module, "reference", lambda: folder)
+    for module in (experiment, proofs):
+        monkeypatch.setattr(module, "build_folder", lambda: tmp_path / "build")
+    return folder
