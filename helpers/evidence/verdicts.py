@@ -1,37 +1,37 @@
-"""Claims: the registry, the rule fixed beforehand, and the verdict.
+"""Verdicts: the rule that turns measured effects into a word.
 
-`data/registry/claims.toml` holds every claim with the thresholds it was registered with. `judge`
-compares measured effects with them. The rule, for a test on one number per seed::
+For a test on one number per seed::
 
-    supported      the 95 % interval of the mean lies on the claimed side of the threshold,
-                   and an exact sign-flip test against the threshold has p <= 0.05
-    refuted        the same for the other side: too small to matter, or the other way round
-    inconclusive   anything else
-    provisional    fewer than six seeds: whatever it says, it is not a verdict
+    supported    the 95 % interval of the mean lies on the claimed side of the threshold,
+                 and an exact sign-flip test against the threshold has p <= 0.05
+    refuted      the same for the other side: too small to matter, or the other way round
+    undecided    anything else
 
-Rates, solved or not, are judged by exact tests instead; see the head of the registry. A claim whose
-tests disagree is conditional; one registered as universal ("always") is refuted by a single refuted
-test.
+Rates, solved or not, are judged by exact tests instead. Core tests combine to the claim's word::
+
+    true         all are supported
+    true if ...  they split along their registered conditions
+    overstated   all are refuted, and a weaker test is supported
+    false        all are refuted, and no weaker one is supported
+    open         anything else; with fewer than six seeds there is no verdict at all
 
 Where the true effect lies exactly at the threshold, *supported* comes out at most 2.5 % of the time
 for symmetric effects, at six seeds or more. No rule promises that for the mean of every shape, and
 a few seeds do not show theirs, so `Outcome.caution` says what may go wrong. Steps of rounding as
-wide as the effects' standard deviation do harm too. All is simulated in tests/test_claims.py.
+wide as the effects' standard deviation do harm too. All is simulated in tests/evidence.
 """
 
 import math
-import tomllib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from helpers.evidence.files import ROOT
+from helpers.evidence.registry import REGISTRY, Claim, ClaimError, Test, registry
 from helpers.evidence.statistics import (
     CONFIDENCE,
     bca_interval,
@@ -44,7 +44,6 @@ from helpers.evidence.statistics import (
     t_interval,
 )
 
-REGISTRY = ROOT / "data" / "registry" / "claims.toml"
 LEAST_SEEDS = 6  # with fewer, an exact sign-flip test cannot reach p = 0.05
 ROUNDING = 1e-5  # relative; accuracies in float32 differ by as much
 
@@ -60,58 +59,12 @@ WRONGLY_SUPPORTED = {
 }
 
 
-class ClaimError(ValueError):
-    """Effects that cannot be judged, or a claim that is not registered."""
-
-
-DIRECTIONS = {
-    "mean": ("above", "below", "within"),
-    "count": ("above", "below"),
-    "rates": ("above", "below"),
-    "assertion": ("",),
-}
-
-
-@dataclass(frozen=True)
-class Test:
-    """One sentence that can be supported or refuted, with the threshold it was registered with."""
-
-    __test__ = False  # not a pytest class
-
-    name: str
-    statement: str
-    kind: str  # "mean", "count", "rates" or "assertion"
-    unit: str = ""
-    direction: str = ""  # "above", "below" or "within" the threshold
-    threshold: float = float("nan")
-    around: float = 0.0
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A sentence of the recap with its tests."""
-
-    id: str
-    number: int
-    section: str
-    quote: str
-    question: str
-    notebook: str
-    status: str  # "registered", or "measured" once a notebook judges it
-    seeds: int
-    nuance: str
-    test: tuple[Test, ...]
-    literature: tuple[dict, ...] = ()
-    also: tuple[str, ...] = ()
-    universal: bool = False  # says "always": one refuted test refutes it
-
-
 @dataclass(frozen=True)
 class Outcome:
     """What the measurement says of one test."""
 
     test: Test
-    verdict: str  # "supported", "refuted" or "inconclusive"
+    verdict: str  # "supported", "refuted" or "undecided"
     effects: tuple  # one number per seed: 0 or 1 for counts and assertions, two of them for rates
     effect: float
     low: float
@@ -155,47 +108,63 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        """Supported, refuted, conditional, inconclusive; provisional or not run before those."""
+        """One of `registry.WORDS`; provisional or not run before those."""
         if not self.run:
             return "not run"
-        if self.provisional:
-            return "provisional"
-        return combine((o.verdict for o in self.outcomes), self.claim.universal)
+        return "provisional" if self.provisional else combine(self.outcomes)[0]
+
+    @property
+    def phrase(self) -> str:
+        """The word with what completes it: its conditions; how open it is."""
+        word, condition = self.word, combine(self.outcomes)[1]
+        return f"{word} {condition}" if word in ("true if", "open") else word
+
+    @property
+    def answer(self) -> str:
+        """What to say instead of the sentence, its numbers filled in; empty where none is written.
+
+        Raises ClaimError for an answer that was written for another word.
+        """
+        claim = self.claim
+        if not claim.answer or not self.run or self.provisional:
+            return ""
+        if claim.answered != self.word:
+            raise ClaimError(
+                f"{claim.id}: its answer was written for “{claim.answered}”, it is {self.word}: write "
+                "answer and answered anew in data/registry/claims.toml"
+            )
+        return claim.answer.format(**{o.test.name: Numbers.of(o) for o in self.outcomes})
 
     def __repr__(self) -> str:
         """The stable line: id, verdict, and each test's outcome."""
         if not self.run or self.provisional:
             return f"{self.claim.id}: {self.word.upper()}"
         tests = ", ".join(str(outcome) for outcome in self.outcomes)
-        return f"{self.claim.id}: {self.word.upper()} ({tests})"
+        return f"{self.claim.id}: {self.phrase.replace(self.word, self.word.upper(), 1)} ({tests})"
 
 
-@cache
-def registry(path: Path = REGISTRY) -> dict[str, Claim]:
-    """All registered claims by id.
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers of an outcome as an answer may say them."""
 
-    Raises ClaimError naming the entry when the file is missing, malformed or inconsistent.
-    """
-    try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))["claim"]
-        claims = [_claim(entry) for entry in entries]
-    except FileNotFoundError as error:
-        raise ClaimError(f"{path} is missing: restore it with `git checkout data/`") from error
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        raise ClaimError(f"{path} is malformed ({error}): see the comment at its top") from error
-    by_id = {claim.id: claim for claim in claims}
-    if len(by_id) < len(claims):
-        raise ClaimError(f"{path} registers a claim twice")
-    return by_id
+    effect: float
+    low: float
+    high: float
+    seeds: int
+    solved: int
 
+    @classmethod
+    def of(cls, outcome: Outcome) -> Self:
+        """Those of an outcome."""
+        solved = int(np.sum(outcome.effects)) if outcome.test.kind == "count" else 0
+        return cls(outcome.effect, outcome.low, outcome.high, len(outcome.effects), solved)
 
-def _claim(entry: dict) -> Claim:
-    tests = tuple(Test(**test) for test in entry["test"])
-    for test in tests:
-        if test.direction not in DIRECTIONS.get(test.kind, ()):
-            raise TypeError(f"{entry['id']}, {test.name}: kind {test.kind!r} {test.direction!r}")
-    entry = entry | {key: tuple(entry.get(key, ())) for key in ("literature", "also")}
-    return Claim(**entry | {"test": tests})
+    percent = points = property(lambda self: 100 * self.effect)
+    lacks = property(lambda self: -self.effect)
+    lacking = property(lambda self: -100 * self.effect)
+    times = property(lambda self: 10**self.effect)
+    inverse = property(lambda self: 10**-self.effect)
+    factor = property(lambda self: 2**self.effect)
 
 
 def judge(
@@ -264,7 +233,7 @@ def _decide_mean(test: Test, values: np.ndarray) -> Outcome:
     finite = [limit for limit in limits if np.isfinite(limit)]
     p = max(sign_flip_p(values - limit) for limit in finite)
     clear = all(sign_flip_p(values - limit) <= 1 - CONFIDENCE for limit in finite)
-    verdict = _compare(low, high, limits) if clear else "inconclusive"
+    verdict = _compare(low, high, limits) if clear else "undecided"
     return Outcome(test, verdict, tuple(values), values.mean(), low, high, p, bca_interval(values))
 
 
@@ -292,7 +261,7 @@ def _decide_rates(test: Test, values: np.ndarray, arms: tuple[str, str]) -> Outc
     p = rates_p(a, b, count, test.threshold)
     if (effect - test.threshold) * test.threshold >= 0:  # equal rates would lie on the other side
         p = max(p, fisher_p(a, b, count))
-    verdict = _compare(low, high, _limits(test)) if p <= 1 - CONFIDENCE else "inconclusive"
+    verdict = _compare(low, high, _limits(test)) if p <= 1 - CONFIDENCE else "undecided"
     return Outcome(
         test, verdict, tuple(map(tuple, values.tolist())), effect, low, high, p, arms=arms
     )
@@ -301,7 +270,7 @@ def _decide_rates(test: Test, values: np.ndarray, arms: tuple[str, str]) -> Outc
 def _compare(low: float, high: float, limits: tuple[float, float]) -> str:
     if _less(limits[0], low) and _less(high, limits[1]):
         return "supported"
-    return "refuted" if _less(high, limits[0]) or _less(limits[1], low) else "inconclusive"
+    return "refuted" if _less(high, limits[0]) or _less(limits[1], low) else "undecided"
 
 
 def _less(a: float, b: float) -> bool:
@@ -309,24 +278,42 @@ def _less(a: float, b: float) -> bool:
     return a < b and not math.isclose(a, b, rel_tol=ROUNDING)
 
 
-def combine(verdicts: Iterable[str], universal: bool = False) -> str:
-    """The verdict on a claim whose tests came out as given; one counterexample refutes "always"."""
-    found = set(verdicts)
-    if universal and "refuted" in found:
-        return "refuted"
-    if {"supported", "refuted"} <= found:
-        return "conditional"
-    return "inconclusive" if "inconclusive" in found else found.pop()
+def combine(outcomes: Iterable[Outcome]) -> tuple[str, str]:
+    """The word on a claim whose tests came out so, and what completes "true if" and "open"."""
+    outcomes = list(outcomes)
+    core = [outcome for outcome in outcomes if outcome.test.role == "core"]
+    found = [outcome.verdict for outcome in core]
+    if set(found) == {"supported"}:
+        return "true", ""
+    if set(found) == {"refuted"}:
+        weaker = [o.verdict for o in outcomes if o.test.role == "weaker"]
+        return ("overstated" if "supported" in weaker else "false"), ""
+    held = _conditions(core)
+    if held:
+        return "true if", " or ".join(held)
+    refuted, undecided = found.count("refuted"), found.count("undecided")
+    return "open", f"({len(core)} core tests: {refuted} refuted, {undecided} undecided)"
 
 
-def holm(p_values: Mapping[Hashable, float]) -> dict[Hashable, float]:
+def _conditions(core: Sequence[Outcome]) -> list[str]:
+    """The conditions under which every test is supported; none unless all others are refuted."""
+    under: dict[str, set[str]] = {}
+    for outcome in core:
+        under.setdefault(outcome.test.when, set()).add(outcome.verdict)
+    split = all(found in ({"supported"}, {"refuted"}) for found in under.values())
+    return [when for when, found in under.items() if found == {"supported"} and when] * split
+
+
+def adjusted(p_values: Mapping[Hashable, float], method: str) -> dict[Hashable, float]:
     """The p values of a family of tests, adjusted for their number; NaN stays outside the family.
 
-    Holm 1979, "A simple sequentially rejective multiple test procedure". Raises ClaimError for a
-    number that is no p value.
+    method "holm" (Holm 1979, "A simple sequentially rejective multiple test procedure"): a wrong
+    rejection among all is as rare as said. "fdr_bh" (Benjamini and Hochberg 1995, "Controlling the
+    false discovery rate"): so is the share of wrong ones among those rejected.
+    Raises ClaimError for a number that is no p value.
     """
     family = {name: p for name, p in p_values.items() if not math.isnan(p)}
     if not all(0 <= p <= 1 for p in family.values()):
         raise ClaimError(f"p values lie between 0 and 1, not so {family}")
-    adjusted = multipletests(list(family.values()), method="holm")[1] if family else []
-    return dict(p_values) | dict(zip(family, map(float, adjusted), strict=True))
+    new = multipletests(list(family.values()), method=method)[1] if family else []
+    return dict(p_values) | dict(zip(family, map(float, new), strict=True))

@@ -1,0 +1,139 @@
+"""The registry: every claim of the recap with the tests that decide it, checked when it is read.
+
+`data/registry/claims.toml` says in its head what each entry means.
+"""
+
+import string
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from helpers.evidence.files import ROOT
+
+REGISTRY = ROOT / "data" / "registry" / "claims.toml"
+DIRECTIONS = {
+    "mean": ("above", "below", "within"),
+    "count": ("above", "below"),
+    "rates": ("above", "below"),
+    "assertion": ("",),
+}
+ROLES = ("core", "weaker", "beside")
+WORDS = ("true", "true if", "overstated", "false", "open")
+MOST_WORDS = 25  # of an answer: one can say it aloud
+
+
+class ClaimError(ValueError):
+    """An entry of the registry, or effects, that cannot be used; says which and why."""
+
+
+@dataclass(frozen=True)
+class Test:
+    """One sentence that can be supported or refuted, with the threshold it was registered with."""
+
+    __test__ = False  # not a pytest class
+
+    name: str
+    statement: str
+    kind: str  # "mean", "count", "rates" or "assertion"
+    unit: str = ""
+    direction: str = ""  # "above", "below" or "within" the threshold
+    threshold: float = float("nan")
+    around: float = 0.0
+    role: str = "core"
+    when: str = ""  # the condition under which it asks
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence of the recap with its tests."""
+
+    id: str
+    number: int
+    section: str
+    quote: str
+    question: str
+    notebook: str
+    seeds: int
+    expected: str
+    test: tuple[Test, ...]
+    answered: str = ""
+    answer: str = ""
+    literature: tuple[dict, ...] = ()
+    also: tuple[str, ...] = ()
+    headline: bool = False
+
+
+@cache
+def registry(path: Path = REGISTRY) -> dict[str, Claim]:
+    """All registered claims by id.
+
+    Raises ClaimError naming the entry when the file is missing, malformed or inconsistent.
+    """
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8"))["claim"]
+    except FileNotFoundError as error:
+        raise ClaimError(f"{path} is missing: restore it with `git checkout data/`") from error
+    except (tomllib.TOMLDecodeError, KeyError) as error:
+        raise ClaimError(f"{path} is malformed ({error}): see the comment at its top") from error
+    claims = [_claim(entry, path) for entry in entries]
+    by_id = {claim.id: claim for claim in claims}
+    if len(by_id) < len(claims):
+        raise ClaimError(f"{path} registers a claim twice")
+    return by_id
+
+
+def _claim(entry: dict, path: Path) -> Claim:
+    """An entry as a claim. Raises ClaimError naming what is wrong with it."""
+    name = entry.get("id", "an entry without id")
+    try:
+        tests = tuple(Test(**test) for test in entry["test"])
+        lists = {key: tuple(entry.get(key, ())) for key in ("literature", "also")}
+        claim = Claim(**entry | lists | {"test": tests})
+    except (KeyError, TypeError) as error:
+        raise ClaimError(f"{path}, {name}: {error}: see the comment at its top") from error
+    for trouble in _troubles(claim):
+        raise ClaimError(f"{path}, {name}: {trouble}")
+    return claim
+
+
+def _troubles(claim: Claim) -> Iterator[str]:
+    """What is wrong with a claim."""
+    names = [test.name for test in claim.test]
+    if len(set(names)) < len(names):
+        yield "a test is named twice"
+    for test in claim.test:
+        if test.direction not in DIRECTIONS.get(test.kind, ()):
+            yield f"{test.name} has kind {test.kind!r} and direction {test.direction!r}"
+        if test.role not in ROLES:
+            yield f"{test.name} has role {test.role!r}: choose from {', '.join(ROLES)}"
+        if test.when and test.role != "core":
+            yield f"{test.name} has a condition, but only core tests ask under one"
+    core = [test for test in claim.test if test.role == "core"]
+    if not core:
+        yield "no test is core, so nothing decides"
+    if 0 < sum(bool(test.when) for test in core) < len(core):
+        yield "some core tests have a condition (when) and others have none: give all or none"
+    yield from _troubles_of_answer(claim, names)
+
+
+def _troubles_of_answer(claim: Claim, names: list[str]) -> Iterator[str]:
+    if not claim.answer:
+        return
+    if claim.answered not in WORDS:
+        yield f"answered is {claim.answered!r}: choose from {', '.join(WORDS)}"
+    if claim.answered == "true if" and not any(test.when for test in claim.test):
+        yield "its answer says when it is true, but no test has a condition"
+    fields = [field for _, field, _, _ in string.Formatter().parse(claim.answer) if field]
+    for field in fields:
+        if field.partition(".")[0] not in names:
+            yield f"its answer speaks of {field}, which no test measures"
+    plain = claim.answer
+    for field in fields:
+        plain = plain.replace("{" + field, "0{")
+    count = len(plain.split())
+    if count > MOST_WORDS:
+        yield f"its answer has {count} words, at most {MOST_WORDS} can be said aloud"
+    if not any(character.isdigit() for character in plain):
+        yield "its answer holds no number"
