@@ -130,8 +130,8 @@ class Verdict:
             return ""
         if claim.answered != self.word:
             raise ClaimError(
-                f"{claim.id}: its answer was written for “{claim.answered}”, it is {self.word}: write "
-                "answer and answered anew in data/registry/claims.toml"
+                f"{claim.id}: its answer was written for “{claim.answered}”, it is {self.word}: "
+                "write answer and answered anew in data/registry/claims.toml"
             )
         return claim.answer.format(**{o.test.name: Numbers.of(o) for o in self.outcomes})
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 import nbformat
 import numpy as np
 import pytest
+from helpers.evidence.claims import ClaimError
 
 from helpers.commands import runner
 from helpers.course import cards
 from helpers.course.lab import Lab
 from helpers.evidence import claims, findings
-from helpers.evidence.claims import ClaimError
 
 MEAN = claims.Test("gain", "It gains a point.", "mean", "accuracy", "above", 0.01)
 RATES = claims.Test("solves", "A solves it more often.", "rates", "difference", "above", 0.0)
