@@ -258,7 +258,7 @@ def effects(count: int = 10, gain: float = 0.03, solved: int = 1, fact: bool = T
 
 def test_a_verdict_prints_as_one_line_with_its_numbers(claim):
     assert repr(judge(claim, effects())) == (
-        "toy: TRUE (gain supported 0.03 [0.0277, 0.0323], solved supported 0.9 [0.555, 0.997], "
+        "toy: TRUE (gain supported 0.03 [0.0276, 0.0324], solved supported 0.9 [0.555, 0.997], "
         "shape supported)"
     )
 
@@ -319,7 +319,7 @@ def test_effects_are_checked_even_when_not_run(claim):
 
 def test_an_unknown_claim_is_named():
     with pytest.raises(
-        ClaimError, match=r"no claim 'cnn\.filtres' in claims\.toml: cnn\.learn-filt"
+        ClaimError, match=r"no claim 'cnn\.filtres' in claims\.toml: cnn\.filters-ch"
     ):
         judge("cnn.filtres", {})
 
