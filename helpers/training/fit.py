@@ -6,8 +6,6 @@ grid on every seed, stacked (helpers/stacking.py) or one network per process, wh
 
 import math
 
-# Small networks gain nothing from a second thread, and one thread makes runs repeatable.
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -18,6 +16,7 @@ from torch.nn import functional as F
 
 from helpers.data.dataset import Dataset, Split
 from helpers.data.streams import stream, stream_seed
+from helpers.data.threads import threads
 from helpers.nets.modes import evaluating
 from helpers.nets.starts import check_network, place
 from helpers.training.batches import Order, batches
@@ -31,7 +30,7 @@ from helpers.training.checks import (
 from helpers.training.gradients import clip_gradients
 from helpers.training.schedules import Schedule, constant
 
-torch.set_num_threads(int(os.environ.get("THREADS", 1)))
+torch.set_num_threads(threads())
 
 _check_data, _check_settings = check_data, check_settings  # as `many` still calls them
 
