@@ -5,7 +5,6 @@ grid on every seed, stacked (helpers/stacking.py) or one network per process, wh
 """
 
 import math
-
 from collections.abc import Callable, Sequence
 from functools import partial
 
