@@ -219,18 +219,15 @@ def conduct(design: Design, here: int, how: Circumstances) -> Experiment:
     if set(design.tuning_seeds) & set(_all_seeds(design.seeds)):
         raise EvidenceError(f"{design.name}: seeds for tuning are never judged, and some are here")
     if how.mode == "replicate":
-        return _replicated(design, how)
+        return _replicated(design, here, how)
     proving = how.mode == "prove" and how.only in ("", design.name)
     if proving and not _finished(design, how):
         _prove(design, how)
     record, found = _look_up(design, how)
     if record and not found and how.mode == "audit":
         _audit(design, record, how)
-        return _stored(design, record, 0, how)
-    if record and not found:
+    if record and (not found or how.mode == "prove"):  # while others are proved, the old must do
         return _stored(design, record, here, how)
-    if how.mode == "prove" and record:  # another one is proved now: what is old must do until then
-        return _stored(design, record, 0, how)
     if how.mode != "read":
         raise EvidenceError(_refusal(design, found))
     return _own(design, record, found, how)
@@ -552,7 +549,7 @@ def _audit(design: Design, record: Record, how: Circumstances) -> None:
             file.write(json.dumps(said | {"found": found, "why": str(trouble or "")}) + "\n")
 
 
-def _replicated(design: Design, how: Circumstances) -> Experiment:
+def _replicated(design: Design, here: int, how: Circumstances) -> Experiment:
     """The same experiment on other seeds, at the rates of the evidence; written to `how.root`."""
     record, found = _look_up(design, replace(how, mode="read", root=None))
     both = set(_all_seeds(design.seeds)) & set(
@@ -571,4 +568,5 @@ def _replicated(design: Design, how: Circumstances) -> Experiment:
         file = store.place(design.notebook, design.name, how.root)
         store.write(replace(record, **new, made=_made(begun)), file)
         shutil.rmtree(root, ignore_errors=True)
-    return _stored(design, store.read(store.place(design.notebook, design.name, how.root)), 0, how)
+    new = store.read(store.place(design.notebook, design.name, how.root))
+    return _stored(design, new, here, how)

@@ -153,9 +153,9 @@ def _split(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def numbered(table: pd.DataFrame) -> pd.Series:
-    """For every row the number of its network, counted from 0: its rows stand together."""
-    names = table.iloc[:, : table.columns.get_loc("step")].astype(str)
-    return names.ne(names.shift()).any(axis=1).cumsum() - 1
+    """For every row the number of its network, counted from 0."""
+    names = list(table.columns[: table.columns.get_loc("step")])
+    return table.groupby(names, sort=False, dropna=False).ngroup()
 
 
 def _joined(final: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """Packs at work: in processes or on a cluster, stacked or one by one, and kept when done."""
 
 import hashlib
-import io
+import json
 import math
 import sys
 import threading
@@ -127,16 +127,15 @@ def _numbered(index: int, pack: Pack, job: Job) -> tuple[int, Trained]:
 def _kept_at(folder: Path, pack: Pack) -> Path:
     """The file of a pack: named by its runs. Whether they are today's is the folder's business."""
     runs = repr([run.key for run in pack.runs])
-    return folder / f"{hashlib.sha256(runs.encode()).hexdigest()[:16]}.csv"
+    return folder / f"{hashlib.sha256(runs.encode()).hexdigest()[:16]}.json"
 
 
 def _read(file: Path, networks: int, with_weights: bool) -> Trained | None:
     """A finished pack; None where there is none, or a damaged one."""
     try:
-        table = pd.read_csv(file, float_precision="round_trip")
-        parts = [part.drop(columns="network") for _, part in table.groupby("network", sort=True)]
+        parts = [pd.DataFrame(part) for part in json.loads(file.read_text(encoding="utf-8"))]
         weights = load_file(_weights_beside(file)) if with_weights else {}
-    except (OSError, ValueError, KeyError, SafetensorError):
+    except (OSError, ValueError, TypeError, SafetensorError):
         return None
     if len(parts) != networks:
         return None
@@ -144,7 +143,7 @@ def _read(file: Path, networks: int, with_weights: bool) -> Trained | None:
     for name, weight in weights.items():
         network, _, own_name = name.partition(".")
         states[int(network)][own_name] = weight
-    return Trained([part.reset_index(drop=True) for part in parts], states)
+    return Trained(parts, states)
 
 
 def _weights_beside(file: Path) -> Path:
@@ -156,9 +155,7 @@ def _keep(file: Path, trained: Trained) -> Trained:
 
     The histories come last: where they are, all is.
     """
-    table = pd.concat([h.assign(network=k) for k, h in enumerate(trained.histories)])
-    text = io.StringIO()
-    table.to_csv(text, index=False)
+    text = json.dumps([history.to_dict("list") for history in trained.histories])
     weights = {
         f"{k}.{name}": weight.clone(memory_format=torch.contiguous_format)
         for k, state in enumerate(trained.states)
@@ -170,7 +167,7 @@ def _keep(file: Path, trained: Trained) -> Trained:
         if weights:
             save_file(weights, partial)
             partial.replace(_weights_beside(file))
-        partial.write_text(text.getvalue(), encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
         partial.replace(file)
     except (OSError, SafetensorError) as error:
         note = f"a finished pack cannot be kept for an interrupted sweep: {error}"
