@@ -1,7 +1,7 @@
 """Training: forward, loss, backward, step, for one network or for many.
 
 `fit` trains one network in the open. `fit_many` trains a sweep: every arm at every setting of a
-grid on every seed, stacked (helpers/stacking.py) or one network per process, whichever is faster.
+grid on every seed, stacked (`engine.stacking`) or one network per process, whichever is faster.
 """
 
 import math
@@ -15,7 +15,6 @@ from torch.nn import functional as F
 
 from helpers.data.dataset import Dataset, Split
 from helpers.data.streams import stream, stream_seed
-from helpers.data.threads import threads
 from helpers.nets.modes import evaluating
 from helpers.nets.starts import check_network, place
 from helpers.training.batches import Order, batches
@@ -28,10 +27,6 @@ from helpers.training.checks import (
 )
 from helpers.training.gradients import clip_gradients
 from helpers.training.schedules import Schedule, constant
-
-torch.set_num_threads(threads())
-
-_check_data, _check_settings = check_data, check_settings  # as `many` still calls them
 
 Watch = Callable[[int, nn.Module], None]
 Train = Callable[..., pd.DataFrame]
@@ -129,7 +124,6 @@ def fit(
                 losses.clear()
                 if row["diverged_at"] > 0 or step == last:
                     break
-    _add_trained(1)
     return pd.DataFrame(history)
 
 
@@ -174,16 +168,3 @@ def _split_report(model: nn.Module, data: Dataset, loss_function: Callable) -> d
         for name, split in splits.items()
         for metric, value in evaluate(model, split, loss_function).items()
     }
-
-
-_trained = 0
-
-
-def networks_trained() -> int:
-    """Number of networks trained since this module was imported."""
-    return _trained
-
-
-def _add_trained(count: int) -> None:
-    global _trained
-    _trained += count

@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -78,10 +79,10 @@ def execute(packs: Sequence[Pack], job: Job, n_jobs: int) -> Iterator[tuple[Pack
     folder does not keep.
     """
     waiting = dict(enumerate(packs))
-    task = joblib.delayed(_numbered)
+    task, threads = joblib.delayed(_numbered), _threads(joblib.effective_n_jobs(n_jobs))
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            calls = [task(index, pack, job) for index, pack in waiting.items()]
+            calls = [task(index, pack, job, threads) for index, pack in waiting.items()]
             for index, trained in _parallel(n_jobs)(calls):
                 yield waiting.pop(index), trained
             return
@@ -110,8 +111,23 @@ def _parallel(n_jobs: int) -> joblib.Parallel:
         return joblib.Parallel(n_jobs=n_jobs)
 
 
-def _numbered(index: int, pack: Pack, job: Job) -> tuple[int, Trained]:
-    with _one_at_a_time:
+def _threads(jobs: int) -> int:
+    """Threads for each of `jobs` workers: as many as here, but no more than there are cores."""
+    return max(1, min(torch.get_num_threads(), joblib.cpu_count() // jobs))
+
+
+@contextmanager
+def _computing_with(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _numbered(index: int, pack: Pack, job: Job, threads: int) -> tuple[int, Trained]:
+    with _one_at_a_time, _computing_with(threads):
         kept = job.folder and _kept_at(job.folder, pack)
         if kept and (found := _read(kept, len(pack.runs), job.keep_models)):
             if job.tick:
