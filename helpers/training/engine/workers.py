@@ -290,7 +290,9 @@ def _compare_with_one(models: Sequence[nn.Module], pack: Pack, job: Job) -> None
         if _alike(ends):
             continue
         ends["rounding"] = alone(_shaken(calm[place]))
-        if not _alike(ends, 10 * (ends["rounding"] - ends["fit"]).abs().fillna(math.inf)):
+        size = ends["fit"].abs().clip(lower=1.0)
+        grown = ((ends["rounding"] - ends["fit"]).abs() / size).fillna(math.inf).max()
+        if not _alike(ends, 10 * grown * size):
             raise StackError(
                 f"{pack.arm}, seed {run.seed}: network {place} of a stack of {len(models)} differs "
                 f"from fit after {job.verify} updates: {ends.to_dict('index')}"
