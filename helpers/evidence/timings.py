@@ -31,6 +31,9 @@ def conduct(
         if how.mode != "read" or file.exists():
             raise
         return _measured(measure, repetitions)  # a reader's own
+    if "repetitions" not in record.declared:
+        cure = store.renewal(notebook, name)
+        raise EvidenceError(f"{file} holds networks that were trained, no timings: {cure}")
     fresh = _measured(measure, here)
     table = record.table.set_index("repetition").drop(columns="step")
     if len(table) != repetitions or (here and list(fresh) != list(table)):

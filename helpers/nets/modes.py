@@ -8,7 +8,15 @@ from torch import nn
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside a `with`; every layer is then back in its own mode, errors or not."""
+    """Evaluation mode inside a `with`; every layer is then back in its own mode, errors or not.
+
+    >>> model = nn.Dropout()
+    >>> with evaluating(model):
+    ...     model.training
+    False
+    >>> model.training
+    True
+    """
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:

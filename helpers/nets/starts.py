@@ -52,12 +52,13 @@ def check_network(model: nn.Module) -> None:
 
 
 def place(model: nn.Module, device: torch.device | str) -> nn.Module:
-    """The network on `device`, images laid out channels last, which makes convolutions faster."""
-    model = model.to(device)
-    for weight in (*model.parameters(), *model.buffers()):
-        if weight.ndim == 4:
-            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
-    return model
+    """The network on `device`, laid out channels last, which makes convolutions of images faster.
+
+    PyTorch has no such layout for volumes: a network that holds some stays as it is.
+    """
+    volumes = any(weight.ndim == 5 for weight in model.parameters())
+    layout = torch.preserve_format if volumes else torch.channels_last
+    return model.to(device, memory_format=layout)
 
 
 @torch.no_grad()

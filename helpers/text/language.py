@@ -4,15 +4,13 @@ A text is one long row of tokens. `text_data` cuts it into windows, `training.re
 them as streams side by side, and `Stateful` hands the state of each window on to the next.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from helpers.data.dataset import DataError, Dataset, Split
+from helpers.nets.modes import evaluating
 from helpers.nets.sequences import LanguageModel
 from helpers.text.tokens import Vocabulary, as_ids
 from helpers.text.windows import windows
@@ -89,26 +87,6 @@ class Stateful(nn.Module):
             part.copy_(new.detach())
         self.read.add_(1)
         return logits
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode, and every part of it as it was afterwards, come what may.
-
-    >>> model = nn.Dropout()
-    >>> with evaluating(model):
-    ...     model.training
-    False
-    >>> model.training
-    True
-    """
-    modes = [(part, part.training) for part in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
 
 
 @torch.no_grad()

@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from helpers.data.dataset import DataError
+from helpers.nets.modes import evaluating
 from helpers.nets.sequences import LanguageModel
-from helpers.text.language import evaluating
 from helpers.text.tokens import as_ids
 
 

@@ -1,13 +1,10 @@
 """Training: forward, loss, backward, step, for one network or for many.
 
 `fit` trains one network in the open. `fit_many` trains a sweep: every arm at every setting of a
-grid on every seed, stacked (helpers/stacking.py) or one network per process, whichever is faster.
+grid on every seed, stacked (`engine.stacking`) or one network per process, whichever is faster.
 """
 
 import math
-
-# Small networks gain nothing from a second thread, and one thread makes runs repeatable.
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -30,10 +27,6 @@ from helpers.training.checks import (
 )
 from helpers.training.gradients import clip_gradients
 from helpers.training.schedules import Schedule, constant
-
-torch.set_num_threads(int(os.environ.get("THREADS", 1)))
-
-_check_data, _check_settings = check_data, check_settings  # as `many` still calls them
 
 Watch = Callable[[int, nn.Module], None]
 Train = Callable[..., pd.DataFrame]
@@ -131,7 +124,6 @@ def fit(
                 losses.clear()
                 if row["diverged_at"] > 0 or step == last:
                     break
-    _add_trained(1)
     return pd.DataFrame(history)
 
 
@@ -176,16 +168,3 @@ def _split_report(model: nn.Module, data: Dataset, loss_function: Callable) -> d
         for name, split in splits.items()
         for metric, value in evaluate(model, split, loss_function).items()
     }
-
-
-_trained = 0
-
-
-def networks_trained() -> int:
-    """Number of networks trained since this module was imported."""
-    return _trained
-
-
-def _add_trained(count: int) -> None:
-    global _trained
-    _trained += count

@@ -16,10 +16,11 @@ import pandas as pd
 
 from helpers.data.dataset import Dataset
 from helpers.nets.starts import Build, initialise
+from helpers.training.checks import check_data, check_settings
 from helpers.training.engine import plan, workers
 from helpers.training.engine.plan import Run as Run
 from helpers.training.engine.workers import Job, Measure, Tick, Trained
-from helpers.training.fit import Train, _check_data, _check_settings, fit
+from helpers.training.fit import Train, fit
 from helpers.training.sweeps import Runs
 
 GIVEN_TO_EVERY_RUN = ("model", "data", "seed", "until")
@@ -69,11 +70,11 @@ def fit_many(
     """
     train, settings = unwrapped(train, settings)
     runs = planned(arms, seeds, dict(grid or {}), train, settings)
-    _check_data(data)
+    check_data(data)
     if pack is not None and pack < 1:
         raise ValueError(f"pack is {pack}: train one network or more at a time")
     for run in runs if train is fit else ():
-        _check_settings(data, **run.settings)
+        check_settings(data, seed=run.seed, **run.settings)
 
     n_jobs = 1 if data.train.y.is_cuda and n_jobs == -1 else n_jobs
     jobs, stacked = joblib.effective_n_jobs(n_jobs), train is fit
@@ -155,29 +156,14 @@ def _models(
     return models
 
 
-def tune(
-    arms: Mapping[str, Build],
-    data: Dataset,
-    *,
-    grid: Mapping[str, Sequence | Mapping[str, Any]],
-    seeds: Iterable[int],
-    metric: str = "valid_loss",
-    **settings: Any,
-) -> pd.DataFrame:
-    """Train every arm at every point of the grid and tabulate the mean final validation loss.
-
-    Returns one row per point of the grid, one column per arm; a point at which any seed diverged
-    counts as infinite. With metric "valid_error" it is the share of wrong answers, for comparisons
-    of accuracy in which a sure mistake costs no more than another. Test data plays no part. Use
-    `sweeps.best` to choose. Raises ValueError for another metric.
-    """
-    return losses(
-        fit_many(arms, data, seeds=seeds, grid=grid, keep_models=False, **settings), metric
-    )
-
-
 def losses(runs: Runs, metric: str = "valid_loss") -> pd.DataFrame:
-    """The table of `tune` for runs over a grid. Raises ValueError for another metric."""
+    """The mean of a validation metric after the last update, at every point of a grid.
+
+    One row per point of the grid, one column per arm; a point at which any seed diverged counts as
+    infinite. With metric "valid_error" it is the share of wrong answers, for comparisons of
+    accuracy in which a sure mistake costs no more than another. Test data plays no part.
+    `sweeps.best` chooses. Raises ValueError for another metric.
+    """
     if metric not in ("valid_loss", "valid_error"):
         raise ValueError(f"metric is {metric!r}: tune by valid_loss or valid_error")
     wrong = metric == "valid_error"

@@ -1,7 +1,7 @@
 """What became of a run: healthy, spiked, at chance or diverged, by definitions fixed beforehand.
 
-They were registered with claim 39 (`opt.lr-too-large` in data/registry/claims.toml) before any run was
-looked at, so that nobody can choose after the fact what counts as a failure.
+They were registered with claim 39 (`opt.lr-too-large` in data/registry/claims.toml) before any run
+was looked at, so that nobody can choose after the fact what counts as a failure.
 """
 
 import math

@@ -161,7 +161,8 @@ def _by_setting(tuning: pd.DataFrame, points: dict[str, Any]) -> dict[str, dict[
 
 
 def _label(value: Any) -> Any:
-    """A label of a grid as it was given: pandas makes NaN of None."""
+    """A label of a grid as it was given: pandas makes NaN of None, NumPy's numbers of numbers."""
+    value = value.item() if isinstance(value, np.generic) else value
     return None if isinstance(value, float) and math.isnan(value) else value
 
 

@@ -10,6 +10,7 @@ from zoo import assert_close_weights
 from helpers import training
 from helpers.data.dataset import IGNORED, DataError
 from helpers.data.streams import stream, stream_seed
+from helpers.nets.modes import evaluating
 from helpers.nets.recurrent import GRU, LSTM, RNN
 from helpers.nets.sequences import LanguageModel, Layers
 from helpers.nets.starts import initialise
@@ -133,7 +134,7 @@ def test_every_part_keeps_its_mode_come_what_may():
     net.cell.run = None  # an error in the midst of reading
     with pytest.raises(TypeError):
         language.surprise(net, ids(5))
-    with pytest.raises(KeyboardInterrupt), language.evaluating(net):
+    with pytest.raises(KeyboardInterrupt), evaluating(net):
         assert not any(part.training for part in net.modules())
         raise KeyboardInterrupt
     assert [part.training for part in net.modules()] == modes and net.training

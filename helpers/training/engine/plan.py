@@ -203,9 +203,8 @@ def _size_and_cost(
     The cost is updates x what one of them keeps in memory: only the order of costs matters.
     """
     model = initialise(arms[run.arm], run.seed, data.train.y.device)
-    needed = training_memory(model, data, run.settings)
     on_cpu = data.train.y.device.type == "cpu"
-    fit_in = max(1, int(room / needed))
-    if on_cpu and any(_faster_alone(module) for module in model.modules()):
-        fit_in = 1
+    alone = on_cpu and any(_faster_alone(module) for module in model.modules())
+    needed = training_memory(model, data, run.settings)  # which turns kernels off
+    fit_in = 1 if alone else max(1, int(room / needed))
     return min(fit_in, MOST_ON_CPU) if on_cpu else fit_in, run.settings["steps"] * needed

@@ -1,13 +1,14 @@
 """Packs at work: in processes or on a cluster, stacked or one by one, and kept when done."""
 
 import hashlib
-import io
+import json
 import math
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -78,10 +79,10 @@ def execute(packs: Sequence[Pack], job: Job, n_jobs: int) -> Iterator[tuple[Pack
     folder does not keep.
     """
     waiting = dict(enumerate(packs))
-    task = joblib.delayed(_numbered)
+    task, threads = joblib.delayed(_numbered), _threads(joblib.effective_n_jobs(n_jobs))
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            calls = [task(index, pack, job) for index, pack in waiting.items()]
+            calls = [task(index, pack, job, threads) for index, pack in waiting.items()]
             for index, trained in _parallel(n_jobs)(calls):
                 yield waiting.pop(index), trained
             return
@@ -110,8 +111,23 @@ def _parallel(n_jobs: int) -> joblib.Parallel:
         return joblib.Parallel(n_jobs=n_jobs)
 
 
-def _numbered(index: int, pack: Pack, job: Job) -> tuple[int, Trained]:
-    with _one_at_a_time:
+def _threads(jobs: int) -> int:
+    """Threads for each of `jobs` workers: as many as here, but no more than there are cores."""
+    return max(1, min(torch.get_num_threads(), joblib.cpu_count() // jobs))
+
+
+@contextmanager
+def _computing_with(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _numbered(index: int, pack: Pack, job: Job, threads: int) -> tuple[int, Trained]:
+    with _one_at_a_time, _computing_with(threads):
         kept = job.folder and _kept_at(job.folder, pack)
         if kept and (found := _read(kept, len(pack.runs), job.keep_models)):
             if job.tick:
@@ -127,16 +143,15 @@ def _numbered(index: int, pack: Pack, job: Job) -> tuple[int, Trained]:
 def _kept_at(folder: Path, pack: Pack) -> Path:
     """The file of a pack: named by its runs. Whether they are today's is the folder's business."""
     runs = repr([run.key for run in pack.runs])
-    return folder / f"{hashlib.sha256(runs.encode()).hexdigest()[:16]}.csv"
+    return folder / f"{hashlib.sha256(runs.encode()).hexdigest()[:16]}.json"
 
 
 def _read(file: Path, networks: int, with_weights: bool) -> Trained | None:
     """A finished pack; None where there is none, or a damaged one."""
     try:
-        table = pd.read_csv(file, float_precision="round_trip")
-        parts = [part.drop(columns="network") for _, part in table.groupby("network", sort=True)]
+        parts = [pd.DataFrame(part) for part in json.loads(file.read_text(encoding="utf-8"))]
         weights = load_file(_weights_beside(file)) if with_weights else {}
-    except (OSError, ValueError, KeyError, SafetensorError):
+    except (OSError, ValueError, TypeError, SafetensorError):
         return None
     if len(parts) != networks:
         return None
@@ -144,7 +159,7 @@ def _read(file: Path, networks: int, with_weights: bool) -> Trained | None:
     for name, weight in weights.items():
         network, _, own_name = name.partition(".")
         states[int(network)][own_name] = weight
-    return Trained([part.reset_index(drop=True) for part in parts], states)
+    return Trained(parts, states)
 
 
 def _weights_beside(file: Path) -> Path:
@@ -156,9 +171,7 @@ def _keep(file: Path, trained: Trained) -> Trained:
 
     The histories come last: where they are, all is.
     """
-    table = pd.concat([h.assign(network=k) for k, h in enumerate(trained.histories)])
-    text = io.StringIO()
-    table.to_csv(text, index=False)
+    text = json.dumps([history.to_dict("list") for history in trained.histories])
     weights = {
         f"{k}.{name}": weight.clone(memory_format=torch.contiguous_format)
         for k, state in enumerate(trained.states)
@@ -170,7 +183,7 @@ def _keep(file: Path, trained: Trained) -> Trained:
         if weights:
             save_file(weights, partial)
             partial.replace(_weights_beside(file))
-        partial.write_text(text.getvalue(), encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
         partial.replace(file)
     except (OSError, SafetensorError) as error:
         note = f"a finished pack cannot be kept for an interrupted sweep: {error}"
@@ -277,7 +290,9 @@ def _compare_with_one(models: Sequence[nn.Module], pack: Pack, job: Job) -> None
         if _alike(ends):
             continue
         ends["rounding"] = alone(_shaken(calm[place]))
-        if not _alike(ends, 10 * (ends["rounding"] - ends["fit"]).abs().fillna(math.inf)):
+        size = ends["fit"].abs().clip(lower=1.0)
+        grown = ((ends["rounding"] - ends["fit"]).abs() / size).fillna(math.inf).max()
+        if not _alike(ends, 10 * grown * size):
             raise StackError(
                 f"{pack.arm}, seed {run.seed}: network {place} of a stack of {len(models)} differs "
                 f"from fit after {job.verify} updates: {ends.to_dict('index')}"
