@@ -11,8 +11,8 @@ import joblib
 from helpers.commands import course, proofs, runner
 from helpers.commands.course import Choice
 from helpers.commands.runner import NotebookError
-from helpers.evidence.claims import ClaimError
 from helpers.evidence.closing import PROFILES
+from helpers.evidence.registry import ClaimError
 from helpers.evidence.store import EvidenceError
 
 EXPECTED = (NotebookError, ClaimError, EvidenceError)

@@ -174,7 +174,7 @@ def _print_differences(
 ) -> int:
     both = findings.compare(before, after)
     if notebooks is not None:
-        from helpers.evidence.claims import registry
+        from helpers.evidence.registry import registry
 
         here = {claim.id for claim in registry().values() if claim.notebook in notebooks}
         both = both[both.index.get_level_values("claim").isin(here)]

@@ -20,8 +20,7 @@ import torch
 from helpers.course import cards, predictions
 from helpers.course.progress import Progress
 from helpers.data import Dataset, resolve_device, threads
-from helpers.evidence import claims, findings, timings
-from helpers.evidence.claims import ClaimError, Verdict
+from helpers.evidence import findings, timings
 from helpers.evidence.closing import PROFILES, Closing
 from helpers.evidence.experiment import (
     MODES,
@@ -33,8 +32,10 @@ from helpers.evidence.experiment import (
     rehearse_briefly,
 )
 from helpers.evidence.machine import machine
+from helpers.evidence.registry import Claim, ClaimError, registry
 from helpers.evidence.replay import UPDATES
 from helpers.evidence.store import EvidenceError
+from helpers.evidence.verdicts import Verdict, judge
 from helpers.nets import Build
 from helpers.training import fit
 
@@ -180,7 +181,7 @@ class Lab:
         return timings.conduct(self.notebook, name, measure, repetitions, here, self.how)
 
     def predict(self, chances: Mapping[str, float | None]) -> None:
-        """Keep the reader's chances, from 0 to 1, that claims come out *supported*; None: no guess.
+        """Keep the reader's chances, from 0 to 1, that claims come out *true*; None: no guess.
 
         Raises ValueError for what is no probability, ClaimError for a claim of another notebook.
         """
@@ -188,9 +189,9 @@ class Lab:
             self._own(claim_id)
         predictions.keep(self.notebook, chances)
 
-    def _own(self, claim_id: str) -> claims.Claim:
+    def _own(self, claim_id: str) -> Claim:
         """A claim of this notebook. Raises ClaimError for any other."""
-        known = claims.registry().get(claim_id)
+        known = registry().get(claim_id)
         if known is None or known.notebook != self.notebook:
             settled = f"belongs to notebook {known.notebook}" if known else "is not registered"
             raise ClaimError(f"{claim_id} {settled}")
@@ -206,7 +207,7 @@ class Lab:
         `lab.verdicts`. Raises ClaimError for a claim of another notebook.
         """
         claim = self._own(claim_id)
-        verdict = claims.judge(claim_id, effects, run=self.profile != "smoke")
+        verdict = judge(claim_id, effects, run=self.profile != "smoke")
         found = None
         if verdict.run:
             verdict, found = self._held_against(claim, verdict, _seeds_of(effects))
@@ -214,7 +215,7 @@ class Lab:
         cards.show_verdict(verdict, found)
 
     def _held_against(
-        self, claim: claims.Claim, verdict: Verdict, seeds: Mapping[str, Sequence[int]]
+        self, claim: Claim, verdict: Verdict, seeds: Mapping[str, Sequence[int]]
     ) -> tuple[Verdict, Verdict | None]:
         """The verdict to show, and the one that was found where that is another."""
         complete = self._complete(claim, verdict)
@@ -234,7 +235,7 @@ class Lab:
             raise ClaimError(f"{claim.id} is not what was found: {reason}. To renew it: {cure}")
         return replace(verdict, provisional=True), finding and finding.verdict
 
-    def _complete(self, claim: claims.Claim, verdict: Verdict) -> bool:
+    def _complete(self, claim: Claim, verdict: Verdict) -> bool:
         sampled = [len(o.effects) for o in verdict.outcomes if o.test.kind != "assertion"]
         return min(sampled, default=claim.seeds) >= claim.seeds
 

@@ -48,11 +48,11 @@ def made() -> dict[str, float]:
 def brier(predicted: Mapping[str, float], words: Mapping[str, str]) -> pd.Series:
     """Brier scores (Brier 1950) of the reader and of two that did not think; lower is better.
 
-    The mean squared difference between the chance given to *supported* and what came: 1 where the
-    claim was supported, 0 where not. Only claims with a prediction and a verdict count for the
+    The mean squared difference between the chance given to *true* and what came: 1 where the
+    claim was true, 0 where not. Only claims with a prediction and a verdict count for the
     reader (NaN without any), all verdicts for the others.
     """
-    came = pd.Series({claim: float(word == "supported") for claim, word in words.items()})
+    came = pd.Series({claim: float(word == "true") for claim, word in words.items()})
     mine = pd.Series(dict(predicted), dtype=float).reindex(came.index)
     return pd.Series(
         {
@@ -64,12 +64,12 @@ def brier(predicted: Mapping[str, float], words: Mapping[str, str]) -> pd.Series
 
 
 def calibration(predicted: Mapping[str, float], words: Mapping[str, str]) -> pd.DataFrame:
-    """For five ranges of stated chance: their middle, the share that was supported, how many.
+    """For five ranges of stated chance: their middle, the share that was true, how many.
 
     Ranges without a prediction are left out.
     """
     pairs = pd.DataFrame(
-        [(predicted[c], word == "supported") for c, word in words.items() if c in predicted],
+        [(predicted[c], word == "true") for c, word in words.items() if c in predicted],
         columns=["said", "came"],
     )
     ranges = pd.cut(pairs["said"], [0, 0.2, 0.4, 0.6, 0.8, 1], include_lowest=True)

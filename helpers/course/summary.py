@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 
-from helpers.course.cards import WORD_COLOURS
-from helpers.evidence import claims, findings
-from helpers.evidence.claims import Claim, ClaimError, Outcome
-from helpers.evidence.files import write_whole
+from helpers.course.cards import OUTCOME_MARKS, coloured
+from helpers.evidence import findings
+from helpers.evidence.files import ROOT, write_whole
 from helpers.evidence.findings import Finding
+from helpers.evidence.registry import Claim, ClaimError, registry
+from helpers.evidence.verdicts import Outcome
 
-RECAP = claims.ROOT / "data" / "registry" / "recap.toml"
+RECAP = ROOT / "data" / "registry" / "recap.toml"
 BEGIN, END = "<!-- verdicts, written by make refresh -->", "<!-- end of verdicts -->"
-MARKS = {"supported": "✓", "refuted": "✗", "conditional": "±", "inconclusive": "?"}
 
 Found = Mapping[str, tuple[Finding | None, str]]
 
@@ -41,7 +41,7 @@ def recap(path: Path = RECAP) -> dict[str, tuple[Line, ...]]:
         for section in sections
     }
     for line in (line for section in lines.values() for line in section):
-        if not line.claims or set(line.claims) - set(claims.registry()):
+        if not line.claims or set(line.claims) - set(registry()):
             raise ClaimError(f"{path.name}: {line.text!r} maps to {line.claims}")
     return lines
 
@@ -51,7 +51,7 @@ def find_all(root: Path | None = None) -> Found:
 
     Looked for in `root`, laid out as the committed evidence, which is the default.
     """
-    return {claim.id: findings.find(claim, root) for claim in claims.registry().values()}
+    return {claim.id: findings.find(claim, root) for claim in registry().values()}
 
 
 def words(found: Found) -> dict[str, str]:
@@ -79,20 +79,20 @@ def show_section(title: str, found: Found) -> None:
 
 
 def _word(one: Finding | None) -> str:
-    return "NOT MEASURED" if one is None else one.verdict.word.upper()
+    return "NOT MEASURED" if one is None else one.verdict.phrase
 
 
 def _row(line: Line, claim_id: str, found: Found) -> str:
     one, reason = found[claim_id]
-    claim = claims.registry()[claim_id]
+    claim = registry()[claim_id]
     link = f'{claim.number} · <a href="{claim.notebook}.ipynb#{claim.id}">{claim.id}</a>'
     if one is None:
         word, measured = "no verdict", html.escape(reason)
     else:
-        word = coloured(one.verdict.word)
-        measured = "<br>".join(_measured(outcome) for outcome in one.verdict.outcomes)
-        if one.verdict.word != "supported":
-            measured += f"<br><i>Rather: {html.escape(claim.nuance)}</i>"
+        word = coloured(one.verdict)
+        measured = html.escape(one.verdict.answer)
+        tests = "<br>".join(_measured(outcome) for outcome in one.verdict.outcomes)
+        measured += f"<details><summary>tests</summary>{tests}</details>"
     left = 'style="text-align:left;vertical-align:top'
     return (
         f'<tr><td {left};max-width:16em">{html.escape(line.text)}</td>'
@@ -101,18 +101,12 @@ def _row(line: Line, claim_id: str, found: Found) -> str:
     )
 
 
-def coloured(word: str) -> str:
-    """A verdict's word as HTML, with a mark and a colour."""
-    colour = WORD_COLOURS.get(word, WORD_COLOURS["inconclusive"])
-    return f'<b style="color:{colour}">{MARKS.get(word, "?")} {word}</b>'
-
-
 def _measured(outcome: Outcome) -> str:
     """A test in one line: mark, name, effect with interval, threshold and number of seeds.
 
     Its registered sentence shows when the pointer rests on the name.
     """
-    test, mark = outcome.test, MARKS[outcome.verdict]
+    test, mark = outcome.test, OUTCOME_MARKS[outcome.verdict]
     name = f'<span title="{html.escape(test.statement)}">{html.escape(test.name)}</span>'
     if test.kind == "assertion":
         return f"{mark} {name}: exact"
@@ -153,41 +147,44 @@ def _towards_claim(outcome: Outcome, value: float) -> float:
     return value - test.threshold if test.direction == "above" else test.threshold - value
 
 
-def holm(found: Found) -> pd.DataFrame:
-    """Every test that was measured: verdict, p and p after Holm's correction, smallest first."""
+def corrected(found: Found) -> pd.DataFrame:
+    """Every core test with a p value, before and after correction, smallest first.
+
+    Columns claim, test, verdict, p, p_holm (of headline claims) and p_bh, as `findings.table`.
+    """
     rows = findings.table(one for one, _ in found.values() if one is not None)
-    rows = rows.dropna(subset="p").sort_values("p", kind="stable")
-    return rows[["claim", "test", "verdict", "p", "p_holm"]].reset_index(drop=True)
+    rows = rows[rows["role"] == "core"].dropna(subset="p").sort_values("p", kind="stable")
+    return rows[["claim", "test", "verdict", "p", "p_holm", "p_bh"]].reset_index(drop=True)
 
 
-def folklore(found: Found) -> pd.DataFrame:
-    """What everybody says beside what was measured: claims whose verdict is not *supported*."""
+def instead(found: Found) -> pd.DataFrame:
+    """What the recap says beside what to say instead: claims whose verdict is not *true*.
+
+    Columns: the recap says, verdict, say instead, expected (before anything was measured).
+    """
     rows = {}
-    for claim in sorted(claims.registry().values(), key=lambda claim: claim.number):
+    for claim in registry().values():
         one, _ = found[claim.id]
-        if one is not None and one.verdict.word != "supported":
-            rows[claim.id] = [claim.quote, one.verdict.word, claim.nuance]
-    columns = ["what everybody says", "verdict", "what we say now"]
+        if one is not None and one.verdict.word != "true":
+            rows[claim.id] = [claim.quote, one.verdict.phrase, one.verdict.answer, claim.expected]
+    columns = ["the recap says", "verdict", "say instead", "expected"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
-def show_folklore(found: Found) -> None:
-    """Show `folklore` as a table; as text, the claims in it with their verdicts."""
-    table = folklore(found)
-    text = "\n".join(
-        ["Folklore", *(f"{claim}: {word}" for claim, word in table["verdict"].items())]
-    )
-    shown = table.assign(verdict=table["verdict"].map(coloured))
-    shown.iloc[:, [0, 2]] = shown.iloc[:, [0, 2]].map(html.escape)
+def show_instead(found: Found) -> None:
+    """Show `instead` as a table; as text, the claims in it with their verdicts."""
+    table = instead(found)
+    lines = [f"{claim}: {phrase}" for claim, phrase in table["verdict"].items()]
+    shown = table.map(html.escape)
+    shown["verdict"] = [coloured(found[claim][0].verdict) for claim in table.index]
     page = shown.to_html(escape=False, index=False, justify="left")
-    display({"text/plain": text, "text/html": page}, raw=True)
+    display({"text/plain": "\n".join(["Say instead", *lines]), "text/html": page}, raw=True)
 
 
 def markdown(found: Found) -> str:
     """The README's table: one row per claim in the recap's order."""
-    head = "| # | the recap says | verdict | tests |\n|---|---|---|---|\n"
-    ordered = sorted(claims.registry().values(), key=lambda claim: claim.number)
-    return head + "".join(_markdown_row(claim, found[claim.id][0]) for claim in ordered)
+    head = "| # | the recap says | verdict | what was measured |\n|---|---|---|---|\n"
+    return head + "".join(_markdown_row(claim, found[claim.id][0]) for claim in registry().values())
 
 
 def into_readme(readme: Path, found: Found) -> None:
@@ -203,6 +200,5 @@ def _markdown_row(claim: Claim, one: Finding | None) -> str:
     quote = claim.quote.replace("|", "\\|")
     if one is None:
         return f"| {claim.number} | {quote} | not measured | |\n"
-    marks = ", ".join(f"{o.test.name} {MARKS[o.verdict]}" for o in one.verdict.outcomes)
-    link = f"[{one.verdict.word}](notebooks/{claim.notebook}.ipynb)"
-    return f"| {claim.number} | {quote} | {link} | {marks} |\n"
+    link = f"[{one.verdict.phrase}](notebooks/{claim.notebook}.ipynb)"
+    return f"| {claim.number} | {quote} | {link} | {one.verdict.answer} |\n"

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from helpers.evidence import claims
-from helpers.evidence.claims import Claim, ClaimError, Outcome, Test, Verdict
 from helpers.evidence.files import write_whole
+from helpers.evidence.registry import Claim, ClaimError, Test, registry
 from helpers.evidence.store import on_one_line, reference
+from helpers.evidence.verdicts import Outcome, Verdict, adjusted
 
 NUMBERS = ("effect", "low", "high", "p")  # of each test
 EXACT, ALIKE = 1e-5, 1e-2  # relative: computed from the store; computed anew from networks here
@@ -76,7 +76,7 @@ def read(file: Path) -> Finding:
     text = file.read_bytes()
     try:
         record = json.loads(text.decode("utf-8"))
-        claim = claims.registry()[record["claim"]]
+        claim = registry()[record["claim"]]
         outcomes = tuple(_outcome(test) for test in record["tests"])
         verdict, word = Verdict(claim, outcomes), record["verdict"]
         if verdict.word != word:
@@ -124,20 +124,27 @@ def disagreement(verdict: Verdict, finding: Finding, tolerance: float = ALIKE) -
 
 
 def table(found: Iterable[Finding]) -> pd.DataFrame:
-    """One row per test, with Holm's p; no rows where nothing was found.
+    """One row per test, with adjusted p; no rows where nothing was found.
 
-    Columns: claim, test, verdict, effect, low, high, p, p_holm. Assertions have no p; all other
-    rows are one family.
+    Columns: claim, test, role, headline, verdict, effect, low, high, p, p_holm, p_bh. `p_holm` is
+    Holm's among the core tests of headline claims, `p_bh` that of Benjamini and Hochberg among all
+    core tests; others, and assertions, have none.
     """
-    columns = ["claim", "test", "verdict", *NUMBERS]
+    columns = ["claim", "test", "role", "headline", "verdict", *NUMBERS]
     rows = pd.DataFrame([row for one in found for row in _rows(one)], columns=columns)
-    return rows.assign(p_holm=pd.Series(claims.holm(rows["p"].to_dict()), dtype=float))
+    core = rows["p"].where(rows["role"] == "core")
+    headline = core.where(rows["headline"].astype(bool))
+    families = {"p_holm": (headline, "holm"), "p_bh": (core, "fdr_bh")}
+    new = {name: adjusted(p.to_dict(), method) for name, (p, method) in families.items()}
+    return rows.assign(**{name: pd.Series(p, dtype=float) for name, p in new.items()})
 
 
 def _rows(found: Finding) -> Iterator[dict[str, Any]]:
     """A row of `table` for each test."""
     for outcome in found.verdict.outcomes:
-        names = {"claim": found.verdict.claim.id, "test": outcome.test.name}
+        claim, test = found.verdict.claim, outcome.test
+        names = {"claim": claim.id, "test": test.name, "role": test.role}
+        names["headline"] = claim.headline
         numbers = {key: getattr(outcome, key) for key in NUMBERS}
         yield names | {"verdict": outcome.verdict} | numbers
 

@@ -10,13 +10,13 @@ import pytest
 from images import colours_of, picture
 
 from helpers.course import cards
-from helpers.evidence import claims
-from helpers.evidence.claims import Verdict, decide, registry
+from helpers.evidence.registry import Test, registry
+from helpers.evidence.verdicts import Verdict, decide
 
-MEAN = claims.Test("gain", 'x < y & "z" <b>', "mean", "a<b", "above", 0.01)
-RATES = claims.Test("solves", "A solves it more often.", "rates", "difference", "above", 0.1)
-COUNT = claims.Test("solved", "Most runs solve it.", "count", "rate of seeds", "above", 0.5)
-FACT = claims.Test("shape", "The shape is so.", "assertion")
+MEAN = Test("gain", 'x < y & "z" <b>', "mean", "a<b", "above", 0.01)
+RATES = Test("solves", "A solves it more often.", "rates", "difference", "above", 0.1)
+COUNT = Test("solved", "Most runs solve it.", "count", "rate of seeds", "above", 0.5)
+FACT = Test("shape", "The shape is so.", "assertion")
 
 
 class Tags(HTMLParser):
@@ -70,7 +70,7 @@ def test_the_card_draws_the_seeds_with_alt_text():
     images = [a for tag, a in Tags(cards.verdict_card(verdict())).tags if tag == "img"]
     assert [image["alt"] for image in images] == [
         "8 seeds from 0.02 to 0.03, threshold 0.01: supported",
-        "6 seeds from 0 to 1, threshold 0.5: inconclusive",
+        "6 seeds from 0 to 1, threshold 0.5: undecided",
     ]
     for image in images:
         assert picture(image["src"].removeprefix("data:image/png;base64,")).width < 300

@@ -13,13 +13,13 @@ from helpers import training
 from helpers.course import cards, lab
 from helpers.course.lab import Lab
 from helpers.data.dataset import DataError
-from helpers.evidence import claims, findings
-from helpers.evidence.claims import ClaimError
+from helpers.evidence import findings
 from helpers.evidence.closing import MIME, PROFILES, count_words
+from helpers.evidence.registry import ClaimError, Test, registry
 
-MEAN = claims.Test("gain", "It gains a point.", "mean", "accuracy", "above", 0.01)
-RATES = claims.Test("solves", "A solves it more often.", "rates", "difference", "above", 0.0)
-FACT = claims.Test("shape", "The shape is so.", "assertion")
+MEAN = Test("gain", "It gains a point.", "mean", "accuracy", "above", 0.01)
+RATES = Test("solves", "A solves it more often.", "rates", "difference", "above", 0.0)
+FACT = Test("shape", "The shape is so.", "assertion")
 EFFECTS = {"gain": np.linspace(0.02, 0.03, 10), "shape": True}
 
 
@@ -36,7 +36,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def registered() -> claims.Claim:
-    known = claims.registry()["cnn.learn-filters"]
+    known = registry()["cnn.learn-filters"]
     return replace(known, id="toy", notebook="01_toy", seeds=10, test=(MEAN, FACT))
 
 
@@ -145,7 +145,7 @@ def test_seeds_can_start_after_those_already_seen():
 
 
 def test_the_seeds_of_a_table_are_kept(folder, monkeypatch):
-    claim = replace(claims.registry()["toy"], test=(MEAN, RATES))
+    claim = replace(registry()["toy"], test=(MEAN, RATES))
     monkeypatch.setattr(claims, "registry", lambda: {"toy": claim})
     solved = pd.DataFrame({"LSTM": [1] * 10, "RNN": [0] * 10}, index=range(40, 50))
     gain = pd.Series(EFFECTS["gain"], index=range(40, 50))

@@ -15,7 +15,7 @@ import pytest
 from helpers.commands.runner import closing, figure, normalise, verdict_lines
 from helpers.course import exercises, summary
 from helpers.evidence import findings
-from helpers.evidence.claims import registry
+from helpers.evidence.registry import registry
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -5,7 +5,7 @@ import pytest
 from helpers.course import predictions
 from helpers.course.lab import Lab
 from helpers.evidence import findings
-from helpers.evidence.claims import ClaimError
+from helpers.evidence.registry import ClaimError
 
 WORDS = {"a": "supported", "b": "refuted", "c": "conditional", "d": "supported"}
 

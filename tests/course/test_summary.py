@@ -7,8 +7,9 @@ import pytest
 
 from helpers.course import summary
 from helpers.evidence import findings
-from helpers.evidence.claims import ClaimError, Outcome, Test, Verdict, decide, registry
 from helpers.evidence.findings import Finding
+from helpers.evidence.registry import ClaimError, Test, registry
+from helpers.evidence.verdicts import Outcome, Verdict, decide
 
 MEAN = Test("gain", 'x < y & "z"', "mean", "a<b", "above", 0.01)
 BELOW = Test("loss", "It loses.", "mean", "nats", "below", 0.5)

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.evidence import claims, findings
-from helpers.evidence.claims import ClaimError, judge
+from helpers.evidence import findings
+from helpers.evidence.registry import ClaimError, Test, registry
+from helpers.evidence.verdicts import Verdict, judge
 
-MEAN = claims.Test("gain", "It gains a point.", "mean", "accuracy", "above", 0.01)
-RATES = claims.Test("solves", "A solves it more often.", "rates", "difference", "above", 0.0)
-FACT = claims.Test("shape", "The shape is so.", "assertion")
+MEAN = Test("gain", "It gains a point.", "mean", "accuracy", "above", 0.01)
+RATES = Test("solves", "A solves it more often.", "rates", "difference", "above", 0.0)
+FACT = Test("shape", "The shape is so.", "assertion")
 EFFECTS = {
     "gain": pd.Series(np.linspace(0.02, 0.03, 10), index=range(40, 50)),
     "solves": pd.DataFrame({"LSTM": [1] * 10, "RNN": [0] * 10}, index=range(40, 50)),
@@ -25,7 +26,7 @@ MADE = {"processor": "a processor"}
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    known = claims.registry()["cnn.learn-filters"]
+    known = registry()["cnn.learn-filters"]
     toy = replace(known, id="toy", notebook="01_toy", seeds=10, test=(MEAN, RATES, FACT))
     toys = {"toy": toy, "toy.two": replace(toy, id="toy.two")}
     monkeypatch.setattr(claims, "registry", lambda: toys)
@@ -33,7 +34,7 @@ def root(tmp_path, monkeypatch):
     return tmp_path / "evidence"
 
 
-def write(root, claim: str = "toy", **effects) -> claims.Verdict:
+def write(root, claim: str = "toy", **effects) -> Verdict:
     verdict = judge(claim, EFFECTS | effects)
     findings.write(verdict, MADE, {"gain": list(range(40, 50))}, root)
     return verdict
@@ -54,7 +55,7 @@ def test_a_verdict_comes_back_as_it_was_judged(root):
 
 def test_a_finding_is_strict_json_and_written_anew_the_same(root):
     write(root)
-    file = findings.place(claims.registry()["toy"])
+    file = findings.place(registry()["toy"])
     text = file.read_text()
     assert "NaN" not in text and json.loads(text)["verdict"] == "supported"
     write(root)
@@ -62,7 +63,7 @@ def test_a_finding_is_strict_json_and_written_anew_the_same(root):
 
 
 def test_what_is_not_there_is_said(root):
-    assert findings.find(claims.registry()["toy"]) == (None, "not measured")
+    assert findings.find(registry()["toy"]) == (None, "not measured")
     assert findings.read_all() == [] and findings.table([]).empty
 
 
@@ -79,14 +80,14 @@ def test_what_is_not_there_is_said(root):
 )
 def test_a_finding_that_does_not_hold_together_is_named(root, before, after, reason):
     write(root)
-    file = findings.place(claims.registry()["toy"])
+    file = findings.place(registry()["toy"])
     text = file.read_text()
     assert before in text
     file.write_text(text.replace(before, after, 1))
     cure = "make refresh NOTEBOOK=01"
     with pytest.raises(ClaimError, match=rf"toy\.json is malformed .*{reason}.*{cure}"):
         findings.read(file)
-    found, why = findings.find(claims.registry()["toy"])
+    found, why = findings.find(registry()["toy"])
     assert found is None and "toy.json is malformed" in why
     with pytest.raises(ClaimError):
         findings.read_all()
@@ -124,7 +125,7 @@ def test_two_roots_are_compared_test_by_test(root, tmp_path):
     same = findings.compare(root, tmp_path / "after")
     assert len(same) == 6 and not same.differs.any()
     write(tmp_path / "after", "toy", gain=EFFECTS["gain"] - 0.02)
-    findings.place(claims.registry()["toy.two"], tmp_path / "after").unlink()
+    findings.place(registry()["toy.two"], tmp_path / "after").unlink()
     both = findings.compare(root, tmp_path / "after")
     assert both.index[both.differs].tolist() == [
         ("toy", "gain"),
