@@ -1,1 +1,17 @@
-"""Small reusable functions of the course; import the module that holds what you need."""
+"""The helpers of the course, room by room; what a learner reads stands in the upper ones.
+
+data        what networks are trained on: embedded files, generated tasks, splits, random streams
+nets        CNNs, recurrent cells from their equations, read-outs, normalisation, dropout, starts
+text        tokens, vocabularies, byte pairs, windows, n-grams, language models at work
+training    `fit`, the four steps in the open; `fit_many`, a sweep; schedules, batches, runs, health
+  engine    how a sweep is fast: stacks of networks, packs, processes; for `training` alone
+analysis    looking into networks: gradients, curvature, filters; timing; deployment
+figures     the house style, plots and pictures
+evidence    experiments, their store and replay; the registry, the rule and its verdicts, statistics
+course      what a notebook talks to: Lab, cards, predictions, exercises, the summary
+commands    what make calls: run-all, refresh, prove, audit, replicate, compare
+
+Imports go down this list, never up, and import-linter holds that: data, nets, text, then training
+and analysis, then evidence.experiment and figures, then course, then commands. The rest of evidence
+needs no PyTorch.
+"""
