@@ -45,7 +45,8 @@ def test_a_verdict_comes_back_as_it_was_judged(root):
     assert repr(found.verdict) == repr(verdict) and found.made == MADE
     assert found.seeds == {"gain": list(range(40, 50))}
     for here, there in zip(verdict.outcomes, found.verdict.outcomes, strict=True):
-        assert there.effects == pytest.approx(here.effects) and there.arms == here.arms
+        assert np.asarray(there.effects) == pytest.approx(np.asarray(here.effects))
+        assert there.arms == here.arms
         assert there.caution == here.caution
         for number in findings.NUMBERS:
             expected = getattr(here, number)
@@ -62,7 +63,8 @@ def test_a_finding_is_strict_json_and_written_anew_the_same(root):
 
 
 def test_what_is_not_there_is_said(root):
-    assert findings.find(claims.registry()["toy"]) == (None, "not measured")
+    found, why = findings.find(claims.registry()["toy"])
+    assert found is None and why.startswith("not measured")
     assert findings.read_all() == [] and findings.table([]).empty
 
 
@@ -73,7 +75,7 @@ def test_what_is_not_there_is_said(root):
         ('"threshold": 0.01', '"threshold": 0.02', "other tests than are registered"),
         ('"claim": "toy"', '"claim": "gone"', "gone"),
         ('"p": ', '"p": 3', "p is 3"),
-        ("{", "", "malformed"),
+        ("{", "", "JSONDecodeError"),
         ('"bootstrap"', '"boots"', "bootstrap"),
     ],
 )
