@@ -130,7 +130,7 @@ def closing(notebook: nbformat.NotebookNode) -> dict[str, Any]:
         for output in cell.get("outputs", []):
             if MIME in output.get("data", {}):
                 return output.data[MIME]
-    return {"networks": 0, "verdicts": {}}
+    return {"networks": 0, "here": 0, "verdicts": {}}
 
 
 def verdict_lines(notebook: nbformat.NotebookNode, claims: Mapping[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ from images import colours_of, picture
 
 from helpers.course import cards
 from helpers.evidence.registry import Test, registry
+from helpers.evidence.statistics import t_interval
 from helpers.evidence.verdicts import Verdict, decide
 
 MEAN = Test("gain", 'x < y & "z" <b>', "mean", "a<b", "above", 0.01)
@@ -58,7 +59,7 @@ def test_the_card_escapes_everything_it_quotes():
 
 def test_the_card_states_effect_interval_and_rule():
     text = Tags(cards.verdict_card(verdict())).text
-    low, high = claims.t_interval(np.linspace(0.02, 0.03, 8))
+    low, high = t_interval(np.linspace(0.02, 0.03, 8))
     assert f"0.025 a<b95 % [{low:.3g}, {high:.3g}]; bootstrap [" in text
     assert (
         "registered: above 0.01; against it p = 0.0078" in text and "registered: above 0.5" in text
@@ -113,6 +114,16 @@ def test_a_single_seed_can_be_shown():
     outcome = decide(MEAN, [0.02])
     card = cards.verdict_card(replace(verdict(), outcomes=(outcome,), provisional=True))
     assert "PROVISIONAL" in card and "1 seeds from 0.02 to 0.02" in card
+    assert card.startswith("<p><b>Yours</b>: not the registered experiment")
+
+
+def test_a_readers_own_card_has_what_was_found_beneath_it():
+    own = replace(verdict(), provisional=True)
+    card = Tags(cards.verdict_card(own, verdict()))
+    assert card.open == [] and card.text.index("Yours") < card.text.index("PROVISIONAL")
+    assert card.text.index("PROVISIONAL") < card.text.index("INCONCLUSIVE")
+    assert card.text.count("On the evidence") == 1 and ("details", {}) in card.tags
+    assert "Yours" not in cards.verdict_card(verdict(), verdict())
 
 
 def test_the_card_of_a_smoke_run_shows_no_numbers():
@@ -126,6 +137,10 @@ def test_show_verdict_prints_the_stable_line_beside_the_card(monkeypatch):
     cards.show_verdict(verdict())
     (data,) = shown
     assert data == {"text/plain": repr(verdict()), "text/html": cards.verdict_card(verdict())}
+    own = replace(verdict(), provisional=True)
+    cards.show_verdict(own, verdict())
+    line = f"cnn.learn-filters: PROVISIONAL; on the evidence: {verdict()!r}"
+    assert shown[1] == {"text/plain": line, "text/html": cards.verdict_card(own, verdict())}
 
 
 @pytest.mark.parametrize("colour", cards.WORD_COLOURS.values())

@@ -1,218 +1,263 @@
-"""The lab book: what parameters decide, verdicts with their findings, the closing line."""
+"""The lab book: what parameters decide, experiments, verdicts and findings, the closing line."""
 
 import json
-import re
+import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from experiments import ARMS, NOTEBOOK, SETTINGS, TASK, gru, sizes
+from experiments import evidence as evidence  # a fixture
 
-from helpers import training
-from helpers.course import cards, lab
+from helpers.course import cards, lab, progress
 from helpers.course.lab import Lab
 from helpers.data.dataset import DataError
-from helpers.evidence import findings
+from helpers.evidence import experiment, findings, store, verdicts
 from helpers.evidence.closing import MIME, PROFILES, count_words
 from helpers.evidence.registry import ClaimError, Test, registry
+from helpers.evidence.store import EvidenceError
 
 MEAN = Test("gain", "It gains a point.", "mean", "accuracy", "above", 0.01)
-RATES = Test("solves", "A solves it more often.", "rates", "difference", "above", 0.0)
 FACT = Test("shape", "The shape is so.", "assertion")
-EFFECTS = {"gain": np.linspace(0.02, 0.03, 10), "shape": True}
+EFFECTS = {"gain": pd.Series(np.linspace(0.02, 0.03, 10), index=range(40, 50)), "shape": True}
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A repository root with one claim, and a display that keeps what it is shown."""
-    base = registered()
-    (tmp_path / "helpers").mkdir()
-    (tmp_path / "helpers" / "a.py").write_text("")
-    monkeypatch.setattr(findings, "ROOT", tmp_path)
-    monkeypatch.setattr(claims, "registry", lambda: {"toy": base})
-    monkeypatch.setattr(cards, "display", lambda *_, **__: None)
-    return tmp_path
-
-
-def registered() -> claims.Claim:
+def shown(evidence, monkeypatch) -> list[str]:
+    """A repository with one claim, and the texts that are shown."""
     known = registry()["cnn.learn-filters"]
-    return replace(known, id="toy", notebook="01_toy", seeds=10, test=(MEAN, FACT))
+    toy = replace(known, id="toy", notebook=NOTEBOOK, seeds=10, test=(MEAN, FACT))
+    monkeypatch.setattr(verdicts, "registry", lambda: {"toy": toy})
+    texts: list[str] = []
+    monkeypatch.setattr(progress, "PAUSE", math.inf)  # the bar has tests of its own
+    for module in (cards, progress):
+        monkeypatch.setattr(
+            module, "display", lambda data, raw, **_: texts.append(data["text/plain"])
+        )
+    return texts
 
 
-def written(folder) -> dict:
-    """The evidence kept on `toy`, read as strictly as any other program would."""
+def book(monkeypatch, evidence: str = "read", **parameters) -> Lab:
+    monkeypatch.setenv("EVIDENCE", evidence)
+    return Lab(NOTEBOOK, device="cpu", **parameters)
 
-    def refuse(constant):
-        raise AssertionError(f"{constant} is not JSON")
 
-    text = (folder / "build" / "evidence" / "toy.json").read_text()
-    return json.loads(text, parse_constant=refuse)
+def adding(notes: Lab, seeds: int = 2, name: str = "adding", **changes) -> experiment.Experiment:
+    given = {"measure": sizes, "pack": 1, "updates": 4} | SETTINGS | changes
+    arms = given.pop("arms", ARMS)
+    return notes.experiment(name, arms, TASK, seeds=notes.seeds(seeds), **given)
 
 
 # ---------------------------------------------------------------- parameters
 
 
-@pytest.mark.parametrize("profile", ["", "fast", "SMOKE", None])
+@pytest.mark.parametrize("profile", ["", "fast", "SMOKE", "full", None])
 def test_an_unknown_profile_is_named(profile):
-    with pytest.raises(ValueError, match=r"profile is .*: choose one of smoke, standard, full"):
-        Lab("01_toy", profile=profile)
+    with pytest.raises(ValueError, match=r"profile is .*: choose one of smoke, standard"):
+        Lab(NOTEBOOK, profile=profile)
 
 
-@pytest.mark.parametrize(
-    "seeds", [0, -1, lab.TUNING_SEEDS[0] - lab.FIRST_SEED + 1, True, 2.0, "8", "", [1]]
-)
+@pytest.mark.parametrize("seeds", [0, -1, lab.MOST + 1, True, 2.0, "8", "", [1]])
 def test_a_bad_number_of_seeds_is_named(seeds):
     with pytest.raises(
         ValueError, match=r"seeds is .*: give a whole number from 1 to \d+, or None"
     ):
-        Lab("01_toy", seeds=seeds)
+        Lab(NOTEBOOK, seeds=seeds)
 
 
 def test_an_absent_device_is_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(DataError, match="cuda asked for, but this PyTorch sees no CUDA device"):
-        Lab("01_toy", device="cuda")
+        Lab(NOTEBOOK, device="cuda")
+
+
+@pytest.mark.parametrize("mode", ["fast", '{"mode": "fast"}', '{"root": "x"}'])
+def test_an_unknown_way_to_treat_evidence_is_named(monkeypatch, mode):
+    with pytest.raises(ValueError, match=r"EVIDENCE is .*: its mode is one of read, check, ref"):
+        book(monkeypatch, mode)
+
+
+def test_the_environment_says_how_experiments_are_conducted(monkeypatch):
+    how = book(monkeypatch, '{"mode": "prove", "root": "x", "jobs": 3, "since": 5.0}').how
+    assert (how.mode, how.root, how.jobs, how.since) == ("prove", Path("x"), 3, 5.0)
+    assert book(monkeypatch, "").how.mode == "read" and book(monkeypatch, seeds=3).how.seeds == 3
+
+
+@pytest.mark.parametrize(("text", "count"), [("", 1), ("1", 1), ("2", 2), ("auto", None)])
+def test_threads_are_those_asked_for(monkeypatch, text, count):
+    before = torch.get_num_threads()
+    monkeypatch.setenv("THREADS", text)
+    try:
+        book(monkeypatch)
+        assert torch.get_num_threads() == (count or lab.threads())
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("text", ["0", "abc", "-1", "1.5", " ", "²"])
+def test_a_bad_number_of_threads_is_named(monkeypatch, text):
+    monkeypatch.setenv("THREADS", text)
+    with pytest.raises(ValueError, match=r"THREADS is .*: give a whole number above 0, or auto"):
+        book(monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("profile", "seeds", "tuning", "steps", "picked"),
-    [
-        ("smoke", 1, 1, 20, "a"),
-        ("standard", 8, 2, 200, "b"),
-        ("full", 20, 3, 2000, "c"),
-    ],
+    ("profile", "seeds", "steps", "picked"), [("smoke", 1, 20, "a"), ("standard", 8, 200, "b")]
 )
-def test_the_profile_decides_how_much_is_measured(profile, seeds, tuning, steps, picked):
-    book = Lab("01_toy", profile)
-    assert book.seeds(8, full=20) == list(range(lab.FIRST_SEED, lab.FIRST_SEED + seeds))
-    assert len(book.tuning_seeds(2)) == tuning
-    assert book.steps(200, full=2000) == steps
-    assert book.pick(smoke="a", standard="b", full="c") == picked
+def test_the_profile_decides_how_much_is_measured(profile, seeds, steps, picked):
+    notes = Lab(NOTEBOOK, profile)
+    assert notes.seeds(8) == list(range(lab.FIRST_SEED, lab.FIRST_SEED + seeds))
+    assert notes.steps(200) == steps and notes.pick(smoke="a", standard="b") == picked
 
 
-def test_full_defaults_to_standard_and_a_step_is_left_at_smoke():
-    assert len(Lab("01_toy", "full").seeds(8)) == 8 and Lab("01_toy", "full").steps(7) == 7
-    assert Lab("01_toy", "smoke").steps(7) == 1
+def test_a_step_is_left_at_smoke():
+    assert Lab(NOTEBOOK, "smoke").steps(7) == 1 and Lab(NOTEBOOK).steps(7) == 7
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_seeds_on_request_overrule_the_profile(profile):
-    assert list(Lab("01_toy", profile, seeds=3).seeds(8, full=20)) == [
-        lab.FIRST_SEED + k for k in range(3)
-    ]
+    assert Lab(NOTEBOOK, profile, seeds=3).seeds(8) == [lab.FIRST_SEED + k for k in range(3)]
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_no_seed_is_tuned_and_judged_on(profile):
-    book = Lab("01_toy", profile, seeds=lab.TUNING_SEEDS[0] - lab.FIRST_SEED)
-    spent = {0, 1, 2}
-    assert not set(book.seeds(8)) & (set(book.tuning_seeds(2)) | spent)
+    judged = Lab(NOTEBOOK, profile, seeds=lab.MOST).seeds(8)
+    assert not set(judged) & {0, 1, 2, *lab.TUNING_SEEDS}
 
 
-def test_smoke_takes_the_middle_of_the_grid_and_other_profiles_the_best():
-    tuning = pd.DataFrame(
-        {"a": [1.0, 0.5, 2, 3, 4]}, index=pd.Index([1e-4, 1e-3, 1e-2, 1e-1, 1], name="lr")
-    )
-    assert Lab("01_toy").choose(tuning) == {"lr": {"a": 1e-3}}
-    assert Lab("01_toy", "smoke").choose(tuning) == {"lr": {"a": 1e-2}}
+def test_seeds_can_start_after_those_already_seen(monkeypatch):
+    notes = Lab(NOTEBOOK)
+    assert notes.seeds(3, first=50) == [50, 51, 52]
+    assert notes.seeds(3, first=98) == [98, 99, max(lab.TUNING_SEEDS) + 1]
+    replica = book(monkeypatch, '{"mode": "replicate", "first_seed": 5000}')
+    assert replica.seeds(2) == replica.seeds(2, first=50) == [5000, 5001]
+
+
+# ---------------------------------------------------------------- experiments
+
+
+def test_an_experiment_is_proved_and_brought_back(shown, monkeypatch):
+    line = "adding: 4 networks of evidence, 2 replayed, equal; 2 trained here"
+    tables = [adding(book(monkeypatch, mode)).table for mode in ("prove", "check", "read")]
+    assert shown == [line] * 3
+    assert tables[0].equals(tables[1]) and tables[1].equals(tables[2])
+
+
+def test_a_grid_trains_no_network_here_unless_asked(shown, monkeypatch):
+    settings = {"grid": {"clip": [0.1, 1.0]}, "arms": {"GRU": gru}}
+    proved = adding(book(monkeypatch, "prove"), **settings)
+    assert proved.models == {} and proved.networks == 4
+    assert len(adding(book(monkeypatch), here=2, **settings).models) == 4
+
+
+def test_a_readers_change_is_labelled_and_counted(shown, monkeypatch):
+    adding(book(monkeypatch, "prove"))
+    notes = book(monkeypatch, seeds=1)
+    found = adding(notes, batch_size=5)
+    assert found.own and found.stored.networks == 4
+    said = "adding: your own experiment, 2 networks trained here (settings batch_size is 5 here, "
+    assert shown[-1].startswith(said)
+    assert notes.close().networks == 2
+
+
+def test_smoke_needs_no_evidence_and_leaves_none(evidence, shown, monkeypatch):
+    notes = book(monkeypatch, "check", profile="smoke")
+    found = adding(notes, tune={"clip": [0.1, 1.0, 2.0]})
+    assert found.networks == 2 and not found.own and not evidence.exists()
+    assert "too briefly to say anything" in found.line and shown == []
+
+
+def test_a_cell_may_run_again_but_a_check_takes_a_name_once(shown, monkeypatch):
+    adding(book(monkeypatch, "prove"))
+    notes = book(monkeypatch)
+    adding(notes), adding(notes)
+    notes = book(monkeypatch, "check")
+    adding(notes)
+    for again in (adding, lambda n: n.timings("adding", lambda k: {"a": 1.0}, 2)):
+        with pytest.raises(EvidenceError, match=r"two experiments of 01_toy are called 'adding'"):
+            again(notes)
+
+
+def test_timings_come_with_the_evidence(shown, monkeypatch):
+    def measure(repetition: int) -> dict[str, float]:
+        return {"ratio": 2.0}
+
+    for mode in ("prove", "check"):
+        table = book(monkeypatch, mode).timings("speed", measure, 3)
+        assert table["ratio"].tolist() == [2.0] * 3 and table.index.name == "repetition"
+    assert len(book(monkeypatch, profile="smoke").timings("speed", measure, 3)) == 1
 
 
 # ---------------------------------------------------------------- judging
 
 
-def test_a_verdict_leaves_complete_evidence(folder):
-    book = Lab("01_toy")
-    book.judge("toy", EFFECTS)
-    kept = written(folder)
-    assert kept["claim"] == "toy" and kept["verdict"] == "supported" == book.verdicts["toy"].word
-    assert kept["profile"] == "standard" and kept["device"] == str(book.device)
-    gain, shape = kept["tests"]
-    assert gain["effects"] == EFFECTS["gain"].tolist()
-    assert (gain["low"], gain["high"]) == pytest.approx(claims.t_interval(EFFECTS["gain"]))
-    assert gain["verdict"] == shape["verdict"] == "supported"
-    assert gain["test"]["threshold"] == 0.01 and gain["test"]["name"] == "gain"
-    assert kept["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
-    assert set(kept["versions"]) == {"torch", "numpy", "scipy", "statsmodels"}
-    assert re.fullmatch("[0-9a-f]{64}", kept["source"])
-    assert 0 <= kept["seconds"] < 60
+def test_a_refresh_writes_the_finding_and_a_check_finds_it(evidence, shown, monkeypatch):
+    for mode in ("refresh", "check", "read"):
+        notes = book(monkeypatch, mode)
+        notes.judge("toy", EFFECTS)
+        assert notes.verdicts["toy"].word == "supported"
+    assert len(set(shown)) == 1 and shown[0].startswith("toy: SUPPORTED (gain supported 0.025")
+    found = findings.read(evidence / NOTEBOOK / "findings" / "toy.json")
+    assert found.seeds == {"gain": list(range(40, 50))}
+    assert set(found.made["versions"]) == {"torch", "numpy", "scipy", "statsmodels"}
 
 
-def test_seeds_can_start_after_those_already_seen():
-    book = Lab("01_toy")
-    assert book.seeds(3, first=50) == [50, 51, 52]
-    assert book.seeds(3, first=98) == [98, 99, max(lab.TUNING_SEEDS) + 1]
+def test_effects_near_what_was_found_show_the_finding_itself(shown, monkeypatch):
+    book(monkeypatch, "refresh").judge("toy", EFFECTS)
+    notes = book(monkeypatch, "check")
+    notes.judge("toy", EFFECTS | {"gain": EFFECTS["gain"] * 1.004})
+    assert shown[0] == shown[1]
 
 
-def test_the_seeds_of_a_table_are_kept(folder, monkeypatch):
-    claim = replace(registry()["toy"], test=(MEAN, RATES))
-    monkeypatch.setattr(claims, "registry", lambda: {"toy": claim})
-    solved = pd.DataFrame({"LSTM": [1] * 10, "RNN": [0] * 10}, index=range(40, 50))
-    gain = pd.Series(EFFECTS["gain"], index=range(40, 50))
-    Lab("01_toy").judge("toy", {"gain": gain, "solves": solved})
-    kept = written(folder)
-    assert kept["seeds"] == {"gain": list(range(40, 50)), "solves": list(range(40, 50))}
-    assert kept["tests"][1]["effects"] == [[1, 0]] * 10
-    assert kept["tests"][1]["arms"] == ["LSTM", "RNN"]
+@pytest.mark.parametrize("gain", [EFFECTS["gain"] - 0.02, EFFECTS["gain"][:4]])
+def test_a_readers_own_effects_are_provisional_and_an_error_in_a_check(shown, monkeypatch, gain):
+    book(monkeypatch, "refresh").judge("toy", EFFECTS)
+    notes = book(monkeypatch)
+    notes.judge("toy", EFFECTS | {"gain": gain})
+    assert notes.verdicts["toy"].word == "provisional"
+    assert shown[1] == f"toy: PROVISIONAL; on the evidence: {shown[0]}"
+    with pytest.raises(ClaimError, match=r"toy is not what was found: gain .* make refresh NOTEB"):
+        book(monkeypatch, "check").judge("toy", EFFECTS | {"gain": gain})
 
 
-def test_only_finished_evidence_is_left_and_the_newest_wins(folder):
-    for gain in (0.001, 0.02):
-        Lab("01_toy").judge("toy", EFFECTS | {"gain": gain + np.linspace(0, 0.001, 10)})
-    assert [path.name for path in (folder / "build" / "evidence").iterdir()] == ["toy.json"]
-    assert written(folder)["verdict"] == "supported"
+def test_what_was_never_found_is_provisional_and_an_error_in_a_check(shown, monkeypatch):
+    notes = book(monkeypatch)
+    notes.judge("toy", EFFECTS)
+    assert shown == ["toy: PROVISIONAL"]
+    with pytest.raises(ClaimError, match=r"toy is not what was found: not measured"):
+        book(monkeypatch, "check").judge("toy", EFFECTS)
 
 
-def test_an_interrupted_write_spares_the_old_evidence(folder, monkeypatch):
-    Lab("01_toy").judge("toy", EFFECTS)
-    before = written(folder)
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("pathlib.Path.replace", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        Lab("01_toy").judge("toy", EFFECTS | {"shape": False})
-    assert written(folder) == before
-
-
-def test_smoke_judges_nothing_and_keeps_no_evidence(folder):
-    book = Lab("01_toy", "smoke")
-    book.judge("toy", {"gain": [0.02], "shape": True})
-    assert repr(book.verdicts["toy"]) == "toy: NOT RUN"
-    assert not (folder / "build" / "evidence").exists()
-
-
-def test_the_verdict_is_shown(folder, monkeypatch):
-    shown = []
-    monkeypatch.setattr(cards, "display", lambda data, raw: shown.append(data["text/plain"]))
-    Lab("01_toy").judge("toy", EFFECTS)
-    assert shown == ["toy: SUPPORTED (gain supported, shape supported)"]
-
-
-def test_a_read_only_root_sends_evidence_to_the_working_folder(folder, monkeypatch):
-    monkeypatch.chdir(folder / "helpers")
-    monkeypatch.setattr(findings.os, "access", lambda path, mode: path != folder)
-    Lab("01_toy").judge("toy", EFFECTS)
-    assert written(folder / "helpers")["verdict"] == "supported"
-    assert not (folder / "build" / "evidence").exists()
-
-
-def test_a_claim_of_another_notebook_is_refused(folder):
-    book = Lab("02_other")
-    with pytest.raises(ClaimError, match="toy belongs to notebook 01_toy"):
-        book.judge("toy", EFFECTS)
-    assert book.verdicts == {} and not (folder / "build" / "evidence").exists()
-
-
-def test_fewer_seeds_than_registered_are_refused_unless_asked_for(folder):
+def test_fewer_seeds_than_registered_are_never_written(evidence, shown, monkeypatch):
     few = EFFECTS | {"gain": EFFECTS["gain"][:8]}
-    with pytest.raises(ClaimError, match="toy is registered for 10 seeds"):
-        Lab("01_toy").judge("toy", few)
-    assert not (folder / "build" / "evidence").exists()
-    book = Lab("01_toy", seeds=8)
-    book.judge("toy", few)
-    assert book.verdicts["toy"].word == "supported"
+    for mode in ("refresh", "prove"):
+        with pytest.raises(ClaimError, match="toy is registered for 10 seeds"):
+            book(monkeypatch, mode).judge("toy", few)
+    assert not evidence.exists()
+
+
+def test_smoke_judges_nothing_and_keeps_nothing(evidence, shown, monkeypatch):
+    notes = book(monkeypatch, "refresh", profile="smoke")
+    notes.judge("toy", {"gain": [0.02], "shape": True})
+    assert shown == ["toy: NOT RUN"] and not evidence.exists()
+
+
+def test_a_claim_of_another_notebook_is_refused(evidence, shown, monkeypatch):
+    monkeypatch.setenv("EVIDENCE", "refresh")
+    notes = Lab("02_other")
+    with pytest.raises(ClaimError, match="toy belongs to notebook 01_toy"):
+        notes.judge("toy", EFFECTS)
+    assert notes.verdicts == {} and not evidence.exists()
+
+
+def test_a_replication_writes_beside_the_evidence(evidence, shown, monkeypatch, tmp_path):
+    how = {"mode": "replicate", "first_seed": 5000, "root": str(tmp_path / "replica")}
+    book(monkeypatch, json.dumps(how)).judge("toy", EFFECTS)
+    assert (tmp_path / "replica" / NOTEBOOK / "findings" / "toy.json").exists()
+    assert not evidence.exists()
 
 
 # ---------------------------------------------------------------- the closing line
@@ -233,16 +278,18 @@ def test_words_are_counted(words, line):
     assert count_words(dict(enumerate(words))) == line
 
 
-def test_the_closing_line_is_stable_and_the_rest_stands_beside_it(folder, monkeypatch):
-    book = Lab("01_toy")
-    book.judge("toy", EFFECTS)
-    trained = training.networks_trained()
-    monkeypatch.setattr(training, "networks_trained", lambda: trained + 7)
-    closing = book.close()
-    assert repr(closing) == "01_toy: 7 networks trained, 1 verdict (1 supported)"
+def test_the_closing_line_is_stable_and_the_rest_stands_beside_it(shown, monkeypatch):
+    notes = book(monkeypatch, "prove")
+    adding(notes)
+    notes.judge("toy", EFFECTS)
+    closing = notes.close()
+    line = "01_toy: 4 networks of evidence, 2 trained here, 1 verdict (1 supported)"
+    assert repr(closing) == line
     bundle = closing._repr_mimebundle_()
-    assert bundle["text/plain"] == repr(closing)
+    assert bundle["text/plain"] == line
     assert torch.__version__ in bundle["text/html"] and "profile standard" in bundle["text/html"]
     record = json.loads(json.dumps(bundle[MIME]))
     assert record.pop("seconds") >= 0
-    assert record == {"notebook": "01_toy", "networks": 7, "verdicts": {"toy": "supported"}}
+    verdicts = {"toy": "supported"}
+    assert record == {"notebook": NOTEBOOK, "networks": 4, "here": 2, "verdicts": verdicts}
+    assert store.place(NOTEBOOK, "adding").exists()

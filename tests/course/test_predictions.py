@@ -4,7 +4,6 @@ import pytest
 
 from helpers.course import predictions
 from helpers.course.lab import Lab
-from helpers.evidence import findings
 from helpers.evidence.registry import ClaimError
 
 WORDS = {"a": "supported", "b": "refuted", "c": "conditional", "d": "supported"}
@@ -12,7 +11,7 @@ WORDS = {"a": "supported", "b": "refuted", "c": "conditional", "d": "supported"}
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(findings, "ROOT", tmp_path)
+    monkeypatch.setattr(predictions, "build_folder", lambda: tmp_path / "build")
     return tmp_path / "build" / "predictions"
 
 

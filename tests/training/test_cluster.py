@@ -9,10 +9,10 @@ from pathlib import Path
 
 import joblib
 import pytest
+from helpers.training.engine.packs import Run
 from torch import nn
 
 from helpers.training.engine import execution, packs
-from helpers.training.engine.packs import Run
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 PACKAGES = {"processes": "joblib", "Dask": "distributed", "Ray": "ray"}

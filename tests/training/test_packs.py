@@ -14,6 +14,14 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from helpers.training.engine.packs import (
+    Run,
+    divide,
+    expand,
+    fingerprint,
+    pack_size,
+    training_memory,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -25,14 +33,6 @@ from helpers.nets.normalisation import LayerNormOverTime, NormalisedLSTM
 from helpers.nets.recurrent import GRU, LSTM, RNN
 from helpers.nets.sequences import LastStep
 from helpers.training.engine import packs
-from helpers.training.engine.packs import (
-    Run,
-    divide,
-    expand,
-    fingerprint,
-    pack_size,
-    training_memory,
-)
 from helpers.training.many import fit_many
 
 SETTINGS = {"batch_size": 8, "loss_function": F.cross_entropy}

@@ -1,0 +1,270 @@
+"""Proofs: begun, interrupted and gone on with; audited, repeated on other seeds, compared."""
+
+import json
+import os
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from experiments import ARMS, NOTEBOOK, SETTINGS, TASK, sizes
+from experiments import evidence as evidence  # a fixture
+from filelock import FileLock
+
+from helpers.commands import cli, course, proofs
+from helpers.commands.course import Choice
+from helpers.commands.runner import NotebookError
+from helpers.course import cards, progress
+from helpers.course.lab import Lab
+from helpers.evidence import findings, store, verdicts
+from helpers.evidence.registry import Claim, Test, registry
+from helpers.evidence.verdicts import judge
+
+CHOICE = Choice([Path(f"{NOTEBOOK}.ipynb")], device="cpu", jobs=1)
+
+
+def content(file: Path) -> dict:
+    kept = json.loads(file.read_text())
+    return {name: kept[name] for name in kept if name not in ("made", "sha256")}
+
+
+class Course:
+    """Stands for the notebooks: two experiments, conducted in this process as the command says."""
+
+    def __init__(self, monkeypatch):
+        self.monkeypatch, self.asked, self.fails_after = monkeypatch, [], 9
+        self.settings = dict(SETTINGS)
+
+    def run_all(self, choice: Choice, folder: Path, given: dict[str, str]) -> int:
+        self.asked.append(json.loads(given["EVIDENCE"]))
+        self.monkeypatch.setenv("EVIDENCE", given["EVIDENCE"])
+        for path in choice.notebooks:
+            notes = Lab(path.stem, device="cpu")
+            for number, name in enumerate(("one", "two")):
+                if number >= self.fails_after:
+                    return 1
+                seeds = notes.seeds(3)
+                given = {"measure": sizes, "pack": 1, "updates": 2, "here": 0, **self.settings}
+                notes.experiment(name, ARMS, TASK, seeds=seeds, **given)
+        return 0
+
+    def made(self) -> dict[str, float]:
+        files = sorted((store.reference() / NOTEBOOK).glob("*.json"))
+        return {file.stem: store.read(file).made["at"] for file in files}
+
+
+@pytest.fixture
+def notebooks(evidence, monkeypatch) -> Course:
+    found = Course(monkeypatch)
+    monkeypatch.setattr(proofs, "run_all", found.run_all)
+    monkeypatch.setattr(progress, "display", lambda *_, **__: None)
+    monkeypatch.setattr(cards, "display", lambda *_, **__: None)
+    return found
+
+
+# ---------------------------------------------------------------- prove
+
+
+def test_a_proof_writes_and_tells_all_evidence(notebooks, evidence, capsys):
+    assert proofs.prove(CHOICE) == 0
+    assert sorted(file.stem for file in evidence.rglob("*.json")) == ["one", "two"]
+    told = capsys.readouterr().out
+    assert all(f"  {NOTEBOOK}/{name}: proved in " in told for name in ("one", "two"))
+    assert notebooks.asked[0]["mode"] == "prove" and notebooks.asked[0]["jobs"] == 1
+
+
+def test_an_interrupted_proof_goes_on_and_a_finished_one_begins_anew(notebooks):
+    notebooks.fails_after = 1
+    assert proofs.prove(CHOICE) == 1
+    first = notebooks.made()
+    notebooks.fails_after = 9
+    assert proofs.prove(CHOICE) == 0
+    assert list(first) == ["one"] and notebooks.made()["one"] == first["one"]
+    assert notebooks.asked[0]["since"] == notebooks.asked[1]["since"]
+    assert proofs.prove(CHOICE) == 0
+    assert notebooks.made()["one"] > first["one"]
+
+
+def test_another_proof_is_no_going_on(notebooks):
+    notebooks.fails_after = 1
+    assert proofs.prove(CHOICE) == 1 and proofs.prove(CHOICE, "one") == 1
+    assert notebooks.asked[0]["since"] < notebooks.asked[1]["since"]
+
+
+def test_one_experiment_is_proved_alone(notebooks):
+    proofs.prove(CHOICE)
+    before = notebooks.made()
+    assert proofs.prove(CHOICE, "two") == 0
+    after = notebooks.made()
+    assert after["one"] == before["one"] and after["two"] > before["two"]
+
+
+def test_stale_proves_only_what_this_code_did_not_make(notebooks):
+    proofs.prove(CHOICE)
+    before = notebooks.made()
+    assert proofs.prove(CHOICE, stale=True) == 0 and notebooks.made() == before
+    notebooks.settings["batch_size"] = 5
+    assert proofs.prove(CHOICE, stale=True) == 0
+    assert all(notebooks.made()[name] > before[name] for name in before)
+
+
+def test_two_proofs_at_once_are_refused(notebooks, evidence, capsys):
+    folder = proofs.build_folder()
+    folder.mkdir()
+    with FileLock(folder / "prove.lock"):
+        with pytest.raises(
+            NotebookError, match=r"another make prove is at work in .*: wait for it"
+        ):
+            proofs.prove(CHOICE)
+        assert cli.main(["prove", "--notebook", "01"]) == 1
+    assert capsys.readouterr().err.startswith("FAILED another make prove")
+    assert notebooks.asked == [] and not evidence.exists()
+
+
+# ---------------------------------------------------------------- audit
+
+
+def test_an_audit_of_true_evidence_finds_it_equal(notebooks, capsys):
+    proofs.prove(CHOICE)
+    capsys.readouterr()
+    assert proofs.audit(CHOICE, 4, seed=1) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 5 and said[-1] == "4 of 4 networks are those of the evidence"
+    assert all(line.endswith(": equal") for line in said[:4]) and len(set(said)) == 5
+
+
+@pytest.mark.parametrize("column", ["test_loss", "valid_loss", "norm"])
+def test_an_audit_finds_a_falsified_number(notebooks, evidence, capsys, column):
+    proofs.prove(CHOICE)
+    file = store.place(NOTEBOOK, "one")
+    record = store.read(file)
+    last = record.table.index[(record.table.arm == "RNN") & (record.table.seed == 41)][-1]
+    record.table.loc[last, column] *= 30
+    store.write(record, file)
+    capsys.readouterr()
+    assert proofs.audit(CHOICE, 100) == 1
+    said = capsys.readouterr().out
+    assert f"{NOTEBOOK}/one: ('RNN', 41): DIFFERS" in said and said.count("DIFFERS") == 1
+    assert "11 of 12 networks are those of the evidence" in said
+
+
+def test_an_audit_of_nothing_is_no_success(notebooks, capsys):
+    assert proofs.audit(CHOICE, 4) == 1
+    assert "0 of 0 networks" in capsys.readouterr().out
+
+
+def test_every_network_can_be_drawn_and_none_twice(notebooks):
+    proofs.prove(CHOICE)
+    drawn = proofs._draw([NOTEBOOK], 100, proofs.random.Random(1))
+    assert {name: sorted(some) for name, some in drawn[NOTEBOOK].items()} == {
+        "one": list(range(6)),
+        "two": list(range(6)),
+    }
+    assert proofs._draw(["02_other"], 100, proofs.random.Random(1)) == {}
+
+
+# ---------------------------------------------------------------- replicate, compare
+
+
+@pytest.fixture
+def claim(monkeypatch) -> Claim:
+    """The one claim that is registered, with one test."""
+    mean = Test("gain", "It gains a point.", "mean", "accuracy", "above", 0.01)
+    known = registry()["cnn.learn-filters"]
+    toy = replace(known, id="toy", notebook=NOTEBOOK, seeds=6, test=(mean,))
+    monkeypatch.setattr(verdicts, "registry", lambda: {"toy": toy})
+    return toy
+
+
+def found(root: Path, gain: float) -> None:
+    """A finding of effects around `gain`."""
+    effects = {"gain": [gain + k / 1000 for k in range(6)]}
+    findings.write(judge("toy", effects), {}, {}, root)
+
+
+def test_a_replication_has_other_seeds_and_leaves_the_evidence(notebooks, evidence, capsys):
+    proofs.prove(CHOICE)
+    before = {file: file.read_bytes() for file in evidence.rglob("*.json")}
+    proofs.replicate(CHOICE, 5000)
+    assert {file: file.read_bytes() for file in evidence.rglob("*.json")} == before
+    root = proofs.build_folder() / "replicate" / "evidence"
+    for name in ("one", "two"):
+        replica = store.read(store.place(NOTEBOOK, name, root))
+        assert replica.declared["seeds"] == [5000, 5001, 5002]
+        assert set(replica.table.seed) == {5000, 5001, 5002}
+
+
+def test_differing_tests_are_named_with_both_intervals(tmp_path, capsys, claim):
+    found(tmp_path / "a", 0.5), found(tmp_path / "b", 0.5)
+    assert proofs._print_differences(tmp_path / "a", tmp_path / "b", "here", [NOTEBOOK]) == 0
+    found(tmp_path / "b", -0.5)
+    assert proofs._print_differences(tmp_path / "a", tmp_path / "b", "on other seeds") == 1
+    said = capsys.readouterr().out.splitlines()
+    assert said == [
+        "1 of 1 tests have the word of the committed evidence",
+        "toy gain: committed supported 0.502 [0.501, 0.504], "
+        "on other seeds refuted -0.497 [-0.499, -0.496]",
+        "0 of 1 tests have the word of the committed evidence",
+    ]
+    assert proofs._print_differences(tmp_path / "a", tmp_path / "b", "here", ["99_none"]) == 1
+
+
+def git(folder: Path, *command: str) -> None:
+    names = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    author = ["-c", "user.name=n", "-c", "user.email=n@example.org"]
+    subprocess.run(
+        ["git", *author, *command],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        env=os.environ | names,
+    )
+
+
+def test_compare_holds_the_evidence_against_the_committed_one(
+    tmp_path, evidence, monkeypatch, capsys, claim
+):
+    monkeypatch.setattr(proofs, "ROOT", tmp_path)
+    git(tmp_path, "init", "-q")
+    with pytest.raises(NotebookError, match="git cannot show the committed evidence"):
+        proofs.compare()
+    found(evidence, 0.5)
+    git(tmp_path, "add", "data")
+    git(tmp_path, "commit", "-q", "-m", "evidence")
+    assert proofs.compare() == 0
+    found(evidence, -0.5)
+    assert proofs.compare() == 1
+    said = capsys.readouterr().out
+    assert "toy gain: committed supported 0.502" in said and ", here refuted -0.497" in said
+
+
+# ---------------------------------------------------------------- the course
+
+
+def test_notebooks_are_chosen_by_number_or_beginning():
+    every = course.notebooks()
+    assert [path.stem[:2] for path in every] == sorted(path.stem[:2] for path in every)
+    assert [p.stem for p in course.notebooks("3")] == [p.stem for p in course.notebooks("03_rec")]
+    with pytest.raises(NotebookError, match="no notebook matches NOTEBOOK=77: there are 01_cnn"):
+        course.notebooks("77")
+
+
+@pytest.mark.parametrize(
+    ("threads", "told"), [("", "1"), ("3", "3"), ("auto", None), ("abc", None)]
+)
+def test_kernels_get_the_threads_that_were_asked_for(monkeypatch, threads, told):
+    monkeypatch.setenv("THREADS", threads)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    found = course.surroundings({"EVIDENCE": "check"})
+    assert found.get("OMP_NUM_THREADS") == told and found["EVIDENCE"] == "check"
+
+
+def test_telling_stops_with_what_it_watches(tmp_path, capsys):
+    with proofs._telling(tmp_path):
+        table = pd.DataFrame({"arm": ["a"], "seed": [1], "step": [1]})
+        record = store.Record("01_toy", "late", {}, table, made={"seconds": 3.2})
+        time.sleep(0.01)
+        store.write(record, store.place("01_toy", "late", tmp_path))
+    assert capsys.readouterr().out == "  01_toy/late: proved in 3 s\n"
