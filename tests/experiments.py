@@ -42,7 +42,8 @@ SETTINGS = {
     "evaluate_every": 4,
 }
 ARMS = {"RNN": rnn, "GRU": gru}
-DESIGN = Design(NOTEBOOK, "toy", ARMS, TASK, (40, 41, 42), SETTINGS, measure=sizes, updates=4, pack=1)
+DESIGN = Design(NOTEBOOK, "toy", ARMS, TASK, (40, 41, 42), SETTINGS, measure=sizes, updates=4)
+DESIGN = replace(DESIGN, pack=1)
 TUNED = replace(
     DESIGN,
     name="tuned",

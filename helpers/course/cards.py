@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from IPython.display import display
 
+from helpers.evidence.registry import ClaimError
 from helpers.evidence.statistics import rate_interval
 from helpers.evidence.verdicts import Outcome, Verdict
 from helpers.figures import COLOURS, blank, png, strip
@@ -49,8 +50,14 @@ def _card(verdict: Verdict) -> str:
     head += f"<br>{coloured(verdict)}</p>"
     if not verdict.run:
         return head + "<p>Profile smoke is too short to judge by.</p>"
-    answer = f"<p>{html.escape(verdict.answer)}</p>" if verdict.answer else ""
-    return head + answer + _picture(verdict.outcomes) + _fine_print(verdict)
+    return head + _answer(verdict) + _picture(verdict.outcomes) + _fine_print(verdict)
+
+
+def _answer(verdict: Verdict) -> str:
+    try:
+        return f"<p>{html.escape(verdict.answer)}</p>" if verdict.answer else ""
+    except ClaimError:  # other seeds, another version: the word is new
+        return "<p>What to say instead was written for another word.</p>"
 
 
 def coloured(verdict: Verdict) -> str:

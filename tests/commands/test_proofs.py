@@ -12,13 +12,14 @@ import pytest
 from experiments import ARMS, NOTEBOOK, SETTINGS, TASK, sizes
 from experiments import evidence as evidence  # a fixture
 from filelock import FileLock
+from registered import register
 
 from helpers.commands import cli, course, proofs
 from helpers.commands.course import Choice
 from helpers.commands.runner import NotebookError
 from helpers.course import cards, progress
 from helpers.course.lab import Lab
-from helpers.evidence import findings, store, verdicts
+from helpers.evidence import findings, store
 from helpers.evidence.registry import Claim, Test, registry
 from helpers.evidence.verdicts import judge
 
@@ -173,8 +174,8 @@ def claim(monkeypatch) -> Claim:
     """The one claim that is registered, with one test."""
     mean = Test("gain", "It gains a point.", "mean", "accuracy", "above", 0.01)
     known = registry()["cnn.learn-filters"]
-    toy = replace(known, id="toy", notebook=NOTEBOOK, seeds=6, test=(mean,))
-    monkeypatch.setattr(verdicts, "registry", lambda: {"toy": toy})
+    toy = replace(known, id="toy", notebook=NOTEBOOK, seeds=6, test=(mean,), answer="")
+    register(monkeypatch, toy)
     return toy
 
 

@@ -258,7 +258,7 @@ def test_text_printed_in_pieces_is_joined():
 
 def test_verdict_lines_are_found_among_other_outputs():
     lines = [
-        "cnn.learn-filters: REFUTED (a refuted)",
+        "cnn.learn-filters: FALSE (a refuted)",
         "note: not a claim",
         "cnn.filter-shape: NOT RUN",
     ]

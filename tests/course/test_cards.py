@@ -42,18 +42,21 @@ class Tags(HTMLParser):
 
 def verdict(run: bool = True, **changes) -> Verdict:
     claim = replace(
-        registry()["cnn.learn-filters"], quote="<i>a & b</i>", nuance="1 < 2", **changes
+        registry()["cnn.learn-filters"], quote="<i>a & b</i>", expected="1 < 2", **changes
     )
     effects = (np.linspace(0.02, 0.03, 8), [1, 1, 1, 1, 1, 0], True)
     pairs = zip((MEAN, COUNT, FACT), effects, strict=True)
+    if "answer" not in changes:
+        claim = replace(claim, answer="2 < 3 points", answered="open")
     return Verdict(claim, tuple(decide(test, values) for test, values in pairs), run=run)
 
 
 def test_the_card_escapes_everything_it_quotes():
     card = Tags(cards.verdict_card(verdict()))
     assert card.open == []
-    assert {tag for tag, _ in card.tags} <= {"p", "b", "br", "i", "table", "tr", "th", "td", "img"}
-    for quoted in ("<i>a & b</i>", "1 < 2", MEAN.statement, MEAN.unit):
+    known = "p b br i table tr th td img details summary"
+    assert {tag for tag, _ in card.tags} <= set(known.split())
+    for quoted in ("<i>a & b</i>", "1 < 2", "2 < 3 points", MEAN.statement, MEAN.unit):
         assert quoted in card.text
 
 
@@ -61,20 +64,39 @@ def test_the_card_states_effect_interval_and_rule():
     text = Tags(cards.verdict_card(verdict())).text
     low, high = t_interval(np.linspace(0.02, 0.03, 8))
     assert f"0.025 a<b95 % [{low:.3g}, {high:.3g}]; bootstrap [" in text
-    assert (
-        "registered: above 0.01; against it p = 0.0078" in text and "registered: above 0.5" in text
-    )
-    assert "exact" in text and text.count("supported") >= 2
+    assert "asked: above 0.01; against it p = 0.0078" in text and "asked: above 0.5" in text
+    assert "exact" in text and text.count("✓ supported") == 2 and "? undecided" in text
 
 
 def test_the_card_draws_the_seeds_with_alt_text():
     images = [a for tag, a in Tags(cards.verdict_card(verdict())).tags if tag == "img"]
     assert [image["alt"] for image in images] == [
-        "8 seeds from 0.02 to 0.03, threshold 0.01: supported",
-        "6 seeds from 0 to 1, threshold 0.5: undecided",
+        "gain: 8 seeds from 0.02 to 0.03; claimed: above 0.01; "
+        "solved: 6 seeds from 0 to 1; claimed: above 0.5"
     ]
-    for image in images:
-        assert picture(image["src"].removeprefix("data:image/png;base64,")).width < 300
+    drawn = picture(images[0]["src"].removeprefix("data:image/png;base64,"))
+    assert 300 < drawn.width < 700 and len(colours_of(drawn)) > 5
+
+
+def test_only_core_tests_are_drawn_and_the_others_stand_in_the_fold():
+    tests = (replace(MEAN, role="beside"), replace(COUNT, when="it rains"))
+    outcomes = tuple(decide(test, [1, 1, 1, 1, 1, 0]) for test in tests)
+    card = Tags(cards.verdict_card(replace(verdict(answer=""), outcomes=outcomes)))
+    ((_, image),) = [tag for tag in card.tags if tag[0] == "img"]
+    assert image["alt"].startswith("solved: 6 seeds") and "gain" not in image["alt"]
+    assert "gain (beside)" in card.text and "Asked where it rains." in card.text
+
+
+def test_an_answer_for_another_word_is_not_shown():
+    other = replace(verdict(), outcomes=(decide(MEAN, np.linspace(0.02, 0.03, 8)),))
+    text = Tags(cards.verdict_card(other)).text
+    assert "written for another word" in text and "2 < 3 points" not in text
+
+
+def test_the_head_says_sentence_word_and_answer():
+    text = Tags(cards.verdict_card(verdict())).text
+    head = "The recap: “<i>a & b</i>”open (3 core tests: 0 refuted, 1 undecided)2 < 3 points"
+    assert text.startswith(head)
 
 
 def test_the_card_of_within_says_around_what():
@@ -91,12 +113,13 @@ def test_the_card_of_rates_shows_both_arms():
     low, high = outcome.low, outcome.high
     assert f"0.875 difference95 % [{low:.3g}, {high:.3g}]; <LSTM> 8 of 8 [0.63, 1], " in card.text
     assert "R&N 1 of 8 [0.0032, 0.53]" in card.text
-    assert f"registered: above 0.1; against it p = {outcome.p:.2g}" in card.text
+    assert f"asked: above 0.1; against it p = {outcome.p:.2g}" in card.text
     assert outcome.caution in card.text
     ((_, image),) = [tag for tag in card.tags if tag[0] == "img"]
-    assert image["alt"] == "<LSTM> 8 of 8, R&N 1 of 8 seeds solved, threshold 0.1: supported"
+    said = "solves: <LSTM> 8 of 8, R&N 1 of 8 seeds solved; claimed: above 0.1"
+    assert image["alt"] == said
     drawn = picture(image["src"].removeprefix("data:image/png;base64,"))
-    assert drawn.width < 300 and len(colours_of(drawn)) > 5
+    assert len(colours_of(drawn)) > 5
 
 
 def test_the_card_says_what_the_rule_cannot_promise():
@@ -107,28 +130,28 @@ def test_the_card_says_what_the_rule_cannot_promise():
 
 def test_an_image_tag_ends_where_it_should():
     card = cards.verdict_card(verdict())
-    assert card.count('"></td>') == card.count("<img") == 2
+    assert card.count('"><details>') == card.count("<img") == 1
 
 
 def test_a_single_seed_can_be_shown():
     outcome = decide(MEAN, [0.02])
     card = cards.verdict_card(replace(verdict(), outcomes=(outcome,), provisional=True))
-    assert "PROVISIONAL" in card and "1 seeds from 0.02 to 0.02" in card
-    assert card.startswith("<p><b>Yours</b>: not the registered experiment")
+    assert ">provisional</b>" in card and "1 seeds from 0.02 to 0.02" in card
+    assert "<b>Yours.</b> It is not the registered experiment" in card
 
 
-def test_a_readers_own_card_has_what_was_found_beneath_it():
+def test_a_readers_own_card_has_what_was_found_beside_it():
     own = replace(verdict(), provisional=True)
     card = Tags(cards.verdict_card(own, verdict()))
-    assert card.open == [] and card.text.index("Yours") < card.text.index("PROVISIONAL")
-    assert card.text.index("PROVISIONAL") < card.text.index("INCONCLUSIVE")
-    assert card.text.count("On the evidence") == 1 and ("details", {}) in card.tags
+    assert card.open == [] and card.text.index("Yours") < card.text.index("provisional")
+    assert card.text.index("provisional") < card.text.index("open (3 core tests")
+    assert card.text.count("On the evidence") == 1
     assert "Yours" not in cards.verdict_card(verdict(), verdict())
 
 
 def test_the_card_of_a_smoke_run_shows_no_numbers():
     card = cards.verdict_card(verdict(run=False))
-    assert "NOT RUN" in card and "<table" not in card and "0.025" not in card
+    assert ">not run</b>" in card and "<table" not in card and "0.025" not in card
 
 
 def test_show_verdict_prints_the_stable_line_beside_the_card(monkeypatch):

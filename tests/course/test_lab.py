@@ -11,11 +11,12 @@ import pytest
 import torch
 from experiments import ARMS, NOTEBOOK, SETTINGS, TASK, gru, sizes
 from experiments import evidence as evidence  # a fixture
+from registered import register
 
 from helpers.course import cards, lab, progress
 from helpers.course.lab import Lab
 from helpers.data.dataset import DataError
-from helpers.evidence import experiment, findings, store, verdicts
+from helpers.evidence import experiment, findings, store
 from helpers.evidence.closing import MIME, PROFILES, count_words
 from helpers.evidence.registry import ClaimError, Test, registry
 from helpers.evidence.store import EvidenceError
@@ -29,8 +30,8 @@ EFFECTS = {"gain": pd.Series(np.linspace(0.02, 0.03, 10), index=range(40, 50)), 
 def shown(evidence, monkeypatch) -> list[str]:
     """A repository with one claim, and the texts that are shown."""
     known = registry()["cnn.learn-filters"]
-    toy = replace(known, id="toy", notebook=NOTEBOOK, seeds=10, test=(MEAN, FACT))
-    monkeypatch.setattr(verdicts, "registry", lambda: {"toy": toy})
+    toy = replace(known, id="toy", notebook=NOTEBOOK, seeds=10, test=(MEAN, FACT), answer="")
+    register(monkeypatch, toy)
     texts: list[str] = []
     monkeypatch.setattr(progress, "PAUSE", math.inf)  # the bar has tests of its own
     for module in (cards, progress):
@@ -198,8 +199,8 @@ def test_a_refresh_writes_the_finding_and_a_check_finds_it(evidence, shown, monk
     for mode in ("refresh", "check", "read"):
         notes = book(monkeypatch, mode)
         notes.judge("toy", EFFECTS)
-        assert notes.verdicts["toy"].word == "supported"
-    assert len(set(shown)) == 1 and shown[0].startswith("toy: SUPPORTED (gain supported 0.025")
+        assert notes.verdicts["toy"].word == "true"
+    assert len(set(shown)) == 1 and shown[0].startswith("toy: TRUE (gain supported 0.025")
     found = findings.read(evidence / NOTEBOOK / "findings" / "toy.json")
     assert found.seeds == {"gain": list(range(40, 50))}
     assert set(found.made["versions"]) == {"torch", "numpy", "scipy", "statsmodels"}
@@ -267,11 +268,8 @@ def test_a_replication_writes_beside_the_evidence(evidence, shown, monkeypatch, 
     ("words", "line"),
     [
         ([], "0 verdicts"),
-        (["refuted"], "1 verdict (1 refuted)"),
-        (
-            ["refuted", "conditional", "refuted", "conditional", "conditional"],
-            "5 verdicts (3 conditional, 2 refuted)",
-        ),
+        (["false"], "1 verdict (1 false)"),
+        (["open", "true if", "open", "true if", "true if"], "5 verdicts (2 open, 3 true if)"),
     ],
 )
 def test_words_are_counted(words, line):
@@ -283,13 +281,13 @@ def test_the_closing_line_is_stable_and_the_rest_stands_beside_it(shown, monkeyp
     adding(notes)
     notes.judge("toy", EFFECTS)
     closing = notes.close()
-    line = "01_toy: 4 networks of evidence, 2 trained here, 1 verdict (1 supported)"
+    line = "01_toy: 4 networks of evidence, 2 trained here, 1 verdict (1 true)"
     assert repr(closing) == line
     bundle = closing._repr_mimebundle_()
     assert bundle["text/plain"] == line
     assert torch.__version__ in bundle["text/html"] and "profile standard" in bundle["text/html"]
     record = json.loads(json.dumps(bundle[MIME]))
     assert record.pop("seconds") >= 0
-    verdicts = {"toy": "supported"}
+    verdicts = {"toy": "true"}
     assert record == {"notebook": NOTEBOOK, "networks": 4, "here": 2, "verdicts": verdicts}
     assert store.place(NOTEBOOK, "adding").exists()

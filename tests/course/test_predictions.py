@@ -6,7 +6,7 @@ from helpers.course import predictions
 from helpers.course.lab import Lab
 from helpers.evidence.registry import ClaimError
 
-WORDS = {"a": "supported", "b": "refuted", "c": "conditional", "d": "supported"}
+WORDS = {"a": "true", "b": "false", "c": "true if", "d": "true"}
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The summary: each line of the recap has its claims; without evidence there is no verdict."""
 
 import html
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,14 +19,19 @@ FACT = Test("shape", "The shape is so.", "assertion")
 
 
 def judged(claim_id: str, *outcomes: Outcome) -> Finding:
-    return Finding(Verdict(registry()[claim_id], outcomes), seeds={}, made={})
+    claim = registry()[claim_id]
+    if claim_id == "cnn.learn-filters":
+        claim = replace(claim, answered="true if", answer="{gain.points:.1f} points for few.")
+    return Finding(Verdict(claim, outcomes), seeds={}, made={})
 
 
 @pytest.fixture
 def found():
     nothing = {claim: (None, "not measured") for claim in registry()}
     good = judged("cnn.filter-shape", decide(FACT, True))
-    bad = judged("cnn.learn-filters", decide(MEAN, np.linspace(0.0, 0.004, 8)), decide(FACT, True))
+    tests = (replace(MEAN, when="many"), replace(FACT, when="few"))
+    outcomes = [decide(tests[0], np.linspace(0.0, 0.004, 8)), decide(tests[1], True)]
+    bad = judged("cnn.learn-filters", *outcomes)
     return nothing | {
         "cnn.filter-shape": (good, ""),
         "cnn.learn-filters": (bad, ""),
@@ -59,9 +65,9 @@ def test_a_section_prints_stable_lines_and_shows_the_numbers(found, shown):
     (data,) = shown
     assert data["text/plain"].splitlines()[:4] == [
         "CNNs",
-        "cnn.learn-filters: CONDITIONAL",
-        "cnn.filter-shape: SUPPORTED",
-        "cnn.filter-slides: NOT MEASURED",
+        "cnn.filters-change: NOT MEASURED",
+        "cnn.learn-filters: true if few",
+        "cnn.filter-shape: true",
     ]
     card = data["text/html"]
     assert ">gain</span>: 0.002 [" in card and "a&lt;b" in card and "a<b" not in card
@@ -74,19 +80,18 @@ def test_a_section_prints_stable_lines_and_shows_the_numbers(found, shown):
     assert ">no verdict<br>" in card and ">not measured</td>" in card
 
 
-def test_the_careful_sentence_stands_where_the_recap_is_not_right(found, shown):
+def test_what_to_say_instead_stands_beside_the_recap(found, shown):
     summary.show_section("CNNs", found)
     card = shown[0]["text/html"]
-    assert "Sixteen random 3x3 filters" in card  # learn-filters: conditional
-    assert "It is a matrix only when" not in card  # filter-shape: supported
+    assert "0.2 points for few" in card and "By definition: 16 filters" in card
 
 
 def test_a_claim_without_evidence_has_no_word(found):
     assert summary.words(found) == {
-        "cnn.filter-shape": "supported",
-        "cnn.learn-filters": "conditional",
+        "cnn.filter-shape": "true",
+        "cnn.learn-filters": "true if",
     }
-    assert list(summary.folklore(found).index) == ["cnn.learn-filters"]
+    assert list(summary.instead(found).index) == ["cnn.learn-filters"]
 
 
 @pytest.mark.parametrize(
@@ -115,32 +120,39 @@ def test_margins_leave_out_what_has_no_interval(found):
     assert summary.margins({"cnn.learn-filters": (same, "")}).empty
 
 
-def test_holm_takes_all_measured_tests_as_one_family(found):
+def test_corrections_take_headline_and_core_tests_as_families(found):
     other = judged("rnn.vanishing", decide(MEAN, np.linspace(0.02, 0.03, 8)))
-    table = summary.holm(dict(found) | {"rnn.vanishing": (other, "")})
-    assert list(table) == ["claim", "test", "verdict", "p", "p_holm"] and len(table) == 2
-    assert table["p_holm"][0] == pytest.approx(2 * table["p"][0])
+    third = judged("cnn.filters-change", decide(MEAN, np.linspace(0.02, 0.03, 8)))
+    more = {"rnn.vanishing": (other, ""), "cnn.filters-change": (third, "")}
+    table = summary.corrected(dict(found) | more)
+    assert list(table) == ["claim", "test", "verdict", "p", "p_holm", "p_bh"] and len(table) == 3
+    assert table.set_index("claim")["p_holm"].isna().to_dict() == {
+        "cnn.learn-filters": False,
+        "rnn.vanishing": False,
+        "cnn.filters-change": True,
+    }
+    assert table["p_holm"].min() == pytest.approx(2 * table["p"].min())
 
 
 def test_the_readme_table_has_a_row_per_claim_in_order(found):
     head, line, *rows = summary.markdown(found).splitlines()
-    assert len(rows) == len(registry()) == 50
-    assert [int(row.split("|")[1]) for row in rows] == list(range(1, 51))
-    assert "[conditional](notebooks/01_cnn_filters.ipynb) | gain ✗, shape ✓ |" in rows[0]
-    assert rows[2].endswith("| not measured | |")
+    assert len(rows) == len(registry())
+    assert [int(row.split("|")[1]) for row in rows] == [c.number for c in registry().values()]
+    assert "[true if few](notebooks/01_cnn_filters.ipynb) | 0.2 points for few. |" in rows[1]
+    assert rows[0].endswith("| not measured | |")
     assert {row.replace("\\|", "").count("|") for row in (head, line, *rows)} == {5}
 
 
 def test_findings_are_looked_for_on_every_claim(tmp_path):
     nothing = summary.find_all(tmp_path)
     assert list(nothing) == list(registry()) and summary.words(nothing) == {}
-    assert len(summary.missing(nothing)) == 50
+    assert len(summary.missing(nothing)) == len(registry())
     assert "rnn.vanishing: not measured: make prove NOTEBOOK=03" in summary.missing(nothing)
     exact = [decide(test, True) for test in registry()["opt.update-rule"].test]
     findings.write(judged("opt.update-rule", *exact).verdict, {}, root=tmp_path)
     found = summary.find_all(tmp_path)
-    assert summary.words(found) == {"opt.update-rule": "supported"}
-    assert len(summary.missing(found)) == 49
+    assert summary.words(found) == {"opt.update-rule": "true"}
+    assert len(summary.missing(found)) == len(registry()) - 1
 
 
 def test_the_table_replaces_what_stands_between_the_marks(found, tmp_path):

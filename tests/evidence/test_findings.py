@@ -8,9 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from registered import register
 
-from helpers.evidence import findings, verdicts
-from helpers.evidence.registry import ClaimError, Test, registry
+from helpers.evidence import findings
+from helpers.evidence import registry as registries
+from helpers.evidence.registry import ClaimError, Test
 from helpers.evidence.verdicts import Verdict, judge
 
 MEAN = Test("gain", "It gains a point.", "mean", "accuracy", "above", 0.01)
@@ -26,10 +28,17 @@ MADE = {"processor": "a processor"}
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    known = registry()["cnn.learn-filters"]
-    toy = replace(known, id="toy", notebook="01_toy", seeds=10, test=(MEAN, RATES, FACT))
-    toys = {"toy": toy, "toy.two": replace(toy, id="toy.two")}
-    monkeypatch.setattr(verdicts, "registry", lambda: toys)
+    known = registries.registry()["cnn.learn-filters"]
+    toy = replace(
+        known,
+        id="toy",
+        headline=True,
+        notebook="01_toy",
+        seeds=10,
+        test=(MEAN, RATES, FACT),
+        answer="",
+    )
+    register(monkeypatch, toy, replace(toy, id="toy.two"))
     monkeypatch.setattr(findings, "reference", lambda: tmp_path / "evidence")
     return tmp_path / "evidence"
 
@@ -56,15 +65,15 @@ def test_a_verdict_comes_back_as_it_was_judged(root):
 
 def test_a_finding_is_strict_json_and_written_anew_the_same(root):
     write(root)
-    file = findings.place(registry()["toy"])
+    file = findings.place(registries.registry()["toy"])
     text = file.read_text()
-    assert "NaN" not in text and json.loads(text)["verdict"] == "supported"
+    assert "NaN" not in text and json.loads(text)["verdict"] == "true"
     write(root)
     assert file.read_text() == text and [path.name for path in file.parent.iterdir()] == [file.name]
 
 
 def test_what_is_not_there_is_said(root):
-    found, why = findings.find(registry()["toy"])
+    found, why = findings.find(registries.registry()["toy"])
     assert found is None and why.startswith("not measured")
     assert findings.read_all() == [] and findings.table([]).empty
 
@@ -72,7 +81,7 @@ def test_what_is_not_there_is_said(root):
 @pytest.mark.parametrize(
     ("before", "after", "reason"),
     [
-        ('"verdict": "supported",\n "made"', '"verdict": "refuted",\n "made"', "tests say"),
+        ('"verdict": "true",\n "made"', '"verdict": "false",\n "made"', "tests say"),
         ('"threshold": 0.01', '"threshold": 0.02', "other tests than are registered"),
         ('"claim": "toy"', '"claim": "gone"', "gone"),
         ('"p": ', '"p": 3', "p is 3"),
@@ -82,14 +91,14 @@ def test_what_is_not_there_is_said(root):
 )
 def test_a_finding_that_does_not_hold_together_is_named(root, before, after, reason):
     write(root)
-    file = findings.place(registry()["toy"])
+    file = findings.place(registries.registry()["toy"])
     text = file.read_text()
     assert before in text
     file.write_text(text.replace(before, after, 1))
     cure = "make refresh NOTEBOOK=01"
     with pytest.raises(ClaimError, match=rf"toy\.json is malformed .*{reason}.*{cure}"):
         findings.read(file)
-    found, why = findings.find(registry()["toy"])
+    found, why = findings.find(registries.registry()["toy"])
     assert found is None and "toy.json is malformed" in why
     with pytest.raises(ClaimError):
         findings.read_all()
@@ -116,9 +125,25 @@ def test_the_table_has_a_row_a_test_and_adjusts_what_has_a_p(root):
     assert table[["claim", "test"]].to_numpy().tolist() == [
         [claim, test] for claim in ("toy", "toy.two") for test in ("gain", "solves", "shape")
     ]
-    assert table["p"].isna().tolist() == table["p_holm"].isna().tolist() == [False, False, True] * 2
-    assert (table["p_holm"].dropna() >= table["p"].dropna()).all()
+    for corrected in ("p_holm", "p_bh"):
+        assert table["p"].isna().tolist() == table[corrected].isna().tolist()
+        assert (table[corrected].dropna() >= table["p"].dropna()).all()
+    assert table["p"].isna().tolist() == [False, False, True] * 2
     assert math.isclose(table["p_holm"].min(), 4 * table["p"].min())
+
+
+def test_only_core_tests_are_corrected_and_holm_asks_headlines_alone(root, monkeypatch):
+    beside = (replace(MEAN, role="beside"), RATES, FACT)
+    toy = registries.registry()["toy"]
+    register(monkeypatch, replace(toy, headline=False), replace(toy, id="toy.two", test=beside))
+    write(root), write(root, "toy.two")
+    table = findings.table(findings.read_all()).set_index(["claim", "test"])
+    assert table["p_holm"].dropna().index.tolist() == [("toy.two", "solves")]
+    assert table["p_bh"].dropna().index.tolist() == [
+        ("toy", "gain"),
+        ("toy", "solves"),
+        ("toy.two", "solves"),
+    ]
 
 
 def test_two_roots_are_compared_test_by_test(root, tmp_path):
@@ -127,7 +152,7 @@ def test_two_roots_are_compared_test_by_test(root, tmp_path):
     same = findings.compare(root, tmp_path / "after")
     assert len(same) == 6 and not same.differs.any()
     write(tmp_path / "after", "toy", gain=EFFECTS["gain"] - 0.02)
-    findings.place(registry()["toy.two"], tmp_path / "after").unlink()
+    findings.place(registries.registry()["toy.two"], tmp_path / "after").unlink()
     both = findings.compare(root, tmp_path / "after")
     assert both.index[both.differs].tolist() == [
         ("toy", "gain"),
