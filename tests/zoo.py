@@ -1,8 +1,5 @@
 """Small networks and data that several tests share."""
 
-from pathlib import Path
-
-import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,7 +8,6 @@ from helpers.data.dataset import Dataset, Split
 from helpers.nets.cnn import CNN1D, SimpleCNN
 from helpers.nets.recurrent import GRU, LSTM, RNN
 from helpers.nets.sequences import LastStep
-from helpers.training.many import fit_many
 
 HUGE = 1e30  # a learning rate that breaks any network with a hidden layer
 
@@ -144,10 +140,3 @@ def assert_close_weights(one: nn.Module, other: nn.Module, atol: float) -> None:
     torch.testing.assert_close(
         one.state_dict(), other.state_dict(), rtol=0, atol=atol, equal_nan=True
     )
-
-
-def sweep_to_kill(folder: Path, result: Path) -> None:
-    """Thirty packs, kept in `folder`; for a process that is killed while it trains them."""
-    settings = {"steps": 40, "batch_size": 10, "lr": 0.1, "n_jobs": 1, "pack": 1, "folder": folder}
-    table: pd.DataFrame = fit_many({"a": dense}, toy(), seeds=range(30), **settings).table
-    table.to_pickle(result)

@@ -26,9 +26,8 @@ from helpers.data.streams import stream
 from helpers.nets.cnn import freeze
 from helpers.nets.starts import initialise
 from helpers.training.batches import batches
-from helpers.training.engine import execution
 from helpers.training.fit import evaluate, fit
-from helpers.training.many import fit_many, tune
+from helpers.training.many import fit_many, losses
 from helpers.training.sweeps import best
 
 PLAIN_SGD = torch.optim.SGD
@@ -45,6 +44,10 @@ smooth = nn.CrossEntropyLoss(label_smoothing=0.9)  # prints like one without
 TUNING = {"steps": 4, "batch_size": 10, "n_jobs": 1}
 quick = partial(fit_many, lr=0.1, **TUNING)
 alone = partial(quick, pack=1)  # one network at a time: bit for bit the same as `fit`
+
+
+def tuned(arms, data, metric="valid_loss", **how) -> pd.DataFrame:
+    return losses(fit_many(arms, data, **how, **TUNING), metric)
 
 
 def descend(
@@ -265,11 +268,9 @@ def test_runs_are_a_tidy_table_with_their_models(three_runs):
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_runs_do_not_depend_on_processes_or_other_arms(n_jobs, three_runs):
-    before = training.networks_trained()
     arms = {"wide": wide, "masks": with_dropout, "dense": dense}
     rates = {"wide": 0.2, "masks": 0.3, "dense": 0.1}
     runs = alone(arms, toy(), seeds=(7,), lr=rates, n_jobs=n_jobs)
-    assert training.networks_trained() - before == 3
     for arm in ("dense", "wide"):
         assert_same_weights(runs.models[arm, 7], three_runs.models[arm, 7])
         assert runs.final("test_loss")[arm][7] == three_runs.final("test_loss")[arm][7]
@@ -278,21 +279,17 @@ def test_runs_do_not_depend_on_processes_or_other_arms(n_jobs, three_runs):
     assert_same_weights(runs.models["masks", 7], by_fit)
 
 
-@pytest.mark.parametrize(
-    ("jobs", "order"), [(1, ["dense", "wide", "longer"]), (2, ["longer", "wide", "dense"])]
-)
-def test_who_shares_the_work_begins_with_the_most(monkeypatch, jobs, order):
-    seen, train_packs = [], training.train_packs
-
-    def note(calls, n_jobs):
-        seen.extend(call[3][0].arm for call in calls)
-        return train_packs(calls, 1)
-
-    monkeypatch.setattr(training, "train_packs", note)
-    steps = {"dense": 2, "wide": 2, "longer": 40}
-    builds = {"dense": dense, "wide": wide, "longer": dense}
-    quick(builds, toy(), seeds=(0,), steps=steps, pack=1, n_jobs=jobs)
-    assert seen == order
+@pytest.mark.parametrize("pack", [1, 3])
+def test_fit_with_settings_of_its_own_keeps_its_stacks(pack):
+    own = partial(partial(fit, steps=9, clip=0.1), steps=4)
+    how = {"seeds": range(3), "lr": 0.1, "batch_size": 10, "n_jobs": 1, "pack": pack}
+    ticks = []
+    runs = fit_many({"a": dense}, toy(), train=own, tick=lambda *n: ticks.append(n), **how)
+    plain = fit_many({"a": dense}, toy(), steps=4, clip=0.1, **how)
+    pd.testing.assert_frame_equal(runs.table, plain.table, check_exact=True)
+    assert ticks == [("a", pack)] * (12 // pack)
+    over = fit_many({"a": dense}, toy(), train=own, **how, steps=2)
+    assert set(over.table.step) == {2}  # what fit_many is given itself goes before
 
 
 def test_a_stack_gives_the_same_table_as_one_network_at_a_time():
@@ -340,10 +337,10 @@ def test_a_sweep_leaves_the_global_random_state_alone():
 
 
 def test_watched_runs_are_watched_every_time(tmp_path):
-    execution.use_cache(tmp_path)
+    run = partial(quick, {"a": dense}, toy(), seeds=(0, 1), folder=tmp_path)
     for _ in range(2):
         seen = []
-        quick({"a": dense}, toy(), seeds=(0, 1), watch=lambda step, _, seen=seen: seen.append(step))
+        run(watch=lambda step, _, seen=seen: seen.append(step))
         assert seen == [0, 1, 2, 3, 4] * 2
 
 
@@ -372,7 +369,6 @@ def train_in_silence(model, data, *, lr, seed, note):
 
 
 def test_another_way_to_train_gets_the_same_start_and_all_settings():
-    before = training.networks_trained()
     runs = fit_many(
         {"a": dense, "b": wide},
         toy(),
@@ -384,7 +380,6 @@ def test_another_way_to_train_gets_the_same_start_and_all_settings():
     )
     assert runs.final().to_dict() == {"a": {4: 104.5, 5: 105.5}, "b": {4: 204.5, 5: 205.5}}
     assert_same_weights(runs.models["b", 5], initialise(wide, 5))
-    assert training.networks_trained() - before == 4
 
 
 def test_models_are_kept_only_on_request():
@@ -394,9 +389,9 @@ def test_models_are_kept_only_on_request():
 # ---------------------------------------------------------------- tuning
 
 
-def test_tune_tabulates_mean_final_validation_loss():
+def test_losses_are_the_means_after_the_last_update():
     rates, seeds = (0.01, 0.1), (100, 101)
-    table = tune({"b": dense, "a": wide}, toy(), grid={"lr": rates}, seeds=seeds, **TUNING)
+    table = tuned({"b": dense, "a": wide}, toy(), grid={"lr": rates}, seeds=seeds)
     assert list(table.index) == list(rates) and list(table) == ["b", "a"]
     for rate in rates:
         runs = alone({"b": dense, "a": wide}, toy(), seeds=seeds, lr=rate)
@@ -406,18 +401,18 @@ def test_tune_tabulates_mean_final_validation_loss():
             )
 
 
-def test_tune_by_error_tabulates_the_share_of_wrong_answers():
-    how = {"grid": {"lr": (0.01, 0.1)}, "seeds": (100, 101), **TUNING}
-    table = tune({"a": dense}, toy(), metric="valid_error", **how)
+def test_losses_by_error_are_the_share_of_wrong_answers():
+    how = {"grid": {"lr": (0.01, 0.1)}, "seeds": (100, 101)}
+    table = tuned({"a": dense}, toy(), metric="valid_error", **how)
     runs = alone({"a": dense}, toy(), seeds=(100, 101), lr=0.1)
     right = [evaluate(runs.models["a", s], toy().valid)["accuracy"] for s in (100, 101)]
     assert table.loc[0.1, "a"] == pytest.approx(1 - np.mean(right))
     with pytest.raises(ValueError, match="valid_loss or valid_error"):
-        tune({"a": dense}, toy(), metric="test_loss", **how)
+        tuned({"a": dense}, toy(), metric="test_loss", **how)
 
 
 def test_test_data_plays_no_part_in_tuning():
-    choose = partial(tune, {"dense": dense}, grid={"lr": (0.01, 0.1)}, seeds=(100,), **TUNING)
+    choose = partial(tuned, {"dense": dense}, grid={"lr": (0.01, 0.1)}, seeds=(100,))
     other = replace(toy(), test=toy_split(9, seed=77))
     pd.testing.assert_frame_equal(choose(toy()), choose(other), check_exact=True)
 
@@ -427,26 +422,26 @@ def test_a_rate_at_which_one_seed_diverged_counts_as_infinite():
     broken = [initialise(broken_half_the_time, s)[0].weight.isnan().any().item() for s in seeds]
     assert set(broken) == {True, False}
     arms = {"sane": dense, "fragile": broken_half_the_time}
-    table = tune(arms, toy(), grid={"lr": (0.01, 0.1)}, seeds=seeds, **TUNING)
+    table = tuned(arms, toy(), grid={"lr": (0.01, 0.1)}, seeds=seeds)
     assert np.isinf(table.fragile).all() and np.isfinite(table.sane).all()
 
 
 def test_a_diverged_rate_is_never_chosen():
     rates = (0.001, 0.1, HUGE)
     arms = {"wide": wide}
-    table = tune(arms, toy(), grid={"lr": rates}, seeds=(100,), optimizer=PLAIN_SGD, **TUNING)
+    table = tuned(arms, toy(), grid={"lr": rates}, seeds=(100,), optimizer=PLAIN_SGD)
     assert table.wide[HUGE] == float("inf") and best(table) == {"lr": {"wide": 0.1}}
 
 
 def test_what_was_best_can_be_trained_with():
     grid = {"lr": (0.001, 0.1, HUGE), "clip": (None, 1.0)}
-    choose = partial(tune, {"a": wide, "b": wide}, toy(), seeds=(100,), optimizer=PLAIN_SGD)
-    table = choose(grid=grid, **TUNING)
+    arms = {"a": wide, "b": wide}
+    table = tuned(arms, toy(), seeds=(100,), grid=grid, optimizer=PLAIN_SGD)
     assert table.shape == (6, 2) and list(table.index.names) == ["lr", "clip"]
     table.loc[(0.1, None), "a"] = table.loc[(0.1, 1.0), "b"] = 0.0
     chosen = best(table.drop(index=[(0.1, 1.0)]))
     assert chosen == {"lr": {"a": 0.1, "b": 0.1}, "clip": {"a": None, "b": None}}
-    runs = fit_many({"a": wide, "b": wide}, toy(), seeds=(0,), **chosen, **TUNING)
+    runs = fit_many(arms, toy(), seeds=(0,), **chosen, **TUNING)
     assert len(runs.table) == 2
 
 
@@ -498,7 +493,7 @@ TWO = {"a": dense, "b": dense}
     ("change", "message"),
     [
         ({"arms": {}}, r"nothing to train: arms \[\]"),
-        ({"seeds": ()}, r"nothing to train: arms \['a'\], seeds \[\]"),
+        ({"seeds": ()}, r"nothing to train: arms \['a'\], seeds {'a': \[\]}"),
         ({"arms": TWO, "lr": {"a": 0.1}}, r"lr is given for the arms \['a'\], but not for 'b'"),
         ({"lr": {}}, r"lr is given for the arms \[\], but not for 'a'"),
         ({"seeds": (0, 1, 0)}, r"seeds \[0, 1, 0\] hold a seed twice"),
@@ -518,13 +513,15 @@ TWO = {"a": dense, "b": dense}
         ({"stepz": 3}, "stepz: no such setting, there are steps, lr, batch_size"),
         ({"grid": {"momentum": [0, 0.9]}}, "momentum: no such setting, there are steps, lr"),
         ({"seed": 3}, "seed: no such setting"),
+        ({"seeds": (0, 1.5)}, "seed is 1.5: give a whole number"),
+        ({"seeds": (0, True)}, "seed is True: give a whole number"),
     ],
 )
 def test_a_bad_sweep_is_named_before_any_update(change, message):
-    before = training.networks_trained()
+    ticks, how = [], {"tick": lambda arm, updates: ticks.append(updates)}
     with pytest.raises(ValueError, match=message):
-        quick(**{"arms": {"a": dense}, "data": toy(), "seeds": (0,)} | change)
-    assert training.networks_trained() == before
+        quick(**{"arms": {"a": dense}, "data": toy(), "seeds": (0,)} | how | change)
+    assert not ticks
 
 
 @pytest.mark.parametrize("lr", [0, -0.1, NAN, INFINITY])
@@ -547,7 +544,7 @@ def test_missing_settings_are_named(settings_of_run, missing):
 def test_seeds_may_come_from_a_generator():
     runs = quick({"a": dense, "b": dense}, toy(), seeds=(seed for seed in (0, 1)))
     assert len(runs.models) == 4
-    tuning = tune({"a": dense}, toy(), grid={"lr": (0.1, 0.2)}, seeds=iter((0, 1)), **TUNING)
+    tuning = tuned({"a": dense}, toy(), grid={"lr": (0.1, 0.2)}, seeds=iter((0, 1)))
     assert np.isfinite(tuning).all().all()
 
 

@@ -128,7 +128,8 @@ def _computing_with(threads: int) -> Iterator[None]:
 
 def _numbered(index: int, pack: Pack, job: Job, threads: int) -> tuple[int, Trained]:
     with _one_at_a_time, _computing_with(threads):
-        kept = job.folder and _kept_at(job.folder, pack)
+        watched = pack.runs[0].settings.get("watch")  # every time, so it is trained every time
+        kept = _kept_at(job.folder, pack) if job.folder and not watched else None
         if kept and (found := _read(kept, len(pack.runs), job.keep_models)):
             if job.tick:
                 job.tick(pack.arm, pack.updates)
