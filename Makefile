@@ -25,7 +25,7 @@ HOW = $(WHICH) --device $(call quoted,$(DEVICE))
 CORES = $(or $(JOBS),$(shell $(PY) -c 'import joblib; print(joblib.cpu_count())'))
 TEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup run-all check test lint nbval lab refresh prove audit replicate compare verdicts
+.PHONY: help setup run-all check test lint nbval lab refresh register prove audit replicate compare verdicts
 .PHONY: site bench bench-many lock clean distclean
 
 help:  ## this list
@@ -56,6 +56,9 @@ lab: .venv/course  ## open the course in JupyterLab
 
 refresh: .venv/course  ## execute against the evidence; store outputs, findings, README's table
 	@$(COURSE) refresh $(WHICH)
+
+register: .venv/course  ## freeze the design of a notebook before it is proved; commit it then
+	@$(COURSE) register $(call flag,notebook,$(NOTEBOOK))
 
 prove: .venv/course  ## train all seeds, write the evidence: [EXPERIMENT=name] [STALE=yes]
 	@$(COURSE) prove $(HOW) $(call flag,experiment,$(EXPERIMENT)) $(if $(STALE),--stale)

@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     add("execute", _execute, "execute one notebook into a file", source, out, *how)
     add("run-all", _run_all, "execute the course into build/", chosen, *how, jobs)
     add("refresh", _refresh, "execute and store outputs and findings", chosen, jobs)
+    add("register", _register, "freeze the design of notebooks before they are proved", chosen)
     add("prove", _prove, "train all seeds, write the evidence", chosen, one, stale, device, jobs)
     add("audit", _audit, "train stored networks again, drawn at random", chosen, drawn)
     add("replicate", _replicate, "prove on other seeds and compare", chosen, first, device, jobs)
@@ -101,6 +102,10 @@ def _run_all(options: argparse.Namespace) -> int:
 
 def _refresh(options: argparse.Namespace) -> int:
     return course.refresh(_choice(options))
+
+
+def _register(options: argparse.Namespace) -> int:
+    return proofs.register(_choice(options))
 
 
 def _prove(options: argparse.Namespace) -> int:

@@ -39,6 +39,11 @@ def prove(choice: Choice, experiment: str = "", stale: bool = False) -> int:
     return status
 
 
+def register(choice: Choice) -> int:
+    """Freeze the designs of the notebooks, in `data/registry/frozen`; returns the exit status."""
+    return _one_by_one(choice, {"mode": "register"})
+
+
 def _one_by_one(choice: Choice, how: Mapping[str, Any]) -> int:
     """The notebooks one after the other: each trains its networks on all cores."""
     given = {"EVIDENCE": json.dumps(how), "LOKY_MAX_CPU_COUNT": str(choice.jobs)}

@@ -20,7 +20,7 @@ import torch
 from helpers.course import cards, predictions
 from helpers.course.progress import Progress
 from helpers.data import Dataset, resolve_device, threads
-from helpers.evidence import findings, timings
+from helpers.evidence import findings, frozen, timings
 from helpers.evidence.closing import PROFILES, Closing
 from helpers.evidence.experiment import (
     MODES,
@@ -40,6 +40,7 @@ from helpers.nets import Build
 from helpers.training import fit
 
 FIRST_SEED = 40  # seeds 0-2 were spent on pilots, 10-37 on designing the experiments
+EXPLORING = 200  # the first seed of mode explore, whatever a notebook says
 TUNING_SEEDS = (100, 101, 102)  # learning rates are chosen on these and never judged on them
 MOST = TUNING_SEEDS[0] - FIRST_SEED
 
@@ -85,7 +86,7 @@ class Lab:
 
         `first` skips seeds on which an earlier design of the experiment was judged.
         """
-        first = self.how.first_seed or first
+        first = self.how.first_seed or (EXPLORING if self.how.mode == "explore" else first)
         count = self._seeds or self.pick(smoke=1, standard=standard)
         fresh = (seed for seed in itertools.count(first) if seed not in TUNING_SEEDS)
         return list(itertools.islice(fresh, count))
@@ -207,7 +208,8 @@ class Lab:
         `lab.verdicts`. Raises ClaimError for a claim of another notebook.
         """
         claim = self._own(claim_id)
-        verdict = judge(claim_id, effects, run=self.profile != "smoke")
+        run = self.profile != "smoke" and self.how.mode != "register"
+        verdict = judge(claim_id, effects, run=run)
         found = None
         if verdict.run:
             verdict, found = self._held_against(claim, verdict, _seeds_of(effects))
@@ -227,6 +229,8 @@ class Lab:
         finding, reason = findings.find(claim)
         if finding:
             reason = findings.disagreement(verdict, finding)
+        if self.how.mode == "explore":
+            return replace(verdict, provisional=True), finding and finding.verdict
         if not reason:
             computed = not findings.disagreement(verdict, finding, findings.EXACT)
             return (verdict if computed else finding.verdict), None
@@ -240,7 +244,13 @@ class Lab:
         return min(sampled, default=claim.seeds) >= claim.seeds
 
     def close(self) -> Closing:
-        """The closing line: networks of evidence and trained here, verdicts, seconds, versions."""
+        """The closing line: networks of evidence and trained here, verdicts, seconds, versions.
+
+        In mode register the notebook's design is frozen: its experiments and its claims' tests.
+        """
+        if self.how.mode == "register":
+            declared = {name: done.declared for name, done in self.experiments.items()}
+            frozen.write(self.notebook, declared)
         done = self.experiments.values()
         return Closing(
             self.notebook,

@@ -21,7 +21,7 @@ import joblib
 import pandas as pd
 
 from helpers.data.dataset import Dataset
-from helpers.evidence import replay, store
+from helpers.evidence import frozen, replay, store
 from helpers.evidence.files import build_folder, write_whole
 from helpers.evidence.machine import machine
 from helpers.evidence.replay import Difference
@@ -34,7 +34,7 @@ from helpers.training.many import Run, fit_many, losses, planned, unwrapped
 from helpers.training.sweeps import Runs
 
 OWN_SEEDS = 4  # on which a reader's own experiment trains
-MODES = ("read", "check", "refresh", "prove", "replicate", "audit")
+MODES = ("read", "check", "refresh", "prove", "replicate", "audit", "explore", "register")
 STRICT = ("check", "refresh", "audit")  # networks trained here are compared with the evidence
 SLACK = 0.01  # relative: how far a network trained anew may lie from the stored one
 
@@ -189,6 +189,7 @@ class Experiment(Runs):
     own: bool = False
     stored: Runs | None = field(default=None, repr=False)
     why: str = ""  # it is the reader's own
+    declared: Mapping[str, Any] = field(default_factory=dict, repr=False)  # where it is registered
 
     def final(self, metric: str = "test_accuracy", diverged: float = math.nan) -> pd.DataFrame:
         """As `Runs.final`; its `attrs` tell figures which seeds were trained here, and by whom."""
@@ -218,6 +219,10 @@ def conduct(design: Design, here: int, how: Circumstances) -> Experiment:
     """The experiment as it is fitting here. Raises EvidenceError where a check fails."""
     if set(design.tuning_seeds) & set(_all_seeds(design.seeds)):
         raise EvidenceError(f"{design.name}: seeds for tuning are never judged, and some are here")
+    if how.mode == "register":
+        return _registered(design)
+    if how.mode == "explore":
+        return _explored(design, how)
     if how.mode == "replicate":
         return _replicated(design, here, how)
     proving = how.mode == "prove" and how.only in ("", design.name)
@@ -488,8 +493,61 @@ def _finished(design: Design, how: Circumstances) -> bool:
         return False
 
 
+def _registered(design: Design) -> Experiment:
+    """The declaration of an experiment, and a rehearsal of it that says nothing about results."""
+    steps = design.settings.get("steps")
+    few = dict.fromkeys(steps, design.updates) if isinstance(steps, Mapping) else design.updates
+    settings = {**design.settings, **({} if steps is None else {"steps": few})}
+    seeds = {arm: _of_arm(design.seeds, arm)[:1] for arm in design.arms}
+    brief = replace(design, settings=settings, seeds=seeds)
+    runs = brief.train_all(design.middle(), n_jobs=1)
+    tuning = None
+    if design.tune:
+        points = pd.MultiIndex.from_product([list(axis) for axis in design.tune.values()])
+        index = points if len(design.tune) > 1 else points.get_level_values(0)
+        tuning = pd.DataFrame(math.nan, index.set_names(list(design.tune)), list(design.arms))
+    made = {"tuning": tuning, "chosen": design.middle(), "declared": design.declared()}
+    line = f"{design.name}: registered, {len(design.runs(design.middle()))} networks to train"
+    return Experiment(runs.table, runs.models, runs.grid, name=design.name, line=line, **made)
+
+
+def _explored(design: Design, how: Circumstances) -> Experiment:
+    """Everything trained, nothing kept as evidence; on seeds that are never judged.
+
+    Raises EvidenceError for seeds that frozen designs are judged on.
+    """
+    judged = [seed for seed in _all_seeds(design.seeds) if seed >= frozen.FIRST_JUDGED]
+    if judged:
+        raise EvidenceError(f"{design.name}: seeds {judged[:3]} are judged, never explored")
+    root = build_folder() / "explore" / design.notebook / design.name
+    tuning = None
+    if design.tune:
+        tuned = (design.tuning_seeds, list(design.arms), root)
+        tuning = _search(design, *tuned, n_jobs=how.jobs)
+    chosen = {} if tuning is None else sweeps.lowest(tuning)
+    runs = design.train_all(
+        chosen, n_jobs=how.jobs, folder=_kept_for(design, chosen, root / "runs")
+    )
+    made = {"tuning": tuning, "chosen": chosen, "name": design.name, "own": True}
+    line = f"{design.name}: explored on {len(_ends(runs))} networks"
+    return Experiment(runs.table, runs.models, runs.grid, line=line, why="explored", **made)
+
+
+def _refuse_unless_frozen(design: Design) -> None:
+    """Raise EvidenceError where a design was frozen and this is another one."""
+    found = frozen.refusals(design.notebook, design.name, design.declared())
+    listed = [Difference(*difference) for difference in found]
+    if listed:
+        raise EvidenceError(
+            f"{design.name} is not what was registered: {'; '.join(map(str, listed[:3]))}. Prove "
+            "what was frozen, or register a new test under a new name: make register "
+            f"NOTEBOOK={design.notebook[:2]}"
+        )
+
+
 def _prove(design: Design, how: Circumstances) -> None:
     """Train every seed of every arm and write the evidence."""
+    _refuse_unless_frozen(design)
     begun, root = time.time(), build_folder() / "prove" / design.notebook / design.name
     file = store.place(design.notebook, design.name, how.root)
     store.require_writable(file)
@@ -502,6 +560,7 @@ def _prove(design: Design, how: Circumstances) -> None:
     made = _made(begun) | {
         "processes": joblib.effective_n_jobs(how.jobs),
         "device": str(design.data.train.y.device),
+        "registered": frozen.commit(design.notebook),
     }
     declared = design.declared()
     parts = (design.notebook, design.name, declared, table, tuning, chosen, replayed, made)

@@ -22,6 +22,8 @@ def conduct(
     Raises EvidenceError for evidence that is missing, damaged, or of another number of repetitions
     or other measures.
     """
+    if how.mode in ("register", "explore"):
+        return _measured(measure, 1 if how.mode == "register" else repetitions)
     file = store.place(notebook, name, how.root)
     if how.mode in ("prove", "replicate") and how.only in ("", name):
         _write(notebook, name, measure, repetitions, how)
