@@ -57,13 +57,13 @@ def write(
 
 
 def _finite(value: Any) -> Any:
-    """`value` with None for every number that JSON does not know, others to nine digits."""
+    """`value` with None for every number that JSON does not know."""
     if isinstance(value, dict):
         return {key: _finite(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(part) for part in value]
     if isinstance(value, float | np.floating):
-        return float(f"{value:.9g}") if math.isfinite(value) else None
+        return float(value) if math.isfinite(value) else None
     return value
 
 

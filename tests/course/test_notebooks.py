@@ -14,13 +14,14 @@ import pytest
 
 from helpers.commands.runner import closing, figure, normalise, verdict_lines
 from helpers.course import exercises, summary
-from helpers.evidence import findings
+from helpers.evidence import findings, store
 from helpers.evidence.registry import registry
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
 PARAMETERS = ["profile", "seeds", "device"]
+EVIDENCE = r"([\w.-]+): \d+ (?:networks|repetitions) of evidence"
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -110,13 +111,13 @@ def test_set_up_finds_the_repository_nearby(folder, tmp_path):
 def test_set_up_finds_the_repository_on_kaggle(mount, tmp_path):
     working, attached = tmp_path / "working", tmp_path / "input" / mount
     working.mkdir()
-    (attached / "data").mkdir(parents=True)
+    (attached / "data" / "registry").mkdir(parents=True)
     (attached / "data" / "registry" / "claims.toml").touch()
     assert set_up(working, tmp_path / "input").stdout.strip() == str(attached)
 
 
 def test_set_up_finds_a_clone_inside_the_working_folder(tmp_path):
-    (tmp_path / "course" / "data").mkdir(parents=True)
+    (tmp_path / "course" / "data" / "registry").mkdir(parents=True)
     (tmp_path / "course" / "data" / "registry" / "claims.toml").touch()
     assert set_up(tmp_path, tmp_path / "input").stdout.strip() == str(tmp_path / "course")
 
@@ -157,16 +158,9 @@ def test_outputs_are_compared_and_every_verdict_is(notebook):
 def test_every_claim_of_the_notebook_is_judged_and_nothing_else(notebook, path):
     registered = {c.id for c in registry().values() if c.notebook == path.stem}
     assert sorted(judged(notebook)) == sorted(registered)
-    assert {registry()[name].status for name in registered} == {"measured"}
     words = closing(notebook)["verdicts"]
     assert set(words) == registered and "not run" not in words.values()
     assert len(verdict_lines(notebook, registry())) == len(registered)
-
-
-def test_claims_without_a_notebook_are_marked_as_registered():
-    written = {path.stem for path in NOTEBOOKS}
-    waiting = {c.status for c in registry().values() if c.notebook not in written}
-    assert waiting <= {"registered"}
 
 
 def test_answers_are_left_to_the_reader(notebook):
@@ -192,28 +186,43 @@ def test_predictions_are_asked_for_every_claim_before_it_is_judged(notebook):
     assert asked < min(k for k, source in enumerate(cells) if "lab.judge(" in source)
 
 
-def test_the_reference_is_what_the_notebook_found_with_this_code(notebook, path):
-    found = [findings.read(findings.reference_folder() / f"{c}.json") for c in judged(notebook)]
+def test_the_findings_are_what_the_notebook_prints(notebook, path):
+    found = [findings.read(findings.place(registry()[name])) for name in judged(notebook)]
     assert sorted(repr(one.verdict) for one in found) == sorted(verdict_lines(notebook, registry()))
-    assert all(one.current and one.profile == "standard" for one in found)
 
 
-def test_tuning_is_kept_for_the_questions_that_are_asked(notebook, path):
+def test_every_answer_belongs_to_its_verdict(notebook):
+    for name in judged(notebook):
+        verdict = findings.read(findings.place(registry()[name])).verdict
+        assert re.search(r"\d", verdict.answer) and len(verdict.answer.split()) <= 25
+
+
+def test_every_experiment_has_its_evidence_and_no_other_is_kept(notebook, path):
+    """Names that a cell computes, as in f"adding-{length}", stand as patterns."""
     source = "\n".join(cell.source for cell in code(notebook))
-    file = ROOT / "data" / "tuning" / path.name.replace(".ipynb", ".json")
-    assert file.exists() == ("lab.tune(" in source)
-    assert "training.tune(" not in source
+    kept = {file.stem for file in (store.reference() / path.stem).glob("*.json")}
+    printed = {
+        match[1]
+        for output in outputs(notebook)
+        if (match := re.match(EVIDENCE, output.get("data", {}).get("text/plain", "")))
+    }
+    assert kept == printed and ("lab.experiment(" in source or "lab.timings(" in source or not kept)
 
 
 def test_nothing_is_kept_for_notebooks_or_claims_that_are_gone():
-    kept = {file.stem for file in (ROOT / "data" / "tuning").glob("*")}
-    assert kept <= {path.stem for path in NOTEBOOKS}
-    assert {file.stem for file in findings.reference_folder().glob("*")} <= set(registry())
+    assert {p.name for p in store.reference().iterdir()} <= {path.stem for path in NOTEBOOKS}
+    kept = {file.stem for file in store.reference().glob("*/findings/*.json")}
+    assert kept == set(registry())
+
+
+def test_the_evidence_is_small():
+    sizes = [file.stat().st_size for file in store.reference().rglob("*.json")]
+    assert sum(sizes) < 8_000_000
 
 
 def test_readme_shows_the_reference_verdicts_and_figure():
     readme = (ROOT / "README.md").read_text()
-    table = summary.markdown(summary.find_all({"reference": findings.reference_folder()}))
+    table = summary.markdown(summary.find_all())
     assert f"{summary.BEGIN}\n{table}{summary.END}" in readme
     shown = (ROOT / ".github" / "random_filters.png").read_bytes()
     assert shown == figure(nbformat.read(NOTEBOOKS[0], as_version=4), "A random first layer costs")
