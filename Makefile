@@ -38,10 +38,10 @@ run-all: .venv/course  ## execute every notebook into build/, one line each
 	@$(COURSE) run-all $(HOW) --profile $(call quoted,$(PROFILE)) $(call flag,seeds,$(SEEDS))
 
 check: .venv/dev lint  ## lint, architecture, fast tests: what to run all day
-	$(TEST) -m "not slow" tests helpers
+	$(TEST) tests helpers
 
 test: .venv/dev lint  ## everything: lint, all tests, stored outputs of all notebooks (nbval)
-	$(TEST) notebooks tests helpers
+	$(TEST) -m "" notebooks tests helpers
 
 lint: .venv/dev  ## ruff on code and notebooks, the order of the rooms
 	$(PY) -m ruff check .
@@ -49,7 +49,7 @@ lint: .venv/dev  ## ruff on code and notebooks, the order of the rooms
 	.venv/bin/lint-imports
 
 nbval: .venv/dev  ## only the stored outputs of the chosen notebooks
-	$(TEST) $(if $(NOTEBOOK),notebooks/$(NOTEBOOK)*.ipynb,notebooks)
+	$(TEST) -m "" $(if $(NOTEBOOK),notebooks/$(NOTEBOOK)*.ipynb,notebooks)
 
 lab: .venv/course  ## open the course in JupyterLab
 	$(PY) -m jupyter lab notebooks

@@ -10,7 +10,8 @@ from nbval.kernel import RunningKernel
 
 from helpers.evidence.closing import MIME
 
-os.environ.setdefault("TQDM_DISABLE", "1")  # kernels inherit it: no progress bars to compare
+# Kernels inherit it: evidence of another experiment is an error, and no widget is drawn.
+os.environ |= {"EVIDENCE": "check", "OUTPUTS": "stored"}
 
 # Shown but not compared: HTML always comes with a text that is; the closing record holds seconds.
 NOT_COMPARED = ("stderr", "text/html", MIME)

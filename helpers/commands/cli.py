@@ -21,7 +21,8 @@ EXPECTED = (NotebookError, ClaimError, EvidenceError)
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit status: 1 where it failed, 130 where it was interrupted."""
     options = _parser().parse_args(arguments)
-    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # kernels inherit it: the repository stays clean
+    # Kernels inherit it: the repository stays clean, and no widget is drawn.
+    os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "OUTPUTS": "stored"}
     try:
         return options.run(options)
     except EXPECTED as error:

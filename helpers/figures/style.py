@@ -44,10 +44,10 @@ def show(figure: Figure, alt: str) -> None:
 def explore(draw: Callable[..., None], **choices: Sequence) -> None:
     """Call `draw` with its defaults; in a live notebook let the reader choose other arguments.
 
-    `choices` holds the values to choose from. Where outputs are stored or compared, TQDM_DISABLE is
-    set and only the figure of the defaults is drawn: a widget is no picture and leaves state.
+    `choices` holds the values to choose from. Where outputs are stored or compared, OUTPUTS is
+    "stored" and only the figure of the defaults is drawn: a widget is no picture and leaves state.
     """
-    if os.environ.get("TQDM_DISABLE"):
+    if os.environ.get("OUTPUTS") == "stored":
         draw()
         return
     from ipywidgets import interact

@@ -245,7 +245,7 @@ def test_a_live_reader_chooses_what_is_drawn(monkeypatch):
 
     calls = []
     monkeypatch.setattr(ipywidgets, "interact", lambda draw, **choices: calls.append(choices))
-    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    monkeypatch.delenv("OUTPUTS", raising=False)
     figures.explore(draw_chosen, arm=("a", "b"))
     assert calls == [{"arm": ["a", "b"]}]
 
