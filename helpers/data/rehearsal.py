@@ -1,7 +1,10 @@
 """A dataset to rehearse on: in float64, where rounding does not hide or imitate a difference."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from helpers.data.dataset import Dataset, Split
@@ -25,3 +28,14 @@ def rehearsal(data: Dataset, held: int = HELD) -> Dataset:
 
 def _double(values: Tensor) -> Tensor:
     return values.double() if values.is_floating_point() else values
+
+
+@contextmanager
+def in_float64() -> Iterator[None]:
+    """Tensors that are made meanwhile are float64 unless they say otherwise."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from helpers.data.dataset import Dataset
-from helpers.data.rehearsal import rehearsal
+from helpers.data.rehearsal import in_float64, rehearsal
 from helpers.data.streams import stream
 from helpers.nets.starts import initialise
 from helpers.training.many import Run
@@ -112,15 +112,11 @@ def _rehearse(
         settings["until"] = updates
     elif "steps" in settings:
         settings["steps"] = min(settings["steps"], updates)
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
+    with in_float64():
         history = train(model, data, seed=run.seed, **settings)
         model.eval()
         with torch.no_grad():
             measured = dict(measure(model, data)) if measure else {}
-    finally:
-        torch.set_default_dtype(before)
     found = {name: _plain(value) for name, value in history.iloc[-1].items()}
     found |= {f"measured {name}": _plain(value) for name, value in measured.items()}
     if order := settings.get("order"):

@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from helpers.data.dataset import Dataset
-from helpers.data.rehearsal import rehearsal
+from helpers.data.rehearsal import in_float64, rehearsal
 from helpers.nets.dropout import RandomShift
 from helpers.nets.starts import initialise
 from helpers.training.engine.plan import PER_NETWORK, Pack, Run
@@ -225,7 +225,8 @@ def _train_together(pack: Pack, job: Job) -> Trained:
         histories = [_alone(models[0], pack, job)]
     else:
         if job.verify:
-            _compare_with_one(models, pack, job)
+            with in_float64():
+                _compare_with_one(models, pack, job)
         histories = _stacked(models, pack, job.data, tick=_ticking(job, pack, len(models)))
     return Trained(
         [_with_measures(*pair, job) for pair in zip(models, histories, strict=True)],
