@@ -18,16 +18,19 @@ from helpers.nets.normalisation import (
     LayerNormOverTime,
     NormalisedLSTM,
 )
-from helpers.nets.readouts import AllSteps, BothWays, MaxOverTime, warn_of_short_windows
 from helpers.nets.recurrent import GRU, LSTM, RNN, Cell
 from helpers.nets.sequences import (
+    AllSteps,
+    BothWays,
     CausalCNN,
     EveryStep,
     LanguageModel,
     LastStep,
     Layers,
+    MaxOverTime,
     Reader,
     last_valid,
+    warn_of_short_windows,
 )
 from helpers.nets.starts import (
     Build,

@@ -4,12 +4,12 @@ All of it acts in training mode only. The masks are drawn with torch's generator
 rule, so that a stack of networks (`training.fit_many`) draws one for each network.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from helpers.nets.recurrent import LSTM, tanh
+from helpers.nets.recurrent import LSTM
 from helpers.nets.sequences import State
 
 
@@ -38,6 +38,11 @@ class Dropout(nn.Module):
     r is 0 with probability p, else 1 (Srivastava et al. 2014, "Dropout", JMLR, who scale at test
     time instead, and whose p is the chance to keep). Without `scale` the mask is bare.
     Raises DropoutError for p outside [0, 1).
+
+    >>> Dropout(0.5)(torch.ones(1000)).unique()
+    tensor([0., 2.])
+    >>> Dropout(0.5).eval()(torch.ones(3))
+    tensor([1., 1., 1.])
     """
 
     def __init__(self, p: float = 0.5, scale: bool = True):
@@ -72,16 +77,11 @@ class DropoutLSTM(LSTM):
     def __init__(
         self, inputs: int, hidden: int, p: float, where: str = "hidden", fresh: bool = False
     ):
-        super().__init__(inputs, hidden, fused=False)
+        super().__init__(inputs, hidden)
         check_probability(p)
         if where not in self.places:
             raise ValueError(f"no dropout on {where!r}: choose one of {', '.join(self.places)}")
         self.p, self.where, self.fresh = p, where, fresh
-
-    @property
-    def uses_kernel(self) -> bool:
-        """Never: torch's kernel drops nothing between steps."""
-        return False
 
     @property
     def dropping(self) -> bool:
@@ -91,39 +91,35 @@ class DropoutLSTM(LSTM):
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, p={self.p}, where={self.where}, fresh={self.fresh}"
 
-    def unroll(
-        self, x: Tensor, state: State, names: Sequence[str] = ("hidden",)
-    ) -> tuple[list[Tensor], State]:
-        """Step by step as `Cell.unroll`, a mask at every step."""
-        if not self.dropping:
-            return super().unroll(x, state, names)
-        *batch, time = x.shape[:-1]
+    def masks(self, x: Tensor) -> Tensor:
+        """A mask for every step, or one for all: (time or 1, batch, size of what is masked)."""
+        batch, time = x.shape[:2]
         size = self.inputs if self.where == "input" else self.hidden
-        masks = dropout_mask((time if self.fresh else 1, *batch, size), self.p, x)
-        if self.where == "input":
-            x = x * masks.movedim(0, -2)
-        masks = masks.expand(time, *masks.shape[1:])
-        steps = zip(self.project(x).unbind(0), masks.unbind(0), strict=True)
-        weight_hh, kept = self.stretched(self.weight_hh_l0), []
-        for at_t, mask in steps:
-            now = self.masked_step(at_t, mask, state, weight_hh)
-            state = tuple(now[name] for name in self.states)
-            kept.append([now[name] for name in names])
-        return [torch.stack(steps, dim=-2) for steps in zip(*kept, strict=True)], state
+        return dropout_mask((time if self.fresh else 1, batch, size), self.p, x)
 
-    def masked_step(
-        self, inputs: Tensor, mask: Tensor, state: State, weight_hh: Tensor
-    ) -> dict[str, Tensor]:
-        """Gates and states after one more step in which `mask` (..., size) drops units."""
+    def steps(self, x: Tensor, state: State) -> Iterator[dict[str, Tensor]]:
+        """Step by step as `Cell.steps`, a mask at every step."""
+        if not self.dropping:
+            yield from super().steps(x, state)
+            return
+        masks = self.masks(x).expand(x.shape[1], -1, -1)
+        for x_t, mask in zip(x.unbind(1), masks, strict=True):
+            now = self.masked_step(x_t, mask, state)
+            yield now
+            state = self.state_of(now)
+
+    def masked_step(self, x: Tensor, mask: Tensor, state: State) -> dict[str, Tensor]:
+        """Gates and states after one more step in which `mask` (batch, size) drops units."""
         h, c = state
+        if self.where == "input":
+            return self.step(x * mask, state)
         if self.where == "hidden":
-            return self.step(inputs, (h * mask, c), weight_hh)
+            return self.step(x, (h * mask, c))
         if self.where == "cell":
-            return self.step(inputs, (h, c * mask), weight_hh)
-        now = self.step(inputs, state, weight_hh)
-        if self.where == "candidate":
-            now["cell"] = now["forget"] * c + now["input"] * now["candidate"] * mask
-            now["hidden"] = now["output"] * tanh(now["cell"])
+            return self.step(x, (h, c * mask))
+        now = self.step(x, state)
+        now["cell"] = now["forget"] * c + now["input"] * now["candidate"] * mask
+        now["hidden"] = now["output"] * torch.tanh(now["cell"])
         return now
 
 

@@ -6,13 +6,13 @@ of an image) for each channel, LayerNorm over the features of each example. Para
 have the names of `torch.nn`, so that they can be copied with `load_state_dict`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from helpers.nets.recurrent import LSTM, tanh
+from helpers.nets.recurrent import LSTM
 from helpers.nets.sequences import State
 
 EPSILON = 1e-5  # added to every variance, as in torch
@@ -26,6 +26,10 @@ def standardise(x: Tensor, dims: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]
     """x with mean 0 and variance 1 over `dims`; that mean and variance, with `dims` kept.
 
     The variance is that of the sample at hand: divided by n, not by n - 1.
+
+    >>> x, mean, var = standardise(torch.tensor([[1.0, 3.0]]), (1,))
+    >>> mean.item(), var.item(), x.round(decimals=3)
+    (2.0, 1.0, tensor([[-1.,  1.]]))
     """
     mean = x.mean(tuple(dims), keepdim=True)
     var = (x - mean).square().mean(tuple(dims), keepdim=True)
@@ -186,33 +190,27 @@ class NormalisedLSTM(LSTM):
     """
 
     def __init__(self, inputs: int, hidden: int, norm: Norm):
-        super().__init__(inputs, hidden, fused=False)
+        super().__init__(inputs, hidden)
         self.norm_x, self.norm_h, self.norm_c = norm(4 * hidden), norm(4 * hidden), norm(hidden)
 
-    @property
-    def uses_kernel(self) -> bool:
-        """Never: torch's kernel does not normalise."""
-        return False
-
-    def unroll(
-        self, x: Tensor, state: State, names: Sequence[str] = ("hidden",)
-    ) -> tuple[list[Tensor], State]:
-        """Step by step as `Cell.unroll`; steps count from the first of this call."""
-        steps_first = x.movedim(-2, 0)
-        inputs, of_x = self.norm_x.at(0, steps_first @ self.weight_ih_l0.mT)
-        inputs = inputs + self.bias_ih_l0.unsqueeze(-2) + self.bias_hh_l0.unsqueeze(-2)
-        kept, of_h, of_c = [], [], []
-        for t, at_t in enumerate(inputs.unbind(0)):
+    def steps(self, x: Tensor, state: State) -> Iterator[dict[str, Tensor]]:
+        """Step by step as `Cell.steps`; steps count from the first of this call."""
+        inputs, of_x = self.norm_x.at(0, x.transpose(0, 1) @ self.weight_ih_l0.T)
+        bias, of_h, of_c = self.bias_ih_l0 + self.bias_hh_l0, [], []
+        for t, x_t in enumerate(inputs):  # (batch, 4 hidden)
             h, c = state
-            from_h, seen_h = self.norm_h.at(t, (h @ self.weight_hh_l0.mT)[None])
-            now = self.write(self.stretched(at_t + from_h[0], dim=-1), c)
-            shown, seen_c = self.norm_c.at(t, now["cell"][None])
-            now["hidden"] = now["output"] * tanh(shown[0])
+            (from_h,), seen_h = self.norm_h.at(t, (h @ self.weight_hh_l0.T)[None])
+            now = self.write(x_t + from_h + bias, c)
+            (shown,), seen_c = self.norm_c.at(t, now["cell"][None])
+            now["hidden"] = now["output"] * torch.tanh(shown)
+            yield now
+            state = self.state_of(now)
             of_h.append(seen_h)
             of_c.append(seen_c)
-            state = tuple(now[name] for name in self.states)
-            kept.append([now[name] for name in names])
+        self.remember(of_x, of_h, of_c)
+
+    def remember(self, of_x: Seen, of_h: Sequence[Seen], of_c: Sequence[Seen]) -> None:
+        """Let the normalisers keep what they have met in one batch of sequences."""
         self.norm_x.remember([of_x])
         self.norm_h.remember(of_h)
         self.norm_c.remember(of_c)
-        return [torch.stack(steps, dim=-2) for steps in zip(*kept, strict=True)], state

@@ -1,36 +1,21 @@
 """Recurrent cells from their equations, equal to torch's own with the same weights.
 
-A cell maps sequences (batch, time, inputs) to its hidden state after every step (batch, time,
-hidden). Parameters have the names, shapes and order of gates of `torch.nn`, so that weights can be
-copied with `load_state_dict`. Torch's kernels compute the same equations and are used for one
-network; a stack of networks (`stacking.fit_stack`) needs the steps in the open, and so does a cell
-whose gates are watched or clamped. Ways to start the weights are in `helpers.initialisation`.
+A cell reads a sequence (batch, time, inputs) step by step. Each step makes gates and the next
+state, (batch, hidden), from the input and the state that the step before it left. Parameters have
+the names, shapes and order of gates of `torch.nn`, so that weights can be copied with
+`load_state_dict`.
 
-In the equations every tensor may have a further dimension in front, one entry per network: "..." in
-a shape stands for it.
+Torch's kernels compute the same equations without a loop in Python. A cell leaves the work to them
+where it can, unless it is built with `fused=False`. Ways to start the weights are in `starts`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.nn import functional as F
 
 from helpers.nets.sequences import State
-
-
-def tanh(x: Tensor) -> Tensor:
-    """The tanh; of many numbers as 2 sigmoid(2x) - 1, which takes `torch` a third of the time.
-
-    Of few, three small operations cost more than they save.
-    """
-    return torch.tanh(x) if x.numel() < 20_000 else torch.sigmoid(2 * x).mul(2).sub(1)
-
-
-def affine(x: Tensor, weight: Tensor, plus: Tensor) -> Tensor:
-    """x W^T + plus: (..., batch, inputs) by (..., outputs, inputs) to (..., batch, outputs)."""
-    product = torch.addmm if x.ndim == 2 else torch.baddbmm
-    return product(plus, x, weight.mT)
 
 
 class Cell(nn.Module):
@@ -44,6 +29,10 @@ class Cell(nn.Module):
     do nothing. Both may be changed on a finished cell.
 
     Raises ValueError for sizes below 1, an unknown gate and a value outside [0, 1].
+
+    >>> outputs, (h,) = RNN(2, 4).run(torch.zeros(3, 7, 2))
+    >>> outputs.shape, h.shape
+    (torch.Size([3, 7, 4]), torch.Size([3, 4]))
     """
 
     gates: tuple[str, ...]
@@ -51,8 +40,6 @@ class Cell(nn.Module):
     clampable: tuple[str, ...] = ()
     keeps: str | None = None  # the gate that says how much of the state stays
     tied = False
-    biases_meet = True  # whether the two biases are only ever added to each other
-    stacked = False  # whether it stands for a stack of networks
 
     def __init__(
         self,
@@ -76,34 +63,44 @@ class Cell(nn.Module):
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -(hidden**-0.5), hidden**-0.5)
 
-    @property
-    def parts(self) -> int:
-        """Tensors in its state."""
-        return len(self.states)
+    # --- the equations ---
 
-    @property
-    def uses_kernel(self) -> bool:
-        """Whether torch's kernel does the work: never in a stack, or with a gate held or tied."""
-        return self.fused and not self.stacked and not self.clamp and not self.tied
+    def step(self, x: Tensor, state: State) -> dict[str, Tensor]:
+        """Gates and states after one more input x (batch, inputs): (batch, hidden) by name."""
+        raise NotImplementedError
 
-    def extra_repr(self) -> str:
-        options = {"wipe_every": self.wipe_every, "clamp": self.clamp, "tied": self.tied}
-        chosen = [f"{name}={value}" for name, value in options.items() if value]
-        return ", ".join([f"{self.inputs}, {self.hidden}", *chosen])
+    def from_input(self, x: Tensor) -> Tensor:
+        """W_ih x + b_ih of all gates: (batch, G hidden)."""
+        return F.linear(x, self.weight_ih_l0, self.bias_ih_l0)
 
-    def check_options(self) -> None:
-        """Raise ValueError for options that cannot be; they may have been set from outside."""
-        k = self.wipe_every
-        if k is not None and not (isinstance(k, int) and k >= 1):
-            raise ValueError(f"wipe_every is {k!r}: use a whole number of steps from 1 on, or None")
-        for gate, value in self.clamp.items():
-            if gate not in self.clampable:
-                can = ", ".join(self.clampable) or "none"
-                raise ValueError(f"{type(self).__name__} cannot clamp {gate!r}; its gates: {can}")
-            if not 0 <= value <= 1:
-                raise ValueError(f"{gate} gate clamped at {value}: a gate is between 0 and 1")
-        if self.tied and "input" in self.clamp:
-            raise ValueError("the input gate is tied to the forget gate: clamp the forget gate")
+    def from_hidden(self, h: Tensor) -> Tensor:
+        """W_hh h + b_hh of all gates: (batch, G hidden)."""
+        return F.linear(h, self.weight_hh_l0, self.bias_hh_l0)
+
+    def gate(self, name: str, sums: Tensor) -> Tensor:
+        """sigmoid(sums), between 0 and 1, or what the gate is clamped to."""
+        held = self.clamp.get(name)
+        return torch.sigmoid(sums) if held is None else torch.full_like(sums, held)
+
+    # --- along time ---
+
+    def steps(self, x: Tensor, state: State) -> Iterator[dict[str, Tensor]]:
+        """What `step` makes of every input of x (batch, time, inputs), one after the other."""
+        for x_t in x.unbind(1):
+            now = self.step(x_t, state)
+            yield now
+            state = self.state_of(now)
+
+    def state_of(self, now: Mapping[str, Tensor]) -> State:
+        """The part of what a step makes that the next one sees."""
+        return tuple(now[name] for name in self.states)
+
+    def unroll(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Hidden states (batch, time, hidden) after every step, and the last state."""
+        outputs = []
+        for now in self.steps(x, state):
+            outputs.append(now["hidden"])
+        return torch.stack(outputs, dim=1), self.state_of(now)
 
     def forward(self, x: Tensor) -> Tensor:
         """Hidden states (batch, time, hidden) of sequences (batch, time, inputs).
@@ -149,10 +146,11 @@ class Cell(nn.Module):
 
         Raises ValueError for inputs of another shape.
         """
-        start, names = self.start(x), tuple(dict.fromkeys(self.gates + self.states))
-        pieces = x.split(self.wipe_every or x.shape[1], dim=1)
-        seen = [self.unroll(piece, start, names)[0] for piece in pieces]
-        return {name: torch.cat(parts, 1) for name, *parts in zip(names, *seen, strict=True)}
+        start, seen = self.start(x), []
+        for piece in x.split(self.wipe_every or x.shape[1], dim=1):
+            seen += self.steps(piece, start)
+        names = dict.fromkeys(self.gates + self.states)
+        return {name: torch.stack([now[name] for now in seen], dim=1) for name in names}
 
     def start(self, x: Tensor, state: State | None = None) -> State:
         """The state before the first step; raises ValueError for shapes that do not fit."""
@@ -173,120 +171,55 @@ class Cell(nn.Module):
         return tuple(state)
 
     def advance(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """All steps of `x` from `state` on, by torch's kernel or in the open."""
-        if self.uses_kernel:
-            return self.torch_kernel(x, state)
-        if self.stacked:
-            weights = (*self.parameters(), *self.buffers())
-            outputs, *state = _AllNetworks.apply(self, x, *state, *weights)
-            return outputs, tuple(state)
-        (outputs,), state = self.unroll(x, state, ("hidden",))
-        return outputs, state
+        """`unroll`, by torch's kernel where there is one."""
+        return _by_kernel(self, x, state) if self.uses_kernel else self.unroll(x, state)
 
-    def unroll(
-        self, x: Tensor, state: State, names: Sequence[str] = ("hidden",)
-    ) -> tuple[list[Tensor], State]:
-        """Step by step through time; each step sees the state that the one before it left.
+    # --- what it is ---
 
-        Returns what `names` were at every step, (..., batch, time, hidden) each, and the last
-        state.
-        """
-        weight_hh, kept = self.stretched(self.weight_hh_l0), []
-        for at_t in self.project(x).unbind(0):
-            now = self.step(at_t, state, weight_hh)
-            state = tuple(now[name] for name in self.states)
-            kept.append([now[name] for name in names])
-        return [torch.stack(steps, dim=-2) for steps in zip(*kept, strict=True)], state
+    @property
+    def parts(self) -> int:
+        """Tensors in its state."""
+        return len(self.states)
 
-    def project(self, x: Tensor) -> Tensor:
-        """What inputs and biases add to the gates, at all steps: (time, ..., batch, G hidden)."""
-        batch, time = x.shape[-3:-1]
-        rows = x.transpose(-3, -2).flatten(-3, -2)  # (..., time batch, inputs)
-        bias = self.bias_ih_l0 + self.bias_hh_l0 if self.biases_meet else self.bias_ih_l0
-        weight, bias = self.stretched(self.weight_ih_l0), self.stretched(bias, dim=-1)
-        rows = affine(rows, weight, bias.unsqueeze(-2))
-        return rows.unflatten(-2, (time, batch)).movedim(-3, 0).contiguous()
+    @property
+    def uses_kernel(self) -> bool:
+        """Whether torch's kernel does the work: it has none with a gate held or tied."""
+        return self.fused and type(self) in KERNELS and not self.clamp and not self.tied
 
-    def stretched(self, sums: Tensor, dim: int = -2) -> Tensor:
-        """What `step` wants instead of weights or sums whose `dim` is G hidden: the same, here."""
-        return sums
+    def extra_repr(self) -> str:
+        options = {"wipe_every": self.wipe_every, "clamp": self.clamp, "tied": self.tied}
+        chosen = [f"{name}={value}" for name, value in options.items() if value]
+        return ", ".join([f"{self.inputs}, {self.hidden}", *chosen])
 
-    def step(self, inputs: Tensor, state: State, weight_hh: Tensor) -> dict[str, Tensor]:
-        """Gates and states after one more step, (..., batch, hidden) each.
-
-        `inputs` (..., batch, G hidden) come from `project`, `weight_hh` from `stretched`.
-        """
-        raise NotImplementedError
-
-    def held(self, name: str, gate: Tensor) -> Tensor:
-        """The gate, or what it is clamped to."""
-        return torch.full_like(gate, self.clamp[name]) if name in self.clamp else gate
-
-    def torch_kernel(self, x: Tensor, start: State) -> tuple[Tensor, State]:
-        """The same from torch's kernel."""
-        kernel = {"RNN": torch.rnn_tanh, "LSTM": torch.lstm, "GRU": torch.gru}[type(self).__name__]
-        initial = tuple(state[None] for state in start)  # (layers, batch, hidden)
-        # has biases, 1 layer, no dropout, training mode, one direction, batch first
-        how = (True, 1, 0.0, self.training, False, True)
-        initial = initial if len(initial) > 1 else initial[0]
-        outputs, *final = kernel(x, initial, list(self.parameters()), *how)
-        return outputs, tuple(state[0] for state in final)
-
-
-class _Loop(nn.Module):
-    """A cell's loop as a module of its own, for `functional_call`."""
-
-    def __init__(self, cell: Cell):
-        super().__init__()
-        self.cell = cell
-
-    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        (outputs,), state = self.cell.unroll(x, state)
-        return outputs, state
-
-
-class _AllNetworks(torch.autograd.Function):
-    """A cell's loop over time for all networks of a stack, outside of vmap.
-
-    vmap takes longer to hand on an operation than a small network to do it, and a loop over time
-    has hundreds. For a function of one's own it asks what to do with the stacked tensors as they
-    are (`vmap` below), and in a cell's equations these need nothing but the dimension in front.
-    """
-
-    @staticmethod
-    def forward(cell: Cell, *tensors: Tensor) -> tuple[Tensor, ...]:
-        raise RuntimeError("this cell stands for a stack of networks: set cell.stacked = False")
-
-    @staticmethod
-    def setup_context(ctx, inputs, output) -> None:
-        """Nothing to keep: autograd follows what `vmap` does."""
-
-    @staticmethod
-    def vmap(info, in_dims, cell: Cell, *tensors: Tensor) -> tuple[tuple, tuple]:
-        """Outputs and last state, (networks, batch, ...) each: the networks come first."""
-        count = info.batch_size
-        x, *rest = (
-            t.expand(count, *t.shape) if dim is None else t.movedim(dim, 0)
-            for t, dim in zip(tensors, in_dims[1:], strict=True)
-        )
-        state, weights = tuple(rest[: cell.parts]), rest[cell.parts :]
-        named = [*cell.named_parameters(), *cell.named_buffers()]
-        stacked = {f"cell.{name}": w for (name, _), w in zip(named, weights, strict=True)}
-        outputs, state = functional_call(_Loop(cell), stacked, (x, state))
-        return (outputs, *state), (0,) * (1 + cell.parts)
+    def check_options(self) -> None:
+        """Raise ValueError for options that cannot be; they may have been set from outside."""
+        k = self.wipe_every
+        if k is not None and not (isinstance(k, int) and k >= 1):
+            raise ValueError(f"wipe_every is {k!r}: use a whole number of steps from 1 on, or None")
+        for gate, value in self.clamp.items():
+            if gate not in self.clampable:
+                can = ", ".join(self.clampable) or "none"
+                raise ValueError(f"{type(self).__name__} cannot clamp {gate!r}; its gates: {can}")
+            if not 0 <= value <= 1:
+                raise ValueError(f"{gate} gate clamped at {value}: a gate is between 0 and 1")
+        if self.tied and "input" in self.clamp:
+            raise ValueError("the input gate is tied to the forget gate: clamp the forget gate")
 
 
 class RNN(Cell):
     """Elman's recurrent network: h' = tanh(W_ih x + b_ih + W_hh h + b_hh).
 
     Elman 1990, "Finding structure in time".
+
+    >>> RNN(2, 4)(torch.zeros(3, 7, 2)).shape
+    torch.Size([3, 7, 4])
     """
 
     gates = ("hidden",)
 
-    def step(self, inputs: Tensor, state: State, weight_hh: Tensor) -> dict[str, Tensor]:
+    def step(self, x: Tensor, state: State) -> dict[str, Tensor]:
         (h,) = state
-        return {"hidden": tanh(affine(h, weight_hh, inputs))}
+        return {"hidden": torch.tanh(self.from_input(x) + self.from_hidden(h))}
 
 
 class LSTM(Cell):
@@ -296,6 +229,10 @@ class LSTM(Cell):
     x and h (Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000). With `tied` the input
     gate is i = 1 - f, and has no say of its own (Greff et al. 2017, "LSTM: a search space odyssey",
     coupled gates); clamped at f = 1 it is the LSTM of 1997.
+
+    >>> forgetful = LSTM(2, 4, clamp={"forget": 0.0})
+    >>> forgetful.watch(torch.zeros(1, 3, 2))["forget"].unique()
+    tensor([0.])
     """
 
     gates = ("input", "forget", "candidate", "output")
@@ -315,25 +252,16 @@ class LSTM(Cell):
         self.tied = tied
         super().__init__(inputs, hidden, fused, wipe_every, clamp)
 
-    def step(self, inputs: Tensor, state: State, weight_hh: Tensor) -> dict[str, Tensor]:
+    def step(self, x: Tensor, state: State) -> dict[str, Tensor]:
         h, c = state
-        now = self.write(affine(h, weight_hh, inputs), c)
-        return now | {"hidden": now["output"] * tanh(now["cell"])}
-
-    def stretched(self, sums: Tensor, dim: int = -2) -> Tensor:
-        """The candidate's part doubled: g = tanh(s) = 2 sigmoid(2 s) - 1.
-
-        One sigmoid then squashes all four parts at once, which saves up to a fifth of the time.
-        """
-        i, f, g, o = sums.chunk(4, dim)
-        return torch.cat([i, f, 2 * g, o], dim)
+        now = self.write(self.from_input(x) + self.from_hidden(h), c)
+        return now | {"hidden": now["output"] * torch.tanh(now["cell"])}
 
     def write(self, sums: Tensor, c: Tensor) -> dict[str, Tensor]:
-        """Gates and the new cell, from the stretched sums (..., batch, 4 hidden)."""
-        i, f, g, o = torch.sigmoid(sums).chunk(4, dim=-1)
-        g = 2 * g - 1
-        f, o = self.held("forget", f), self.held("output", o)
-        i = 1 - f if self.tied else self.held("input", i)
+        """Gates and the new cell, from the sums (batch, 4 hidden) that enter the gates."""
+        i, f, g, o = sums.chunk(4, dim=-1)
+        f, o, g = self.gate("forget", f), self.gate("output", o), torch.tanh(g)
+        i = 1 - f if self.tied else self.gate("input", i)
         return {"input": i, "forget": f, "candidate": g, "output": o, "cell": f * c + i * g}
 
 
@@ -342,19 +270,34 @@ class GRU(Cell):
 
     Cho et al. 2014, "Learning phrase representations using RNN encoder-decoder"; like torch's,
     the reset gate r acts after the matrix product (biases left out here).
+
+    >>> sorted(GRU(2, 4).watch(torch.zeros(1, 3, 2)))
+    ['hidden', 'new', 'reset', 'update']
     """
 
     gates = ("reset", "update", "new")
     clampable = ("reset", "update")
     keeps = "update"
-    biases_meet = False
 
-    def step(self, inputs: Tensor, state: State, weight_hh: Tensor) -> dict[str, Tensor]:
+    def step(self, x: Tensor, state: State) -> dict[str, Tensor]:
         (h,) = state
-        both = [self.hidden * 2, self.hidden]
-        from_h = affine(h, weight_hh, self.bias_hh_l0.unsqueeze(-2))
-        (rz_x, n_x), (rz_h, n_h) = inputs.split(both, -1), from_h.split(both, -1)
-        r, z = torch.sigmoid(rz_x + rz_h).chunk(2, dim=-1)
-        r, z = self.held("reset", r), self.held("update", z)
-        n = tanh(n_x + r * n_h)
-        return {"reset": r, "update": z, "new": n, "hidden": torch.lerp(n, h, z)}
+        r_x, z_x, n_x = self.from_input(x).chunk(3, dim=-1)
+        r_h, z_h, n_h = self.from_hidden(h).chunk(3, dim=-1)
+        r, z = self.gate("reset", r_x + r_h), self.gate("update", z_x + z_h)
+        n = torch.tanh(n_x + r * n_h)
+        return {"reset": r, "update": z, "new": n, "hidden": (1 - z) * n + z * h}
+
+
+# --- torch's kernels -------------------------------------------------------------------------
+
+KERNELS = {RNN: torch.rnn_tanh, LSTM: torch.lstm, GRU: torch.gru}
+
+
+def _by_kernel(cell: Cell, x: Tensor, start: State) -> tuple[Tensor, State]:
+    """`Cell.unroll` by the kernel behind nn.RNN, nn.LSTM and nn.GRU."""
+    initial = tuple(state[None] for state in start)  # (layers, batch, hidden)
+    # has biases, 1 layer, no dropout, training mode, one direction, batch first
+    how = (True, 1, 0.0, cell.training, False, True)
+    initial = initial if len(initial) > 1 else initial[0]
+    outputs, *final = KERNELS[type(cell)](x, initial, list(cell.parameters()), *how)
+    return outputs, tuple(state[0] for state in final)

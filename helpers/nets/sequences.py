@@ -1,11 +1,16 @@
 """Networks that read sequences: what is read from a cell, a causal CNN, a language model.
 
-A cell, whether recurrent (`helpers.recurrent`), convolutional or several in layers, maps (batch,
-time, inputs) to (batch, time, hidden), and what it says at step t depends on the steps up to t
-alone. `run` also takes and returns the state, so that a sequence can be read in pieces.
+A cell, whether recurrent (`recurrent`), convolutional or several in layers, maps (batch, time,
+inputs) to (batch, time, hidden), and what it says at step t depends on the steps up to t alone.
+`run` also takes and returns the state, so that a sequence can be read in pieces.
+
+The read-out decides as much as the cell does what a network can tell: the last step is one moment,
+the largest value of every channel has no place in time, all steps side by side do, each its own.
 """
 
 import itertools
+import warnings
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import torch
@@ -56,12 +61,52 @@ class EveryStep(nn.Module):
         return self.head(self.cell(x)).transpose(1, 2)
 
 
+class MaxOverTime(nn.Module):
+    """One answer to a sequence, (batch, outputs), from each channel's largest value over time.
+
+    Collobert et al. 2011, "Natural language processing (almost) from scratch", section 3.3.2.
+    """
+
+    def __init__(self, cell: Reader, outputs: int = 10):
+        super().__init__()
+        self.cell = cell
+        self.head = nn.Linear(cell.hidden, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.cell(x).amax(1))
+
+
+class AllSteps(nn.Module):
+    """One answer to a sequence, (batch, outputs), from what the cell says at all `length` steps.
+
+    Every step has weights of its own, so that only sequences of that length can be read.
+    Raises ValueError for another length.
+    """
+
+    def __init__(self, cell: Reader, length: int, outputs: int = 10):
+        super().__init__()
+        self.cell, self.length = cell, length
+        self.head = nn.Linear(cell.hidden * length, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[1] != self.length:
+            raise ValueError(
+                f"this read-out was built for {self.length} steps, the sequence has {x.shape[1]}: "
+                "cut or pad it, or read the last step (LastStep)"
+            )
+        return self.head(self.cell(x).flatten(1))
+
+
 def last_valid(outputs: Tensor, lengths: Tensor) -> Tensor:
     """The output (batch, hidden) at each sequence's own last step, before the padding begins.
 
     `outputs` is (batch, time, hidden), `lengths` int64 (batch,).
     Raises ValueError for a length below 1 or beyond the tensor; in a stack, where values cannot be
     looked at, torch's own index error.
+
+    >>> last_valid(torch.arange(6.0).view(2, 3, 1), torch.tensor([1, 3]))
+    tensor([[0.],
+            [5.]])
     """
     time = outputs.shape[1]
     if wrong := _visibly_wrong(lengths, time):
@@ -167,6 +212,21 @@ def _reach(convolution: nn.Conv1d) -> int:
     return (convolution.kernel_size[0] - 1) * convolution.dilation[0]
 
 
+def warn_of_short_windows(arms: Mapping[str, Callable[[], nn.Module]], steps: int) -> None:
+    """Warn, by name, of every CausalCNN whose window is shorter than the `steps` that a task needs.
+
+    A read-out over all steps may make up for it; pooling and the last step cannot.
+    """
+    for name, build in arms.items():
+        for module in build().modules():
+            if isinstance(module, CausalCNN) and module.receptive_field < steps:
+                warnings.warn(
+                    f"{name} sees {module.receptive_field} steps at a time, the task needs "
+                    f"{steps}: add layers or take a larger kernel",
+                    stacklevel=2,
+                )
+
+
 class Layers(nn.Module):
     """Cells on top of each other, each reading what the one below says: `nn.LSTM`'s num_layers.
 
@@ -208,6 +268,22 @@ class Layers(nn.Module):
             x, left = cell.run(self.dropout(x) if n else x, own or None)
             after += left
         return x, after
+
+
+class BothWays(nn.Module):
+    """Two cells, one of which reads the sequence from its end: (batch, time, both hidden).
+
+    At every step, what has been and what is to come (Schuster and Paliwal 1997, "Bidirectional
+    recurrent neural networks"); so it cannot read a stream.
+    """
+
+    def __init__(self, forwards: Reader, backwards: Reader):
+        super().__init__()
+        self.forwards, self.backwards = forwards, backwards
+        self.inputs, self.hidden = forwards.inputs, forwards.hidden + backwards.hidden
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.forwards(x), self.backwards(x.flip(1)).flip(1)], dim=2)
 
 
 # --- language --------------------------------------------------------------------------------

@@ -7,9 +7,15 @@ import torch
 from torch import nn
 
 from helpers.nets.cnn import parameter_count, width_for
-from helpers.nets.readouts import AllSteps, BothWays, MaxOverTime, warn_of_short_windows
 from helpers.nets.recurrent import GRU, LSTM
-from helpers.nets.sequences import CausalCNN, LastStep
+from helpers.nets.sequences import (
+    AllSteps,
+    BothWays,
+    CausalCNN,
+    LastStep,
+    MaxOverTime,
+    warn_of_short_windows,
+)
 from helpers.training.engine.stacking import Stack
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from helpers.nets.recurrent import GRU, LSTM, RNN, tanh
+from helpers.nets.recurrent import GRU, LSTM, RNN
 from helpers.nets.sequences import LastStep
 
 CELLS = {"RNN": (RNN, nn.RNN), "LSTM": (LSTM, nn.LSTM), "GRU": (GRU, nn.GRU)}
@@ -54,16 +54,6 @@ def test_any_size_equals_torchs(name, batch, time, inputs, hidden):
     for fused in (True, False):
         ours, theirs = pair(name, torch.float64, fused, inputs, hidden)
         torch.testing.assert_close(ours(x), theirs(x)[0], rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("count", [4, 19_999, 20_000, 50_001])
-def test_the_tanh_is_the_same_however_many_numbers(count, dtype):
-    x = torch.linspace(-30, 30, count)
-    x[:3] = torch.tensor([math.inf, -math.inf, math.nan])
-    torch.testing.assert_close(
-        tanh(x.to(dtype)), torch.tanh(x.to(dtype)), rtol=0, atol=TOLERANCE[dtype], equal_nan=True
-    )
 
 
 def sigmoid(a: float) -> float:
@@ -176,10 +166,3 @@ def test_half_precision_and_evaluation_mode_work(fused):
     with torch.no_grad():
         assert cell(torch.randn(2, 4, 3)).shape == (2, 4, 5)
     assert repr(cell) == "LSTM(3, 5)"
-
-
-def test_a_cell_that_stands_for_a_stack_is_refused_outside_of_one():
-    cell = LSTM(3, 5)
-    cell.stacked = True
-    with pytest.raises(RuntimeError, match=r"stands for a stack of networks: .* = False"):
-        cell(torch.zeros(2, 4, 3))

@@ -23,6 +23,7 @@ from helpers.data.dataset import Dataset, Split
 from helpers.data.streams import stream, stream_seed
 from helpers.training.batches import Order
 from helpers.training.checks import check_comparison, is_scored
+from helpers.training.engine.cells import stack_cells
 from helpers.training.gradients import separate_gradients
 
 # Their update is proportional to the learning rate, which leaves no trace in their state.
@@ -164,7 +165,7 @@ def _content(tensor: Tensor) -> tuple:
 
 
 def _template(model: nn.Module) -> nn.Module:
-    """A copy in training mode, whose layers know that they stand for a stack."""
+    """A copy in training mode, whose recurrent cells compute all networks of the stack at once."""
     if any(hasattr(module, "_orig_mod") for module in model.modules()):
         raise UnstackableError(
             "a compiled network cannot be stacked: leave torch.compile out, or train one network "
@@ -178,9 +179,7 @@ def _template(model: nn.Module) -> nn.Module:
             "torch.nn.utils.parametrizations instead of weight_norm or spectral_norm of "
             "torch.nn.utils, or train one network at a time (pack=1)"
         ) from error
-    for module in template.modules():
-        if hasattr(module, "stacked"):  # a recurrent cell, which then knows what to do
-            module.stacked = True
+    stack_cells(template)
     return template
 
 

@@ -1,0 +1,103 @@
+"""What the engine computes for all networks of a stack at once, against the cells as they are."""
+
+import math
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from helpers.nets.dropout import DropoutLSTM
+from helpers.nets.normalisation import BatchNormOverTime, LayerNormOverTime, NormalisedLSTM
+from helpers.nets.recurrent import GRU, LSTM, RNN, Cell
+from helpers.nets.sequences import LastStep
+from helpers.training.engine import cells
+from helpers.training.engine.stacking import Stack
+
+
+class Sum(Cell):
+    """A cell of one's own, which the engine does not know."""
+
+    gates = ("hidden",)
+
+    def step(self, x: Tensor, state) -> dict[str, Tensor]:
+        return {"hidden": self.from_input(x) + self.from_hidden(state[0])}
+
+
+CELLS = {
+    "RNN": lambda: RNN(2, 4),
+    "RNN wiped": lambda: RNN(2, 4, wipe_every=3),
+    "LSTM": lambda: LSTM(2, 4),
+    "LSTM clamped": lambda: LSTM(2, 4, clamp={"forget": 1.0, "output": 0.5}),
+    "LSTM with i = 0.3": lambda: LSTM(2, 4, clamp={"input": 0.3}),
+    "LSTM tied": lambda: LSTM(2, 4, tied=True),
+    "GRU": lambda: GRU(2, 4),
+    "GRU clamped": lambda: GRU(2, 4, clamp={"reset": 1.0, "update": 0.4}),
+    "layers normalised": lambda: NormalisedLSTM(2, 4, LayerNormOverTime),
+    "batches normalised": lambda: NormalisedLSTM(2, 4, BatchNormOverTime),
+    "each step normalised": lambda: NormalisedLSTM(2, 4, partial(BatchNormOverTime, steps=5)),
+    "one of one's own": lambda: Sum(2, 4),
+}
+X = torch.randn(3, 5, 7, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+CLOSE = {"rtol": 0, "atol": 1e-12}
+
+
+@pytest.mark.parametrize("many", [0, cells.MANY])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("name", CELLS)
+def test_all_networks_at_once_equal_each_alone(name, training, many, monkeypatch):
+    monkeypatch.setattr(cells, "MANY", many)
+    torch.manual_seed(0)
+    models = [LastStep(CELLS[name](), 3).double() for _ in range(3)]
+    stack = Stack(models, F.cross_entropy)
+    stack.template.train(training)
+    together = stack.forward(X)
+    together.square().sum().backward()
+    for k, model in enumerate(models):
+        model.train(training).cell.fused = False
+        alone = model(X[k])
+        alone.square().sum().backward()
+        torch.testing.assert_close(together[k], alone, **CLOSE)
+        for key, weight in model.named_parameters():
+            torch.testing.assert_close(stack.parameters[key].grad[k], weight.grad, **CLOSE)
+        for key, buffer in model.named_buffers():
+            torch.testing.assert_close(stack.buffers[key][k], buffer, **CLOSE)
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize("where", DropoutLSTM.places)
+def test_a_dropped_unit_is_dropped_as_it_is_alone(where, fresh, monkeypatch):
+    """With one mask for all, drawn beforehand."""
+    size, steps = 2 if where == "input" else 4, 7 if fresh else 1
+    drawn = torch.rand(steps, 1, size, generator=torch.Generator().manual_seed(1)).gt(0.5).double()
+
+    def given(shape, p, like):
+        return drawn.view(steps, *(1,) * (len(shape) - 2), size).expand(shape)
+
+    monkeypatch.setattr(cells, "dropout_mask", given)
+    monkeypatch.setattr("helpers.nets.dropout.dropout_mask", given)
+    torch.manual_seed(0)
+    models = [LastStep(DropoutLSTM(2, 4, 0.5, where, fresh), 3).double() for _ in range(3)]
+    together = Stack(models, F.cross_entropy).forward(X)
+    for k, model in enumerate(models):
+        torch.testing.assert_close(together[k], model(X[k]), **CLOSE)
+    monkeypatch.setattr(cells, "dropout_mask", lambda shape, p, like: torch.ones(shape).double())
+    assert not torch.allclose(together, Stack(models, F.cross_entropy).forward(X))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("count", [4, cells.MANY - 1, cells.MANY, 50_001])
+def test_the_tanh_is_the_same_however_many_numbers(count, dtype):
+    x = torch.linspace(-30, 30, count)
+    x[:3] = torch.tensor([math.inf, -math.inf, math.nan])
+    atol = {torch.float32: 1e-6, torch.float64: 1e-12}[dtype]
+    expected = torch.tanh(x.to(dtype))
+    torch.testing.assert_close(cells.tanh(x.to(dtype)), expected, rtol=0, atol=atol, equal_nan=True)
+
+
+def test_a_cell_that_stands_for_a_stack_is_refused_outside_of_one():
+    model = LastStep(LSTM(3, 5), 2)
+    cells.stack_cells(model)
+    with pytest.raises(RuntimeError, match="stands for a stack of networks: call it in vmap"):
+        model(torch.zeros(2, 4, 3))
