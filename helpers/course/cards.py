@@ -54,10 +54,16 @@ def _card(verdict: Verdict) -> str:
 
 
 def _answer(verdict: Verdict) -> str:
+    said = instead(verdict)
+    return f"<p>{html.escape(said)}</p>" if said else ""
+
+
+def instead(verdict: Verdict) -> str:
+    """What to say instead of the sentence; a note where that was written for another word."""
     try:
-        return f"<p>{html.escape(verdict.answer)}</p>" if verdict.answer else ""
+        return verdict.answer
     except ClaimError:  # other seeds, another version: the word is new
-        return "<p>What to say instead was written for another word.</p>"
+        return "What to say instead was written for another word."
 
 
 def coloured(verdict: Verdict) -> str:

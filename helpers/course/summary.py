@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 
+from helpers.course import cards
 from helpers.course.cards import OUTCOME_MARKS, coloured
 from helpers.evidence import findings
 from helpers.evidence.files import ROOT, write_whole
@@ -90,7 +91,7 @@ def _row(line: Line, claim_id: str, found: Found) -> str:
         word, measured = "no verdict", html.escape(reason)
     else:
         word = coloured(one.verdict)
-        measured = html.escape(one.verdict.answer)
+        measured = html.escape(cards.instead(one.verdict))
         tests = "<br>".join(_measured(outcome) for outcome in one.verdict.outcomes)
         measured += f"<details><summary>tests</summary>{tests}</details>"
     left = 'style="text-align:left;vertical-align:top'
@@ -166,7 +167,12 @@ def instead(found: Found) -> pd.DataFrame:
     for claim in registry().values():
         one, _ = found[claim.id]
         if one is not None and one.verdict.word != "true":
-            rows[claim.id] = [claim.quote, one.verdict.phrase, one.verdict.answer, claim.expected]
+            rows[claim.id] = [
+                claim.quote,
+                one.verdict.phrase,
+                cards.instead(one.verdict),
+                claim.expected,
+            ]
     columns = ["the recap says", "verdict", "say instead", "expected"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
