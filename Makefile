@@ -26,7 +26,7 @@ CORES = $(or $(JOBS),$(shell $(PY) -c 'import joblib; print(joblib.cpu_count())'
 TEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup run-all check test lint nbval lab refresh register prove audit replicate compare verdicts
-.PHONY: site bench bench-many lock clean distclean
+.PHONY: mutants site bench bench-many lock clean distclean
 
 help:  ## this list
 	@echo "make TARGET [NOTEBOOK=04] [PROFILE=smoke|standard] [SEEDS=n] [DEVICE=auto|cpu|cuda] [JOBS=n]"
@@ -42,6 +42,9 @@ check: .venv/dev lint  ## lint, architecture, fast tests: what to run all day
 
 test: .venv/dev lint  ## everything: lint, all tests, stored outputs of all notebooks (nbval)
 	$(TEST) -m "" notebooks tests helpers
+
+mutants: .venv/dev  ## plant scientific faults into the helpers: each must turn a named test red
+	OMP_NUM_THREADS=1 $(PY) tests/mutants.py
 
 lint: .venv/dev  ## ruff on code and notebooks, the order of the rooms
 	$(PY) -m ruff check .
