@@ -42,13 +42,15 @@ SETTINGS = {
     "evaluate_every": 4,
 }
 ARMS = {"RNN": rnn, "GRU": gru}
-DESIGN = Design(NOTEBOOK, "toy", ARMS, TASK, (40, 41, 42), SETTINGS, measure=sizes, updates=4, pack=1)
+DESIGN = Design(
+    NOTEBOOK, "toy", ARMS, TASK, (40, 41, 42), SETTINGS, measure=sizes, updates=4, pack=1
+)
 TUNED = replace(
     DESIGN,
     name="tuned",
     settings={name: value for name, value in SETTINGS.items() if name != "lr"},
     tune={"lr": [1e-5, 0.01, 100.0]},
-    tuning_seeds=(100, 101),
+    tuning_seeds=(100,),
 )
 
 
