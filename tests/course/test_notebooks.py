@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
 PARAMETERS = ["profile", "seeds", "device"]
-EVIDENCE = r"([\w.-]+): \d+ (?:networks|repetitions) of evidence"
+EVIDENCE = r"([\w.-]+): \d+ (?:networks of evidence, \d+ replayed|repetitions of evidence)"
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)

@@ -180,6 +180,6 @@ def test_a_read_only_place_is_named_before_anything_is_computed(file, monkeypatc
 
 
 def test_reading_evidence_needs_no_torch():
-    names = "store, findings, claims, statistics, closing, timings"
+    names = "store, findings, registry, verdicts, statistics, closing, timings"
     code = f"import sys; from helpers.evidence import {names}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

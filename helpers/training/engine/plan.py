@@ -205,6 +205,9 @@ def _size_and_cost(
     model = initialise(arms[run.arm], run.seed, data.train.y.device)
     on_cpu = data.train.y.device.type == "cpu"
     alone = on_cpu and any(_faster_alone(module) for module in model.modules())
-    needed = training_memory(model, data, run.settings)  # which turns kernels off
+    try:
+        needed = training_memory(model, data, run.settings)  # which turns kernels off
+    except Exception:  # where it is trained, it is said in a sentence what does not fit
+        return 1, 0.0
     fit_in = 1 if alone else max(1, int(room / needed))
-    return min(fit_in, MOST_ON_CPU) if on_cpu else fit_in, run.settings["steps"] * needed
+    return min(fit_in, MOST_ON_CPU) if on_cpu else fit_in, int(run.settings["steps"]) * needed
