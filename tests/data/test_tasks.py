@@ -68,7 +68,7 @@ def test_a_task_is_determined_by_its_seed_and_leaves_the_global_generator_alone(
 
 def test_another_process_draws_the_same():
     code = "from tests.data.test_tasks import SMALL, digest\n"
-        "print(*(digest(f()) for f in SMALL.values()))"
+    code += "print(*(digest(f()) for f in SMALL.values()))"
     other = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | {"PYTHONHASHSEED": "1"},
