@@ -28,8 +28,11 @@ def keep(notebook: str, given: Mapping[str, float | None]) -> None:
         if chance is not None and not (number and 0 <= chance <= 1):
             raise ValueError(f"{claim}: {chance!r} is no probability, give 0 to 1, or None")
     made = {claim: float(chance) for claim, chance in given.items() if chance is not None}
-    if made:
-        write_whole(folder() / f"{notebook}.json", json.dumps(made, indent=1) + "\n")
+    try:
+        if made:
+            write_whole(folder() / f"{notebook}.json", json.dumps(made, indent=1) + "\n")
+    except OSError as error:
+        print(f"Your predictions cannot be kept here ({error}); the notebook goes on without.")
 
 
 def made() -> dict[str, float]:

@@ -122,6 +122,16 @@ def test_set_up_finds_a_clone_inside_the_working_folder(tmp_path):
     assert set_up(tmp_path, tmp_path / "input").stdout.strip() == str(tmp_path / "course")
 
 
+def test_set_up_passes_by_what_it_may_not_read_and_names_the_copy_it_uses(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name / "data" / "registry").mkdir(parents=True)
+        (tmp_path / name / "data" / "registry" / "claims.toml").touch()
+    (tmp_path / "closed").mkdir(mode=0)
+    said = set_up(tmp_path, tmp_path / "input").stdout.splitlines()
+    assert said[0].startswith("several copies of the course are near here; this one is used: ")
+    assert said[0].endswith(said[-1]) and Path(said[-1]).name in ("one", "two")
+
+
 def test_set_up_elsewhere_says_what_to_do(tmp_path):
     result = set_up(tmp_path, tmp_path / "input")
     assert result.returncode == 1

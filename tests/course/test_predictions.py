@@ -24,6 +24,15 @@ def test_what_was_predicted_is_found_again(folder):
     assert sorted(file.name for file in folder.iterdir()) == ["01.json", "02.json"]
 
 
+def test_a_read_only_disk_is_said_and_the_notebook_goes_on(folder, monkeypatch, capsys):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(predictions, "write_whole", refuse)
+    predictions.keep("01", {"a": 0.25})
+    assert "cannot be kept here" in capsys.readouterr().out and predictions.made() == {}
+
+
 def test_defaults_leave_nothing_behind(folder):
     predictions.keep("01", {"a": None})
     assert not folder.exists() and predictions.made() == {}
