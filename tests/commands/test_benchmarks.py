@@ -15,6 +15,8 @@ import many_report
 import many_tasks
 from many_report import UnequalWorkError, check_equal_work
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(many_report.__file__).with_name("many.py")
 LOOP = {
     "task": "rnn-50",

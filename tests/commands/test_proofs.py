@@ -23,6 +23,8 @@ from helpers.evidence import findings, store
 from helpers.evidence.registry import Claim, Test, registry
 from helpers.evidence.verdicts import judge
 
+pytestmark = pytest.mark.slow
+
 CHOICE = Choice([Path(f"{NOTEBOOK}.ipynb")], device="cpu", jobs=1)
 
 

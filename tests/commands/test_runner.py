@@ -21,6 +21,8 @@ PARAMETERS = 'profile = "standard"\nseeds = None\ndevice = "cpu"'
 RICH = """import base64, io, sys
 from IPython.display import HTML, display
 from matplotlib.figure import Figure
+
+pytestmark = pytest.mark.slow
 figure, buffer = Figure(figsize=(1, 1)), io.BytesIO()
 figure.subplots().plot([1, 2])
 figure.savefig(buffer)

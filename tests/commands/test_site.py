@@ -15,7 +15,10 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FRONT = ROOT / "notebooks" / "11_phase_summary.ipynb"
 
-pytestmark = pytest.mark.skipif(not FRONT.exists(), reason="the summary is the site's front page")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not FRONT.exists(), reason="the summary is the site's front page"),
+]
 PAGES = ["index", "helpers", *(path.stem for path in NOTEBOOKS if path != FRONT)]
 
 

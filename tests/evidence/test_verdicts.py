@@ -483,6 +483,7 @@ def tolerated(share: float) -> float:
     return stats.binom.ppf(0.999, RUNS, share) / RUNS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [6, 8, 10])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_simulation_applies_the_rule(shape, count, monkeypatch):
@@ -497,6 +498,7 @@ def test_the_simulation_applies_the_rule(shape, count, monkeypatch):
             assert (words == {"supported"}) == (kind is found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", SEED_COUNTS)
 @pytest.mark.parametrize("shape", KEPT)
 def test_an_effect_at_the_threshold_is_rarely_supported(shape, count):
@@ -510,6 +512,7 @@ AT_THE_THRESHOLD = {1: {"true": 2.7, "false": 2.7}, 2: {"true": 0.2, "false": 0.
 AT_THE_THRESHOLD[3] = {"true": 0.1, "false": 0.1, "true if": 0.1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tests", AT_THE_THRESHOLD)
 def test_a_sentence_at_the_threshold_of_its_tests_is_open(tests):
     """The combination keeps what one test promises, and more where several must agree."""
@@ -523,12 +526,14 @@ def test_a_sentence_at_the_threshold_of_its_tests_is_open(tests):
     assert all(words[word] <= most for word, most in AT_THE_THRESHOLD[tests].items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", SEED_COUNTS)
 @pytest.mark.parametrize("shape", TAILED | {"collapse": collapse})
 def test_a_tail_on_the_claimed_side_does_no_harm(shape, count):
     assert share_supported(shape, count, sign=-1) <= tolerated(0.025)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "bounds"), [("rounded to 1 sd", (3.5, 2.5)), ("rounded to 2 sd", (11, 8))]
 )
@@ -539,6 +544,7 @@ def test_coarse_rounding_breaks_the_promise_at_few_seeds(shape, bounds):
         assert bound / 100 - 0.03 < worst <= tolerated(bound / 100)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("least", verdicts.WRONGLY_SUPPORTED)
 def test_the_table_of_worst_rates_is_what_simulation_gives(least):
     """Neither too low for any number of seeds it stands for, nor two points too high for all.
@@ -568,6 +574,7 @@ POWER = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", SEED_COUNTS)
 def test_power_at_twice_the_threshold(count):
     noise = np.random.default_rng(count).standard_normal((4000, count))
@@ -578,6 +585,7 @@ def test_power_at_twice_the_threshold(count):
 # ---------------------------------------------------------------- calibration of counts and rates
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [6, 8, 10, 20])
 @pytest.mark.parametrize("test", [COUNT, FEW], ids=["above", "below"])
 def test_a_rate_at_the_threshold_is_rarely_supported(test, count):
@@ -600,6 +608,7 @@ def supporting(threshold: float, count: int) -> np.ndarray:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("threshold", "count"),
     [
@@ -618,6 +627,7 @@ def test_rates_that_differ_by_the_threshold_are_rarely_supported(threshold, coun
     assert 0 < wrong.max() <= 0.025 or threshold == 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [6, 8, 10])
 def test_arms_that_exclude_each_other_break_the_promise_as_far_as_stated(count):
     """Exact: every seed solves A only, B only or, all the rest alike, both or neither.
@@ -643,6 +653,7 @@ def test_arms_that_exclude_each_other_break_the_promise_as_far_as_stated(count):
     assert {6: 0.117, 8: 0.10, 10: 0.08}[count] < worst <= math.sqrt(0.025)
 
 
+@pytest.mark.slow
 def test_rates_do_not_care_which_arm_is_called_a():
     below = replace(RATES, direction="below", threshold=-0.2)
     for a, b in itertools.product(range(7), repeat=2):

@@ -9,6 +9,8 @@ import pytest
 
 from helpers.training.engine import workers
 
+pytestmark = pytest.mark.slow
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 PACKAGES = {"processes": "joblib", "Dask": "distributed", "Ray": "ray"}
 
