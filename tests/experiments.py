@@ -49,7 +49,7 @@ TUNED = replace(
     name="tuned",
     settings={name: value for name, value in SETTINGS.items() if name != "lr"},
     tune={"lr": [1e-5, 0.01, 100.0]},
-    tuning_seeds=(100, 101),
+    tuning_seeds=(100,),
 )
 
 
