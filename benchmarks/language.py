@@ -234,7 +234,6 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 def main(given: Sequence[str] | None = None) -> None:
     """Measure, check and print; with --json also store every run."""
     args = arguments(given)
-    os.environ.setdefault("TQDM_DISABLE", "1")
     task = make_data()
     cases = [Case(c, h, n) for h in args.hidden for n in args.cores for c in args.cells]
     for case in cases:  # start the processes, choose the kernels

@@ -82,7 +82,6 @@ def clean_environment() -> None:
         os.environ.pop(name, None)
     os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE.parent), str(HERE)])
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # the others use the GPU, too
-    os.environ["TQDM_DISABLE"] = "1"
 
 
 def serve(name: str, device: str, file: str) -> None:

@@ -1,6 +1,6 @@
 """The closing line of a notebook: what it did, for its reader and for the runner.
 
-Imports nothing large: `helpers.runner` needs no PyTorch to start a notebook.
+Imports nothing large: `helpers.commands` needs no PyTorch to start a notebook.
 """
 
 import platform

@@ -19,7 +19,7 @@ PACKAGES = {"processes": "joblib", "Dask": "distributed", "Ray": "ray"}
 def test_same_table_on_every_engine_though_a_worker_is_killed(engine):
     pytest.importorskip(PACKAGES[engine])
     command = [sys.executable, str(BENCHMARKS / "cluster.py"), "--engines", engine, "--kill"]
-    environment = os.environ | {"TQDM_DISABLE": "1", "LOKY_MAX_CPU_COUNT": "2"}
+    environment = os.environ | {"LOKY_MAX_CPU_COUNT": "2"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if line.startswith(f"{engine}: same table")]
