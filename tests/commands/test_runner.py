@@ -17,12 +17,12 @@ from helpers.commands.runner import NotebookError, closing, execute, normalise, 
 from helpers.evidence.closing import MIME
 
 ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.slow
 PARAMETERS = 'profile = "standard"\nseeds = None\ndevice = "cpu"'
 RICH = """import base64, io, sys
 from IPython.display import HTML, display
 from matplotlib.figure import Figure
 
-pytestmark = pytest.mark.slow
 figure, buffer = Figure(figsize=(1, 1)), io.BytesIO()
 figure.subplots().plot([1, 2])
 figure.savefig(buffer)
