@@ -19,7 +19,7 @@ import torch
 
 from helpers.course import cards, predictions
 from helpers.course.progress import Progress
-from helpers.data import Dataset, resolve_device, threads
+from helpers.data import Source, resolve_device, threads
 from helpers.evidence import findings, frozen, timings
 from helpers.evidence.closing import PROFILES, Closing
 from helpers.evidence.experiment import (
@@ -99,7 +99,7 @@ class Lab:
         self,
         name: str,
         arms: Mapping[str, Build],
-        data: Dataset,
+        data: Source,
         *,
         seeds: Sequence[int] | Mapping[str, Sequence[int]],
         tune: Grid | None = None,
@@ -117,9 +117,11 @@ class Lab:
         """Train every arm on every seed, or bring back what the evidence says of it.
 
         `arms`, `data`, `seeds`, `grid`, `train`, `measure` and `settings` are those of
-        `training.fit_many`. The settings in `tune` are chosen for every arm by `metric` on
-        validation data, on `tuning_seeds`, which are never judged; `trials` are settings that
-        differ in those runs (such as fewer steps, or other `data`).
+        `training.fit_many`. Where `data` is a function from a seed to a dataset, such as
+        `data.Resplit`, the seed decides it, as it does start, order and dropout.
+        The settings in `tune` are chosen for every arm by `metric` on validation data, on
+        `tuning_seeds`, which are never judged; `trials` are settings that differ in those runs
+        (such as fewer steps, or other `data`).
         `measure(model, data)` returns named numbers of a network in evaluation mode; it computes in
         the dtype of the data it is given, and the replay gives it a small part in float64.
 

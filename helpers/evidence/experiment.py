@@ -21,6 +21,7 @@ import joblib
 import pandas as pd
 
 from helpers.data.dataset import Dataset
+from helpers.data.seeded import Source, drawn
 from helpers.evidence import frozen, replay, store
 from helpers.evidence.files import build_folder, write_whole
 from helpers.evidence.machine import machine
@@ -48,7 +49,7 @@ class Design:
     notebook: str
     name: str
     arms: Mapping[str, Build]
-    data: Dataset
+    data: Source
     seeds: Sequence[int] | Mapping[str, Sequence[int]]
     settings: Mapping[str, Any]
     tune: Grid | None = None
@@ -92,7 +93,8 @@ class Design:
 
         Functions are not named: what they do is the replay's business, but a schedule's course.
         """
-        splits = {name: getattr(self.data, name) for name in ("train", "valid", "test")}
+        data = drawn(self.data, _all_seeds(self.seeds)[0])
+        splits = {name: getattr(data, name) for name in ("train", "valid", "test")}
         _, settings = unwrapped(self.train, self.settings)
         found = {
             "arms": {arm: self._size(arm) for arm in self.arms},
@@ -106,6 +108,8 @@ class Design:
             found |= {"tuning seeds": list(self.tuning_seeds), "chosen by": self.metric}
             trials = {name: value for name, value in self.trials.items() if name != "data"}
             found |= {"trials": _described(trials)}
+        if not isinstance(self.data, Dataset):
+            found["data"]["drawn"] = "by the seed"
         return json.loads(json.dumps(found))
 
     def _size(self, arm: str) -> int:
@@ -121,7 +125,8 @@ class Design:
         runs = replay.first_of_each(self.runs(chosen), self.grid or ())
         found = replay.replay(runs, self.arms, self.data, train, self.measure, self.updates)
         if self.tune and "data" in self.trials:
-            found["data of the trials"] = replay.summary(self.trials["data"])
+            data = drawn(self.trials["data"], self.tuning_seeds[0])
+            found["data of the trials"] = replay.summary(data)
         return found
 
     def search(self, seeds: Sequence[int], arms: Sequence[str], **how: Any) -> pd.DataFrame:
@@ -559,7 +564,7 @@ def _prove(design: Design, how: Circumstances) -> None:
     table, replayed = _train_every_seed(design, chosen, root, how_trained)
     made = _made(begun) | {
         "processes": joblib.effective_n_jobs(how.jobs),
-        "device": str(design.data.train.y.device),
+        "device": str(drawn(design.data, _all_seeds(design.seeds)[0]).train.y.device),
         "registered": frozen.commit(design.notebook),
     }
     declared = design.declared()

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from helpers.data.dataset import Dataset
 from helpers.data.rehearsal import in_float64, rehearsal
+from helpers.data.seeded import Source, drawn
 from helpers.data.streams import stream
 from helpers.nets.starts import initialise
 from helpers.training.many import Run
@@ -66,15 +67,20 @@ def differences(recorded: Any, here: Any, what: str = "") -> list[Difference]:
 def replay(
     runs: Sequence[Run],
     arms: Mapping[str, Any],
-    data: Dataset,
+    data: Source,
     train: Any,
     measure: Any = None,
     updates: int = UPDATES,
 ) -> dict[str, Any]:
     """What the first updates of these runs give, as JSON keeps it."""
-    small = rehearsal(data.to("cpu"))
-    networks = {_name(run): _rehearse(run, arms, small, train, measure, updates) for run in runs}
-    return {"updates": updates, "data": summary(data), "networks": networks}
+    sets = {}  # by the seed; of fixed data one for all
+    for seed in [run.seed for run in runs] if callable(data) else [runs[0].seed]:
+        sets.setdefault(seed, rehearsal(drawn(data, seed).to("cpu")))
+    networks = {}
+    for run in runs:
+        small = sets.get(run.seed, sets[runs[0].seed])
+        networks[_name(run)] = _rehearse(run, arms, small, train, measure, updates)
+    return {"updates": updates, "data": summary(drawn(data, runs[0].seed)), "networks": networks}
 
 
 def first_of_each(runs: Iterable[Run], axes: Iterable[str] = ()) -> list[Run]:

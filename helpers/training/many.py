@@ -15,6 +15,7 @@ import joblib
 import pandas as pd
 
 from helpers.data.dataset import Dataset
+from helpers.data.seeded import Source, drawn
 from helpers.nets.starts import Build, initialise
 from helpers.training.checks import check_data, check_settings
 from helpers.training.engine import plan, workers
@@ -28,7 +29,7 @@ GIVEN_TO_EVERY_RUN = ("model", "data", "seed", "until")
 
 def fit_many(
     arms: Mapping[str, Build],
-    data: Dataset,
+    data: Source,
     *,
     seeds: Iterable[int] | Mapping[str, Sequence[int]],
     grid: Mapping[str, Sequence | Mapping[str, Any]] | None = None,
@@ -45,10 +46,11 @@ def fit_many(
 ) -> Runs:
     """Train every arm at every setting of the grid on every seed.
 
-    `arms` maps a name to a function that builds the network; all runs of a seed see the same
-    batches in the same order. `settings` are those of `fit`, each one value, or a mapping that
-    gives each arm its own (so does one as `seeds`); `grid` maps settings to the values to try, in
-    all combinations, or to labelled values: {"lr": [0.01, 0.1], "optimizer": {"SGD": SGD}}.
+    `arms` maps a name to a function that builds the network. `data` is the same for every seed, or
+    drawn by a function from the seed (`data.Resplit`). All runs of a seed see the same batches in
+    the same order. `settings` are those of `fit`, each one value, or a mapping that gives each arm
+    its own (so does one as `seeds`); `grid` maps settings to the values to try, in all
+    combinations, or to labelled values: {"lr": [0.01, 0.1], "optimizer": {"SGD": SGD}}.
     `measure(model, data)` names numbers of a trained network, in evaluation mode; they stand in
     the last row of its history.
 
@@ -70,15 +72,16 @@ def fit_many(
     """
     train, settings = unwrapped(train, settings)
     runs = planned(arms, seeds, dict(grid or {}), train, settings)
-    check_data(data)
+    first = drawn(data, runs[0].seed)
+    check_data(first)
     if pack is not None and pack < 1:
         raise ValueError(f"pack is {pack}: train one network or more at a time")
     for run in runs if train is fit else ():
-        check_settings(data, seed=run.seed, **run.settings)
+        check_settings(first, seed=run.seed, **run.settings)
 
-    n_jobs = 1 if data.train.y.is_cuda and n_jobs == -1 else n_jobs
+    n_jobs = 1 if first.train.y.is_cuda and n_jobs == -1 else n_jobs
     jobs, stacked = joblib.effective_n_jobs(n_jobs), train is fit
-    packs = plan.divide(runs, arms, data, stacked=stacked, pack=pack, jobs=jobs, memory=memory)
+    packs = plan.divide(runs, arms, first, stacked=stacked, pack=pack, jobs=jobs, memory=memory)
     job = Job(data, train, measure, bool(pack), keep_models, verify, folder, tick)
     trained = {}
     for done, result in workers.execute(packs, job, n_jobs):
@@ -86,7 +89,7 @@ def fit_many(
             warnings.warn(note, stacklevel=2)
         trained |= _by_run(done, result)
 
-    models = _models(runs, trained, arms, data) if keep_models else {}
+    models = _models(runs, trained, arms, first) if keep_models else {}
     return Runs(_table(runs, trained, tuple(grid or {})), models, tuple(grid or {}))
 
 

@@ -25,6 +25,7 @@ from zoo import (
     with_dropout,
 )
 
+from helpers.data.seeded import Shared
 from helpers.nets.cnn import MLP
 from helpers.nets.starts import initialise
 from helpers.training.batches import batches
@@ -225,7 +226,7 @@ def test_evaluation_equals_that_of_one_network():
     stack = Stack(models, F.cross_entropy)
     assert stack.template.training
     for size in (100, 7, 1):
-        measured = stack.evaluate(data.test, batch_size=size)
+        measured = stack.evaluate(Shared(data.test, None), batch_size=size)
         for k, model in enumerate(models):
             logits = model.eval()(data.test.x)
             loss = F.cross_entropy(logits, data.test.y).item()

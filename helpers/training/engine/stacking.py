@@ -9,7 +9,7 @@ each is trained as if it were alone.
 import copy
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -19,7 +19,8 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from helpers.data.dataset import Dataset, Split
+from helpers.data.dataset import Split
+from helpers.data.seeded import Shared, Source, drawn, shared
 from helpers.data.streams import stream, stream_seed
 from helpers.training.batches import Order
 from helpers.training.checks import check_comparison, is_scored
@@ -113,20 +114,22 @@ class Stack:
         self.padding.settle()
 
     @torch.no_grad()
-    def evaluate(self, split: Split, batch_size: int = 100) -> dict[str, Tensor]:
+    def evaluate(self, split: Shared, batch_size: int = 100) -> dict[str, Tensor]:
         """Loss and accuracy of each network as by `training.evaluate`: `exact` (networks,)."""
         self.template.eval()
-        labelled = not split.y.is_floating_point()
-        zeros = torch.zeros(len(self.models), device=split.y.device)
-        loss = correct = zeros.to(exact(zeros.device))
-        for x, y in zip(split.x.split(batch_size), split.y.split(batch_size), strict=True):
-            prediction = self.forward(x, shared=True)  # (networks, batch, ...)
-            mean = vmap(self.loss_function, in_dims=(0, None))(prediction, y)
-            loss = loss + mean * is_scored(y).sum()
+        labelled = not split.pool.y.is_floating_point()
+        zeros = torch.zeros(len(self.models), device=split.pool.y.device)
+        loss = correct = count = zeros.to(exact(zeros.device))
+        for x, y in split.batches(batch_size):
+            common = split.rows is None  # x and y are (batch, ...), else (networks, batch, ...)
+            prediction = self.forward(x, shared=common)  # (networks, batch, ...)
+            mean = vmap(self.loss_function, in_dims=(0, None if common else 0))(prediction, y)
+            y = y[None] if common else y
+            scored = is_scored(y).flatten(1).sum(1)
+            loss, count = loss + mean * scored, count + scored
             if labelled:
                 correct = correct + (prediction.argmax(2) == y).flatten(1).sum(1)
         self.template.train()
-        count = is_scored(split.y).sum()
         return {"loss": loss / count} | ({"accuracy": correct / count} if labelled else {})
 
     @torch.no_grad()
@@ -326,7 +329,7 @@ class _Graphed:
 
 def fit_stack(
     models: Sequence[nn.Module],
-    data: Dataset,
+    data: Source,
     *,
     seeds: Sequence[int],
     lr: Sequence[float],
@@ -349,7 +352,8 @@ def fit_stack(
     NaN alone. Only dropout masks, independent for every network, are not those it would draw alone.
     Raises UnstackableError for what cannot be stacked, DataError as `training.fit` does.
     """
-    steps, batch_size, device = int(steps), int(batch_size), data.train.y.device
+    splits, first = shared(data, seeds), drawn(data, seeds[0])
+    steps, batch_size, device = int(steps), int(batch_size), first.train.y.device
     last = min(steps, until or steps)
     evaluation_steps = {*range(0, last, evaluate_every or steps), last} - {0}
     stack = Stack([model.to(device) for model in models], loss_function)
@@ -359,7 +363,7 @@ def fit_stack(
     batch = torch.empty(len(models), batch_size, dtype=torch.int64, device=device)
 
     def advance() -> Tensor:
-        x, y = data.train.x[batch], data.train.y[batch]  # (networks, batch, ...)
+        x, y = splits["train"].take(batch)  # (networks, batch, ...)
 
         losses = stack.losses(x, y)  # 1. forward, 2. loss: (networks,)
         update.inner.zero_grad()
@@ -370,17 +374,18 @@ def fit_stack(
     run = _Graphed(advance) if device.type == "cuda" else advance
     records, losses = [], []
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        check_comparison(models[0], data, loss_function)
+        check_comparison(models[0], first, loss_function)
         torch.manual_seed(stream_seed(",".join(map(str, seeds)), "dropout"))
-        stack.check(data.train)
-        for step, indices in enumerate(_orders(order, seeds, data, batch_size, steps), start=1):
+        stack.check(first.train)
+        drawings = _orders(order, seeds, len(splits["train"]), batch_size, steps)
+        for step, indices in enumerate(drawings, start=1):
             now.copy_(rates * schedule((step - 1) / steps))
             batch.copy_(indices)
             losses.append(run().clone())
             if tick:
                 tick()
             if step in evaluation_steps:
-                records.append(_report(step, losses, stack, data))
+                records.append(_report(step, losses, stack, splits))
                 losses.clear()
                 diverged = [any(r["diverged_at"][k] for r in records) for k in range(len(models))]
                 if all(diverged) or step == last:
@@ -390,26 +395,27 @@ def fit_stack(
 
 
 def _orders(
-    order: Order, seeds: Sequence[int], data: Dataset, batch_size: int, steps: int
+    order: Order, seeds: Sequence[int], count: int, batch_size: int, steps: int
 ) -> Iterator[Tensor]:
     """Indices (networks, batch) of every update; runs of one seed share their batches."""
     different = list(dict.fromkeys(seeds))
     which = torch.tensor([different.index(seed) for seed in seeds])
-    count = len(data.train.y)
     orders = [order(count, batch_size, steps, stream(seed, "batches")) for seed in different]
-    for drawn in zip(*orders, strict=True):
-        yield torch.stack(drawn)[which]
+    for indices in zip(*orders, strict=True):
+        yield torch.stack(indices)[which]
 
 
-def _report(step: int, losses: list[Tensor], stack: Stack, data: Dataset) -> dict[str, Any]:
+def _report(
+    step: int, losses: list[Tensor], stack: Stack, splits: Mapping[str, Shared]
+) -> dict[str, Any]:
     """One evaluation of all networks: a list (networks,) for every column of a history."""
     values = torch.stack(losses)  # (updates, networks)
     first = (~values.isfinite()).int().argmax(0) + step - len(values) + 1
     diverged_at = torch.where(values.isfinite().all(0), 0, first)
     scores = {
         f"{name}_{metric}": value
-        for name, split in {"valid": data.valid, "test": data.test}.items()
-        for metric, value in stack.evaluate(split).items()
+        for name in ("valid", "test")
+        for metric, value in stack.evaluate(splits[name]).items()
     }
     broken_since = ~scores["valid_loss"].isfinite() & (diverged_at == 0)
     diverged_at = torch.where(broken_since, step, diverged_at)

@@ -26,6 +26,7 @@ from torch import nn
 
 from helpers.data.dataset import Dataset
 from helpers.data.rehearsal import in_float64, rehearsal
+from helpers.data.seeded import Source, changed, drawn
 from helpers.nets.dropout import RandomShift
 from helpers.nets.starts import initialise
 from helpers.training.engine.plan import PER_NETWORK, Pack, Run
@@ -50,7 +51,7 @@ class StackError(RuntimeError):
 class Job:
     """What is done with every pack of a sweep."""
 
-    data: Dataset
+    data: Source
     train: Callable[..., pd.DataFrame]
     measure: Measure | None = None
     forced: bool = False  # the caller asked for stacks: do not fall back to one at a time
@@ -208,7 +209,7 @@ def _train(pack: Pack, job: Job) -> Trained:
             raise
         size = len(pack.runs) // 2
         note = f"{pack.arm}: out of memory with {len(pack.runs)} networks, going on with {size}"
-    if job.data.train.y.is_cuda:
+    if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
     starts = range(0, len(pack.runs), size)
     parts = [_train(replace(pack, runs=pack.runs[k : k + size]), job) for k in starts]
@@ -220,21 +221,22 @@ def _train(pack: Pack, job: Job) -> Trained:
 
 
 def _train_together(pack: Pack, job: Job) -> Trained:
-    models = [initialise(pack.build, run.seed, job.data.train.y.device) for run in pack.runs]
+    first = drawn(job.data, pack.runs[0].seed)
+    models = [initialise(pack.build, run.seed, first.train.y.device) for run in pack.runs]
     if len(models) == 1:
-        histories = [_alone(models[0], pack, job)]
+        histories = [_alone(models[0], first, pack, job)]
     else:
         if job.verify:
             with in_float64():
                 _compare_with_one(models, pack, job)
         histories = _stacked(models, pack, job.data, tick=_ticking(job, pack, len(models)))
     return Trained(
-        [_with_measures(*pair, job) for pair in zip(models, histories, strict=True)],
+        [_with_measures(*pair, job) for pair in zip(pack.runs, models, histories, strict=True)],
         [model.cpu().state_dict() if job.keep_models else None for model in models],
     )
 
 
-def _alone(model: nn.Module, pack: Pack, job: Job) -> pd.DataFrame:
+def _alone(model: nn.Module, data: Dataset, pack: Pack, job: Job) -> pd.DataFrame:
     run, tick = pack.runs[0], _ticking(job, pack, 1)
     settings = dict(run.settings)
     if tick and "watch" in settings:
@@ -247,10 +249,10 @@ def _alone(model: nn.Module, pack: Pack, job: Job) -> pd.DataFrame:
                 tick()
 
         settings["watch"] = watch
-    return job.train(model, job.data, seed=run.seed, **settings)
+    return job.train(model, data, seed=run.seed, **settings)
 
 
-def _stacked(models: Sequence[nn.Module], pack: Pack, data: Dataset, **more: Any) -> list:
+def _stacked(models: Sequence[nn.Module], pack: Pack, data: Source, **more: Any) -> list:
     shared = {k: v for k, v in pack.runs[0].settings.items() if k not in ("watch", *PER_NETWORK)}
     own = {name: [run.settings[name] for run in pack.runs] for name in PER_NETWORK}
     seeds = [run.seed for run in pack.runs]
@@ -261,13 +263,13 @@ def _ticking(job: Job, pack: Pack, networks: int) -> Callable[[], None] | None:
     return (lambda: job.tick(pack.arm, networks)) if job.tick else None
 
 
-def _with_measures(model: nn.Module, history: pd.DataFrame, job: Job) -> pd.DataFrame:
+def _with_measures(run: Run, model: nn.Module, history: pd.DataFrame, job: Job) -> pd.DataFrame:
     """The history with what `measure` finds in its last row; NaN for a network that diverged."""
     if job.measure is None:
         return history
     model.eval()
     with torch.no_grad():
-        found = dict(job.measure(model, job.data))
+        found = dict(job.measure(model, drawn(job.data, run.seed)))
     measured = pd.DataFrame(found, index=history.index[-1:], dtype=float)
     return history.join(measured)
 
@@ -279,14 +281,14 @@ def _compare_with_one(models: Sequence[nn.Module], pack: Pack, job: Job) -> None
     draws in its own way.
     """
     calm = [_without_chance(deepcopy(model)).double() for model in models]
-    data = rehearsal(job.data)
+    data = changed(job.data, rehearsal)
     at_once = _stacked([deepcopy(model) for model in calm], pack, data, until=job.verify)
     for place in sorted({0, len(models) // 2, len(models) - 1}):
         run = pack.runs[place]
 
         def alone(model: nn.Module, run: Run = run) -> pd.Series:
             settings = {"seed": run.seed, "until": job.verify, **run.settings}
-            return job.train(deepcopy(model), data, **settings).iloc[-1]
+            return job.train(deepcopy(model), drawn(data, run.seed), **settings).iloc[-1]
 
         ends = pd.DataFrame({"stack": at_once[place].iloc[-1], "fit": alone(calm[place])})
         if _alike(ends):
