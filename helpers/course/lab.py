@@ -222,10 +222,9 @@ class Lab:
         self, claim: Claim, verdict: Verdict, seeds: Mapping[str, Sequence[int]]
     ) -> tuple[Verdict, Verdict | None]:
         """The verdict to show, and the one that was found where that is another."""
-        complete = self._complete(claim, verdict)
         if self.how.mode in ("refresh", "prove", "replicate"):
-            if not complete:
-                raise ClaimError(f"{claim.id} is registered for {claim.seeds} seeds")
+            if too_few := _too_few(verdict):
+                raise ClaimError(f"{claim.id}: {too_few}")
             findings.write(verdict, machine(), seeds, self.how.root)
             return verdict, None
         finding, reason = findings.find(claim)
@@ -240,10 +239,6 @@ class Lab:
             cure = f"make refresh NOTEBOOK={self.notebook[:2]}"
             raise ClaimError(f"{claim.id} is not what was found: {reason}. To renew it: {cure}")
         return replace(verdict, provisional=True), finding and finding.verdict
-
-    def _complete(self, claim: Claim, verdict: Verdict) -> bool:
-        sampled = [len(o.effects) for o in verdict.outcomes if o.test.kind != "assertion"]
-        return min(sampled, default=claim.seeds) >= claim.seeds
 
     def close(self) -> Closing:
         """The closing line: networks of evidence and trained here, verdicts, seconds, versions.
@@ -262,6 +257,15 @@ class Lab:
             time.perf_counter() - self._started,
             f"profile {self.profile}, {self.device}, PyTorch {torch.__version__}",
         )
+
+
+def _too_few(verdict: Verdict) -> str:
+    """Which test rests on fewer seeds than it is registered for."""
+    for outcome in verdict.outcomes:
+        registered = outcome.test.seeds or verdict.claim.seeds
+        if outcome.test.kind != "assertion" and len(outcome.effects) < registered:
+            return f"{outcome.test.name} is registered for {registered} seeds"
+    return ""
 
 
 def _seeds_of(effects: Mapping[str, Any]) -> dict[str, list[int]]:

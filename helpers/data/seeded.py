@@ -5,6 +5,7 @@ seed to a `Dataset`. Then an interval over seeds holds what a reader would see w
 with other examples to learn from and to be tested on.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from helpers.data.dataset import DataError, Dataset, Split
+from helpers.data.loading import load_public
 from helpers.data.streams import stream
 
 Source = Dataset | Callable[[int], Dataset]
@@ -71,6 +73,34 @@ class Resplit:
         parts = map(torch.cat, zip(*shares, strict=True))
         mixed = (part[torch.randperm(len(part), generator=random)] for part in parts)
         return dict(zip(SPLITS, mixed, strict=True))
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A full public set whose folder nobody named: what was proved on it is shown, not replayed."""
+
+    name: str
+
+    def __call__(self, seed: int) -> Dataset:
+        """Raises DataError that says how to name the folder."""
+        raise DataError(
+            f"the full {self.name} is needed here: name the folder that holds its files, "
+            f"{_variable(self.name)}=folder (data/sets/README.md says where to get it)"
+        )
+
+
+def public(name: str, device: str | torch.device = "cpu") -> Resplit | Elsewhere:
+    """A full public set, split anew by every seed, from the folder that the environment names.
+
+    "mnist", "fashion-mnist" and "cifar10" are read from the folders MNIST, FASHION_MNIST and
+    CIFAR10, as by `load_public`, whose errors they raise.
+    """
+    folder = os.environ.get(_variable(name))
+    return Resplit(load_public(name, folder, device)) if folder else Elsewhere(name)
+
+
+def _variable(name: str) -> str:
+    return name.upper().replace("-", "_")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import joblib
 import pandas as pd
 
 from helpers.data.dataset import Dataset
-from helpers.data.seeded import Source, drawn
+from helpers.data.seeded import Elsewhere, Source, drawn
 from helpers.evidence import frozen, replay, store
 from helpers.evidence.files import build_folder, write_whole
 from helpers.evidence.machine import machine
@@ -93,12 +93,10 @@ class Design:
 
         Functions are not named: what they do is the replay's business, but a schedule's course.
         """
-        data = drawn(self.data, _all_seeds(self.seeds)[0])
-        splits = {name: getattr(data, name) for name in ("train", "valid", "test")}
         _, settings = unwrapped(self.train, self.settings)
         found = {
             "arms": {arm: self._size(arm) for arm in self.arms},
-            "data": {name: [list(part.shape) for part in split] for name, split in splits.items()},
+            "data": self._shapes(),
             "seeds": _described(self.seeds),
             "grid": _axes(self.grid),
             "tune": _axes(self.tune),
@@ -108,9 +106,21 @@ class Design:
             found |= {"tuning seeds": list(self.tuning_seeds), "chosen by": self.metric}
             trials = {name: value for name, value in self.trials.items() if name != "data"}
             found |= {"trials": _described(trials)}
-        if not isinstance(self.data, Dataset):
-            found["data"]["drawn"] = "by the seed"
         return json.loads(json.dumps(found))
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether its data is a public set that is not here."""
+        return isinstance(self.data, Elsewhere)
+
+    def _shapes(self) -> dict[str, Any]:
+        """Shapes of x and y of every split."""
+        if self.elsewhere:
+            return {}
+        data = drawn(self.data, _all_seeds(self.seeds)[0])
+        splits = {name: getattr(data, name) for name in ("train", "valid", "test")}
+        found = {name: [list(part.shape) for part in split] for name, split in splits.items()}
+        return found if isinstance(self.data, Dataset) else found | {"drawn": "by the seed"}
 
     def _size(self, arm: str) -> int:
         try:
@@ -230,7 +240,7 @@ def conduct(design: Design, here: int, how: Circumstances) -> Experiment:
         return _explored(design, how)
     if how.mode == "replicate":
         return _replicated(design, here, how)
-    proving = how.mode == "prove" and how.only in ("", design.name)
+    proving = how.mode == "prove" and how.only in ("", design.name) and not design.elsewhere
     if proving and not _finished(design, how):
         _prove(design, how)
     record, found = _look_up(design, how)
@@ -266,13 +276,14 @@ def _look_up(design: Design, how: Circumstances) -> tuple[Record | None, list[Di
     if "arms" not in record.declared:
         return None, [Difference("the experiment", "timings", "networks that are trained")]
     asked = replace(design, seeds=record.declared["seeds"])
-    found = replay.differences(record.declared, asked.declared())
+    here = asked.declared() | ({"data": record.declared["data"]} if design.elsewhere else {})
+    found = replay.differences(record.declared, here)
     if not found:
         found = replay.differences(record.chosen, _as_json(design.best(record.tuning)), "chosen")
     if not found:
         kept = int(store.numbered(record.table).max()) + 1
         found = replay.differences(kept, len(asked.runs(record.chosen)), "the number of networks")
-    if not found:
+    if not found and not design.elsewhere:
         found = replay.differences(record.replay, asked.rehearsed(record.chosen))
     if how.mode != "read":
         found += replay.differences(record.declared["seeds"], _described(design.seeds), "seeds")
@@ -293,20 +304,25 @@ def _stored(design: Design, record: Record, here: int, how: Circumstances) -> Ex
         rows = record.table
         parts.append(rows[(rows["arm"] == arm) & rows["seed"].isin(wanted)])
     table = pd.concat(parts, ignore_index=True)
+    here = 0 if design.elsewhere else here
     models = _train_here(design, record, here, how) if here else {}
     count, replayed = Runs(table, {}, axes).networks, len(record.replay["networks"])
-    line = f"{count} networks of evidence, {replayed} replayed"
+    line = f"{count} networks of evidence, {replayed} replayed, equal"
+    if design.elsewhere:
+        line = (
+            f"{count} networks of evidence, not replayed: the full {design.data.name} is not here"
+        )
     made = {"tuning": record.tuning, "chosen": record.chosen, "name": design.name}
     if any(missing.values()):
         part = _part(design, missing)
         folder = _own_folder(part, record.chosen)
         new = _train_seeds(part, record, how, folder=folder)
         table, models = pd.concat([table, new.table], ignore_index=True), models | new.models
-        line = f"{design.name}: {line}, equal; {len(_ends(new))} on seeds of your own trained here"
+        line = f"{design.name}: {line}; {len(_ends(new))} on seeds of your own trained here"
         why = "seeds beyond those of the evidence"
         stored = Runs(record.table, {}, axes)
         return Experiment(table, models, axes, line=line, own=True, why=why, stored=stored, **made)
-    line = f"{design.name}: {line}, equal" + (f"; {len(models)} trained here" if models else "")
+    line = f"{design.name}: {line}" + (f"; {len(models)} trained here" if models else "")
     return Experiment(table, models, axes, line=line, **made)
 
 

@@ -21,6 +21,7 @@ DIRECTIONS = {
 }
 ROLES = ("core", "weaker", "beside")
 WORDS = ("true", "true if", "overstated", "false", "open")
+FEWEST = 12  # seeds of a heavy rung
 MOST_WORDS = 25  # of an answer: one can say it aloud
 
 
@@ -43,6 +44,7 @@ class Test:
     around: float = 0.0
     role: str = "core"
     when: str = ""  # the condition under which it asks
+    seeds: int = 0  # a heavy rung's own number; 0: its claim's
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,8 @@ def _troubles(claim: Claim) -> Iterator[str]:
     if len(set(names)) < len(names):
         yield "a test is named twice"
     for test in claim.test:
+        if test.seeds and not FEWEST <= test.seeds <= claim.seeds:
+            yield f"{test.name} has {test.seeds} seeds: use {FEWEST} to {claim.seeds}, or none"
         if test.direction not in DIRECTIONS.get(test.kind, ()):
             yield f"{test.name} has kind {test.kind!r} and direction {test.direction!r}"
         if test.role not in ROLES:

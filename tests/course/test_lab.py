@@ -235,7 +235,7 @@ def test_what_was_never_found_is_provisional_and_an_error_in_a_check(shown, monk
 def test_fewer_seeds_than_registered_are_never_written(evidence, shown, monkeypatch):
     few = EFFECTS | {"gain": EFFECTS["gain"][:8]}
     for mode in ("refresh", "prove"):
-        with pytest.raises(ClaimError, match="toy is registered for 10 seeds"):
+        with pytest.raises(ClaimError, match="is registered for 10 seeds"):
             book(monkeypatch, mode).judge("toy", few)
     assert not evidence.exists()
 

@@ -1,11 +1,12 @@
 """Data that a seed decides, for one network and for a stack."""
 
+from dataclasses import replace
 from functools import partial
 
 import pandas as pd
 import pytest
 import torch
-from experiments import CHECK, DESIGN, PROVE, changed, evidence  # noqa: F401
+from experiments import CHECK, DESIGN, PROVE, READ, changed, evidence  # noqa: F401
 from torch import nn
 
 from helpers.data import DataError, Dataset, Resplit, Split, adding_problem, drawn, seeded
@@ -104,6 +105,29 @@ def test_only_labelled_examples_are_split_anew():
         Resplit(adding_problem(length=5, count=10))
 
 
+def test_a_public_set_is_split_anew_where_its_folder_is_named(monkeypatch, tmp_path):
+    monkeypatch.delenv("FASHION_MNIST", raising=False)
+    with pytest.raises(DataError, match="FASHION_MNIST=folder"):
+        seeded.public("fashion-mnist")(1000)
+    monkeypatch.setenv("FASHION_MNIST", str(tmp_path))
+    with pytest.raises(DataError, match="train-images"):
+        seeded.public("fashion-mnist")
+
+
+def test_evidence_of_a_set_that_is_not_here_is_shown_but_not_replayed(evidence):  # noqa: F811
+    conduct(replace(DESIGN, data=fresh), 0, PROVE)
+    absent = replace(DESIGN, data=seeded.Elsewhere("toys"))
+    shown = conduct(absent, 1, CHECK)
+    assert shown.line == "toy: 6 networks of evidence, not replayed: the full toys is not here"
+    assert not shown.models
+    with pytest.raises(EvidenceError, match="settings steps is 9 here"):
+        conduct(changed(absent, steps=9), 1, CHECK)
+    with pytest.raises(DataError, match="TOYS=folder"):
+        conduct(changed(absent, steps=9), 1, READ)
+    conduct(absent, 0, PROVE)  # keeps what is there
+    assert conduct(absent, 0, CHECK).line == shown.line
+
+
 def fresh(seed: int) -> Dataset:
     return adding_problem(length=8, count=100, seed=seed)
 
@@ -113,8 +137,6 @@ def fresh_but_later(seed: int) -> Dataset:
 
 
 def test_evidence_of_drawn_data_is_replayed(evidence):  # noqa: F811
-    from dataclasses import replace
-
     design = replace(DESIGN, data=fresh)
     conduct(design, 0, PROVE)
     again = conduct(design, 1, CHECK)
