@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from helpers.commands import runner
+from helpers.commands import course, runner
 from helpers.commands.cli import main
 from helpers.commands.runner import NotebookError, closing, execute, normalise, verdict_lines
 from helpers.evidence.closing import MIME
@@ -189,6 +189,53 @@ def test_only_a_race_between_kernels_is_tried_again(tmp_path, monkeypatch, error
             execute(source, target, {})
         assert not target.exists()
     assert len(calls) == tries
+
+
+DEADLY = {
+    "exit": "import os; os._exit(3)",
+    "kill": "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+    "native crash": "import ctypes; ctypes.string_at(0)",
+}
+
+
+@pytest.mark.parametrize("cause", DEADLY)
+def test_a_kernel_that_dies_is_one_sentence_with_its_cell(tmp_path, cause):
+    source = write(tmp_path, "x = 1", DEADLY[cause], "print('never')")
+    for parameters in ({"profile": "smoke"}, {}):
+        with pytest.raises(NotebookError) as failure:
+            execute(source, tmp_path / "done.ipynb", parameters)
+        message = str(failure.value)
+        assert message.startswith(f"{source}: cell 3: the kernel died here") and "JOBS=1" in message
+        assert "\n" not in message and not (tmp_path / "done.ipynb").exists()
+
+
+def test_a_cell_that_takes_too_long_is_one_sentence(tmp_path):
+    source = write(tmp_path, "import time", "time.sleep(600)")
+    with pytest.raises(NotebookError) as failure:
+        execute(source, tmp_path / "done.ipynb", {"profile": "smoke"}, timeout=1)
+    assert str(failure.value).startswith(f"{source}: cell 3: this took more than 1 seconds")
+    assert "\n" not in str(failure.value)
+
+
+PARENT = "import os, signal; os.kill(os.getppid(), signal.SIGKILL)"
+LOST = {"exit": "cell 2: the kernel died", "kill of its process": "stopped by signal 9"}
+
+
+@pytest.mark.parametrize("cause", LOST)
+def test_a_lost_notebook_is_named_and_the_others_are_kept(tmp_path, capfd, cause):
+    folders = [tmp_path / name for name in ("first", "second", "third")]
+    deadly = {"exit": DEADLY["exit"], "kill of its process": PARENT}[cause]
+    notebooks = []
+    for folder, cell in zip(folders, ["1", deadly, "2"], strict=True):
+        folder.mkdir()
+        notebooks.append(write(folder, cell).rename(folder / f"{folder.name}.ipynb"))
+    assert course.run_all(course.Choice(notebooks, "smoke", device="cpu"), tmp_path / "build") == 1
+    said = capfd.readouterr()
+    assert "2 of 3 notebooks" in said.out and "Traceback" not in said.err
+    failed = [line for line in said.err.splitlines() if line.startswith("FAILED")]
+    assert len(failed) == 1 and f"{notebooks[1]}: {LOST[cause]}" in failed[0]
+    kept = {path.name for path in (tmp_path / "build").glob("*.ipynb")}
+    assert kept == {"first.ipynb", "third.ipynb"}
 
 
 # ---------------------------------------------------------------- a run that is killed
