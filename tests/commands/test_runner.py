@@ -217,25 +217,36 @@ def test_a_cell_that_takes_too_long_is_one_sentence(tmp_path):
     assert "\n" not in str(failure.value)
 
 
-PARENT = "import os, signal; os.kill(os.getppid(), signal.SIGKILL)"
-LOST = {"exit": "cell 2: the kernel died", "kill of its process": "stopped by signal 9"}
-
-
-@pytest.mark.parametrize("cause", LOST)
-def test_a_lost_notebook_is_named_and_the_others_are_kept(tmp_path, capfd, cause):
-    folders = [tmp_path / name for name in ("first", "second", "third")]
-    deadly = {"exit": DEADLY["exit"], "kill of its process": PARENT}[cause]
+def test_lost_notebooks_are_named_and_the_others_are_kept(tmp_path, capfd):
+    parent = "import os, signal; os.kill(os.getppid(), signal.SIGKILL)"
     notebooks = []
-    for folder, cell in zip(folders, ["1", deadly, "2"], strict=True):
-        folder.mkdir()
-        notebooks.append(write(folder, cell).rename(folder / f"{folder.name}.ipynb"))
+    for name, cell in {"a": DEADLY["exit"], "b": parent, "c": "1"}.items():
+        (tmp_path / name).mkdir()
+        notebooks.append(write(tmp_path / name, cell))
+        notebooks[-1] = notebooks[-1].rename(tmp_path / name / f"{name}.ipynb")
     assert course.run_all(course.Choice(notebooks, "smoke", device="cpu"), tmp_path / "build") == 1
     said = capfd.readouterr()
-    assert "2 of 3 notebooks" in said.out and "Traceback" not in said.err
+    assert "1 of 3 notebooks" in said.out and "Traceback" not in said.err
     failed = [line for line in said.err.splitlines() if line.startswith("FAILED")]
-    assert len(failed) == 1 and f"{notebooks[1]}: {LOST[cause]}" in failed[0]
-    kept = {path.name for path in (tmp_path / "build").glob("*.ipynb")}
-    assert kept == {"first.ipynb", "third.ipynb"}
+    assert failed[0].startswith(f"FAILED {notebooks[0]}: cell 2: the kernel died here")
+    assert failed[1].startswith(f"FAILED {notebooks[1]}: stopped by signal 9") and len(failed) == 2
+    assert [path.name for path in (tmp_path / "build").glob("*.ipynb")] == ["c.ipynb"]
+
+
+def test_two_runs_at_once_share_no_folder(tmp_path, monkeypatch):
+    source, target, partial = write(tmp_path, "1"), tmp_path / "build" / "done.ipynb", []
+
+    def another_meanwhile(source, part, *_, **__):
+        partial.append(Path(part))
+        if len(partial) == 1:
+            execute(Path(source), target, {})
+        assert Path(part).parent.is_dir()
+        nbformat.write(new_notebook(cells=[new_markdown_cell(str(len(partial)))]), part)
+
+    monkeypatch.setattr(runner.papermill, "execute_notebook", another_meanwhile)
+    execute(source, target, {})
+    assert partial[0] != partial[1] and target.exists()
+    assert [path.name for path in target.parent.iterdir()] == ["done.ipynb"]
 
 
 # ---------------------------------------------------------------- a run that is killed
