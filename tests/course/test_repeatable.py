@@ -10,12 +10,11 @@ from nbformat.v4 import new_code_cell, new_notebook
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
 pytestmark = pytest.mark.slow
 
-# Experiments are as short as they can be. The second time they are not trained again, which their
-# own tests look at; what is asked for must be the same.
-BRIEFLY = """
+# The second time an experiment is not trained again, which its own tests look at; what is asked for
+# must be the same.
+ONCE = """
 from helpers.course.lab import Lab
 
-Lab.steps = lambda self, standard: max(1, standard // 100)
 conducted, conduct = {}, Lab.experiment
 
 
@@ -39,7 +38,7 @@ def doubled(path: Path) -> nbformat.NotebookNode:
             smoke = "parameters" in cell.metadata.get("tags", [])
             source = cell.source.replace('"standard"', '"smoke"') if smoke else cell.source
             cells += [new_code_cell(source, metadata=cell.metadata) for _ in range(2)]
-    return new_notebook(cells=[*cells[:2], new_code_cell(BRIEFLY), *cells[2:]])
+    return new_notebook(cells=[*cells[:2], new_code_cell(ONCE), *cells[2:]])
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
