@@ -15,3 +15,28 @@ Imports go down this list, never up, and import-linter holds that: data, nets, t
 and analysis, then evidence.experiment and figures, then course, then commands. The rest of evidence
 needs no PyTorch.
 """
+
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+PYTHON, TORCH = (3, 11), (2, 10)  # the oldest that are tested
+
+
+def check_versions() -> None:
+    """Raise ImportError for a Python or PyTorch that is older than the code."""
+    if sys.version_info < PYTHON:
+        raise ImportError(f"{_needed('Python', PYTHON, sys.version.split()[0])}: choose its kernel")
+    try:
+        torch = version("torch")
+    except PackageNotFoundError:
+        return  # whoever needs it says so
+    if tuple(map(int, torch.split(".")[:2])) < TORCH:
+        needed = _needed("PyTorch", TORCH, torch)
+        raise ImportError(f"{needed}: python -m pip install --upgrade torch, and restart")
+
+
+def _needed(name: str, oldest: tuple, found: str) -> str:
+    return f"{name} {oldest[0]}.{oldest[1]} or later is needed, and this is {found}"
+
+
+check_versions()

@@ -91,7 +91,11 @@ def _execute_apart(
     flags = ["--profile", choice.profile, "--device", choice.device]
     flags += ["--seeds", str(choice.seeds)] if choice.seeds else []
     command = [sys.executable, "-m", "helpers", "execute", str(source), str(folder / source.name)]
-    return subprocess.run(command + flags, cwd=ROOT, env=surroundings(more)).returncode != 0
+    status = subprocess.run(command + flags, cwd=ROOT, env=surroundings(more)).returncode
+    if status < 0:  # a process that fails says so itself
+        cause = f"stopped by signal {-status}, most often because memory ran out"
+        print(f"FAILED {source}: {cause}: set JOBS=1 and run it again", file=sys.stderr)
+    return status != 0
 
 
 def surroundings(more: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import nbformat
 import papermill
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from helpers.evidence.closing import MIME
@@ -21,6 +22,12 @@ KEPT_METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+
+
+DIED = (
+    "the kernel died here, most often because memory ran out or native code crashed: close other "
+    "programs or set JOBS=1, and run this notebook again; others that are finished are kept"
+)
 
 
 class NotebookError(Exception):
@@ -57,6 +64,7 @@ def _papermill(
     source: Path, target: Path, parameters: Mapping[str, Any], timeout: int | None
 ) -> None:
     for attempt in (1, 2):
+        begun: list[int] = []  # the code cells, by their index, with what papermill puts in
         try:
             papermill.execute_notebook(
                 str(source),
@@ -67,6 +75,7 @@ def _papermill(
                 progress_bar=False,
                 execution_timeout=timeout,
                 request_save_on_cell_execute=False,
+                on_cell_execute=lambda cell, cell_index, begun=begun: begun.append(cell_index),
             )
             return
         except PapermillExecutionError as error:
@@ -74,6 +83,11 @@ def _papermill(
             raise NotebookError(
                 f"{where}\n\n{error.source}\n\n{error.ename}: {error.evalue}"
             ) from None
+        except (DeadKernelError, CellTimeoutError) as error:
+            slow = f"this took more than {timeout} seconds: make it shorter, or look for a wait"
+            what = DIED if isinstance(error, DeadKernelError) else slow
+            where = f"{source}: cell {len(begun) - bool(parameters)}"
+            raise NotebookError(f"{where}: {what}") from None
         except Exception as error:
             if attempt == 2 or not any(race in str(error) for race in KERNEL_RACES):
                 raise NotebookError(f"{source}: {type(error).__name__}: {error}") from error

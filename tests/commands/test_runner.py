@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from helpers.commands import runner
+from helpers.commands import course, runner
 from helpers.commands.cli import main
 from helpers.commands.runner import NotebookError, closing, execute, normalise, verdict_lines
 from helpers.evidence.closing import MIME
@@ -189,6 +189,64 @@ def test_only_a_race_between_kernels_is_tried_again(tmp_path, monkeypatch, error
             execute(source, target, {})
         assert not target.exists()
     assert len(calls) == tries
+
+
+DEADLY = {
+    "exit": "import os; os._exit(3)",
+    "kill": "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+    "native crash": "import ctypes; ctypes.string_at(0)",
+}
+
+
+@pytest.mark.parametrize("cause", DEADLY)
+def test_a_kernel_that_dies_is_one_sentence_with_its_cell(tmp_path, cause):
+    source = write(tmp_path, "x = 1", DEADLY[cause], "print('never')")
+    for parameters in ({"profile": "smoke"}, {}):
+        with pytest.raises(NotebookError) as failure:
+            execute(source, tmp_path / "done.ipynb", parameters)
+        message = str(failure.value)
+        assert message.startswith(f"{source}: cell 3: the kernel died here") and "JOBS=1" in message
+        assert "\n" not in message and not (tmp_path / "done.ipynb").exists()
+
+
+def test_a_cell_that_takes_too_long_is_one_sentence(tmp_path):
+    source = write(tmp_path, "import time", "time.sleep(600)")
+    with pytest.raises(NotebookError) as failure:
+        execute(source, tmp_path / "done.ipynb", {"profile": "smoke"}, timeout=1)
+    assert str(failure.value).startswith(f"{source}: cell 3: this took more than 1 seconds")
+    assert "\n" not in str(failure.value)
+
+
+def test_lost_notebooks_are_named_and_the_others_are_kept(tmp_path, capfd):
+    parent = "import os, signal; os.kill(os.getppid(), signal.SIGKILL)"
+    notebooks = []
+    for name, cell in {"a": DEADLY["exit"], "b": parent, "c": "1"}.items():
+        (tmp_path / name).mkdir()
+        notebooks.append(write(tmp_path / name, cell))
+        notebooks[-1] = notebooks[-1].rename(tmp_path / name / f"{name}.ipynb")
+    assert course.run_all(course.Choice(notebooks, "smoke", device="cpu"), tmp_path / "build") == 1
+    said = capfd.readouterr()
+    assert "1 of 3 notebooks" in said.out and "Traceback" not in said.err
+    failed = [line for line in said.err.splitlines() if line.startswith("FAILED")]
+    assert failed[0].startswith(f"FAILED {notebooks[0]}: cell 2: the kernel died here")
+    assert failed[1].startswith(f"FAILED {notebooks[1]}: stopped by signal 9") and len(failed) == 2
+    assert [path.name for path in (tmp_path / "build").glob("*.ipynb")] == ["c.ipynb"]
+
+
+def test_two_runs_at_once_share_no_folder(tmp_path, monkeypatch):
+    source, target, partial = write(tmp_path, "1"), tmp_path / "build" / "done.ipynb", []
+
+    def another_meanwhile(source, part, *_, **__):
+        partial.append(Path(part))
+        if len(partial) == 1:
+            execute(Path(source), target, {})
+        assert Path(part).parent.is_dir()
+        nbformat.write(new_notebook(cells=[new_markdown_cell(str(len(partial)))]), part)
+
+    monkeypatch.setattr(runner.papermill, "execute_notebook", another_meanwhile)
+    execute(source, target, {})
+    assert partial[0] != partial[1] and target.exists()
+    assert [path.name for path in target.parent.iterdir()] == ["done.ipynb"]
 
 
 # ---------------------------------------------------------------- a run that is killed

@@ -12,6 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+import helpers
 from helpers.commands.runner import closing, figure, normalise, verdict_lines
 from helpers.course import exercises, summary
 from helpers.evidence import findings, store
@@ -95,11 +96,20 @@ def test_set_up_is_the_same_in_all_and_parameters_are_tagged(notebook):
     assert re.findall(r"^(\w+) = ", tagged[0].source, re.M) == PARAMETERS
 
 
-def set_up(folder, kaggle):
+def set_up(folder, kaggle, before=""):
+    """Run the set-up cell in a folder, after what another cell has done `before` it."""
     source = code(nbformat.read(NOTEBOOKS[0], as_version=4))[0].source
     source = source.replace("/kaggle/input", str(kaggle)) + "\nprint(roots[0])"
-    command = [sys.executable, "-c", source]
+    command = [sys.executable, "-c", f"{before}\n{source}"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def copy_of_the_course(folder):
+    """As much of one as the set-up cell looks at."""
+    for file in ("data/registry/claims.toml", "helpers/__init__.py"):
+        (folder / file).parent.mkdir(parents=True)
+        (folder / file).touch()
+    return folder
 
 
 @pytest.mark.parametrize("folder", [ROOT, ROOT / "notebooks"])
@@ -109,27 +119,84 @@ def test_set_up_finds_the_repository_nearby(folder, tmp_path):
 
 @pytest.mark.parametrize("mount", ["course", "datasets/owner/course", "course/phase-03-main"])
 def test_set_up_finds_the_repository_on_kaggle(mount, tmp_path):
-    working, attached = tmp_path / "working", tmp_path / "input" / mount
+    working, attached = tmp_path / "working", copy_of_the_course(tmp_path / "input" / mount)
     working.mkdir()
-    (attached / "data" / "registry").mkdir(parents=True)
-    (attached / "data" / "registry" / "claims.toml").touch()
     assert set_up(working, tmp_path / "input").stdout.strip() == str(attached)
 
 
 def test_set_up_finds_a_clone_inside_the_working_folder(tmp_path):
-    (tmp_path / "course" / "data" / "registry").mkdir(parents=True)
-    (tmp_path / "course" / "data" / "registry" / "claims.toml").touch()
-    assert set_up(tmp_path, tmp_path / "input").stdout.strip() == str(tmp_path / "course")
+    clone = copy_of_the_course(tmp_path / "course")
+    assert set_up(tmp_path, tmp_path / "input").stdout.strip() == str(clone)
 
 
 def test_set_up_passes_by_what_it_may_not_read_and_names_the_copy_it_uses(tmp_path):
     for name in ("one", "two"):
-        (tmp_path / name / "data" / "registry").mkdir(parents=True)
-        (tmp_path / name / "data" / "registry" / "claims.toml").touch()
+        copy_of_the_course(tmp_path / name)
     (tmp_path / "closed").mkdir(mode=0)
     said = set_up(tmp_path, tmp_path / "input").stdout.splitlines()
     assert said[0].startswith("several copies of the course are near here; this one is used: ")
     assert said[0].endswith(said[-1]) and Path(said[-1]).name in ("one", "two")
+
+
+OTHERS = {"a package": "helpers/__init__.py", "a file": "helpers.py", "a folder": "helpers/x.py"}
+
+
+@pytest.mark.parametrize("file", OTHERS.values(), ids=OTHERS)
+def test_set_up_passes_by_other_helpers_but_for_those_already_imported(file, tmp_path):
+    other = tmp_path / "other" / file
+    other.parent.mkdir(parents=True)
+    other.touch()
+    installed = f"import sys; sys.path.insert(0, {str(tmp_path / 'other')!r})"
+    assert set_up(ROOT / "notebooks", tmp_path, installed).stdout.strip() == str(ROOT)
+    result = set_up(ROOT / "notebooks", tmp_path, f"{installed}; import helpers")
+    said = result.stderr.splitlines()[-1]
+    assert "another package called helpers was imported before" in said and result.returncode == 1
+    assert "restart the kernel" in said and (str(other) in said or file == OTHERS["a folder"])
+
+
+def test_set_up_refuses_the_helpers_of_another_copy(tmp_path):
+    copy = copy_of_the_course(tmp_path / "copy")
+    before = f"import sys; sys.path.insert(0, {str(copy)!r}); import helpers"
+    said = set_up(ROOT, tmp_path, before).stderr.splitlines()[-1]
+    assert f"({copy / 'helpers' / '__init__.py'}): restart the kernel" in said
+
+
+def test_set_up_may_run_again(tmp_path):
+    source = code(nbformat.read(NOTEBOOKS[0], as_version=4))[0].source
+    assert set_up(ROOT, tmp_path, source).stdout.strip() == str(ROOT)
+
+
+def older(python=(3, 11, 0), torch="2.10.0"):
+    """What makes Python and PyTorch tell these versions."""
+    return f"""import sys, importlib.metadata
+sys.version_info, sys.version = {python}, "{".".join(map(str, python))} (main)"
+importlib.metadata.version = lambda name: {torch!r}"""
+
+
+@pytest.mark.parametrize(
+    ("versions", "message"),
+    [
+        ({"python": (3, 10, 14)}, "Python 3.11 or later is needed, and this is 3.10.14: choose"),
+        ({"python": (3, 9, 2)}, "Python 3.11 or later is needed, and this is 3.9.2: choose"),
+        ({"torch": "2.9.1+cpu"}, "PyTorch 2.10 or later is needed, and this is 2.9.1+cpu: python"),
+        ({"torch": "1.13.1"}, "PyTorch 2.10 or later is needed, and this is 1.13.1: python -m pip"),
+    ],
+)
+def test_set_up_names_what_is_too_old(versions, message, tmp_path):
+    said = set_up(ROOT, tmp_path, older(**versions)).stderr.splitlines()[-1]
+    assert said.startswith(f"ImportError: {message}")
+
+
+@pytest.mark.parametrize("torch", ["2.10.0", "2.10.0+cu128", "2.11.0.dev20260101", "3.0.1"])
+def test_set_up_takes_what_is_new_enough(torch, tmp_path):
+    assert set_up(ROOT, tmp_path, older((3, 11, 0), torch)).stdout.strip() == str(ROOT)
+
+
+def test_the_oldest_versions_are_those_that_are_installed():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    oldest = [".".join(map(str, version)) for version in (helpers.PYTHON, helpers.TORCH)]
+    assert project["requires-python"].startswith(f">={oldest[0]},")
+    assert f"torch>={oldest[1]}" in (ROOT / "requirements.txt").read_text().splitlines()
 
 
 def test_set_up_elsewhere_says_what_to_do(tmp_path):

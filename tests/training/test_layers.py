@@ -225,6 +225,7 @@ EQUAL = {name: vector(getattr(nn, name)) for name in ACTIVATIONS.split()} | {
     ),
     "weight_norm": vector(lambda: parametrizations.weight_norm(nn.Linear(6, 6))),
     "weight_norm of Conv2d": image(lambda: parametrizations.weight_norm(nn.Conv2d(4, 4, 1))),
+    "weight_norm of the whole": ("vector", lambda: parametrizations.weight_norm(nn.Linear(6, 3))),
     "orthogonal": vector(lambda: parametrizations.orthogonal(nn.Linear(6, 6))),
 }
 

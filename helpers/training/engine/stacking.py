@@ -55,7 +55,11 @@ class Stack:
         self.models, self.loss_function = models, loss_function
         for model in models:  # PyTorch 2.10 knows no group_norm of channels-last tensors in vmap
             model.to(memory_format=torch.contiguous_format)
-        self.parameters, self.buffers = stack_module_state(list(models))
+        # In a layer around each, as a network with parametrisations has a class of its own.
+        state = stack_module_state([nn.Sequential(model) for model in models])
+        self.parameters, self.buffers = (
+            {name.removeprefix("0."): tensor for name, tensor in part.items()} for part in state
+        )
         self.padding = _FrozenPadding()
 
     def trainable(self) -> list[Tensor]:

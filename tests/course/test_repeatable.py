@@ -1,0 +1,49 @@
+"""Every code cell is run twice in a row, as a reader does who presses Shift and Enter again."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
+
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
+pytestmark = pytest.mark.slow
+
+# The second time an experiment is not trained again, which its own tests look at; what is asked for
+# must be the same.
+ONCE = """
+from helpers.course.lab import Lab
+
+conducted, conduct = {}, Lab.experiment
+
+
+def experiment(self, name, arms, data, **settings):
+    asked = list(arms), len(data.train.y), list(settings["seeds"])
+    if name not in conducted:
+        conducted[name] = asked, conduct(self, name, arms, data, **settings)
+    assert conducted[name][0] == asked
+    return conducted[name][1]
+
+
+Lab.experiment = experiment
+"""
+
+
+def doubled(path: Path) -> nbformat.NotebookNode:
+    """The code cells at profile smoke, each followed by itself."""
+    cells = []
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code":
+            smoke = "parameters" in cell.metadata.get("tags", [])
+            source = cell.source.replace('"standard"', '"smoke"') if smoke else cell.source
+            cells += [new_code_cell(source, metadata=cell.metadata) for _ in range(2)]
+    return new_notebook(cells=[*cells[:2], new_code_cell(ONCE), *cells[2:]])
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_cell_may_be_run_again(path, monkeypatch):
+    monkeypatch.setenv("OUTPUTS", "stored")
+    monkeypatch.setenv("EVIDENCE", "read")
+    where = {"metadata": {"path": str(path.parent)}}
+    NotebookClient(doubled(path), timeout=900, kernel_name="python3", resources=where).execute()
