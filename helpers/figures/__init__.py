@@ -2,8 +2,11 @@
 
 Each function draws one figure, shows it with its alt text and returns nothing. The alt text states
 the finding; it is stored with the picture and stands in for it wherever pictures are not shown.
+Drawings of what has a shape stand in a room of their own: `figures.drawings.lstm_cell()`.
 """
 
-from helpers.figures.pictures import bars, coloured_text, heatmap, pictures, tables, unrolled
+from helpers.figures import drawings
+from helpers.figures.drawings import unrolled
+from helpers.figures.pictures import bars, coloured_text, heatmap, pictures, tables
 from helpers.figures.plots import curves, descents, facets, forest, labelled_points, rates, seeds
 from helpers.figures.style import COLOURS, LINES, MARKERS, blank, explore, png, show, strip

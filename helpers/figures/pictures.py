@@ -1,4 +1,4 @@
-"""Figures that show things as they are: numbers, images, maps, text, a net unrolled."""
+"""Figures that show things as they are: numbers, images, maps, text."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -142,46 +142,6 @@ def bars(panels: Mapping[str, pd.Series], alt: str, *, xlabel: str, columns: int
         axis.set_visible(False)
     figure.supxlabel(xlabel, fontsize=10)
     show(figure, alt)
-
-
-def unrolled(
-    inputs: Sequence[str],
-    states: Sequence[str],
-    alt: str,
-    *,
-    weights: tuple[str, str] = ("", ""),
-    cuts: Sequence[int] = (),
-) -> None:
-    """Draw a recurrent net as a chain in time: a box per input, above it the state it leads to.
-
-    `weights` label the arrows from input to state and from state to state. No state is handed over
-    before the steps `cuts` (counted from 0), which are marked by a dotted line.
-    """
-    figure, axes = blank(min(1.25 * len(states) + 0.6, 9), 2.1)
-    axis = axes[0, 0]
-    axis.set(xlim=(-0.6, len(states) - 0.2), ylim=(-0.35, 1.35))
-    axis.set_axis_off()
-    for t, (below, above) in enumerate(zip(inputs, states, strict=True)):
-        _box(axis, t, 0, below, COLOURS[1])
-        _box(axis, t, 1, above, COLOURS[0])
-        _arrow(axis, (t, 0.2), (t, 0.8), weights[0], (0.06, 0))
-        if t in cuts:
-            axis.plot([t - 0.5] * 2, [-0.2, 1.25], color="black", linestyle=":", linewidth=1)
-        elif t > 0:
-            _arrow(axis, (t - 0.62, 1), (t - 0.36, 1), weights[1], (-0.08, 0.1))
-    show(figure, alt)
-
-
-def _box(axis, x: float, y: float, label: str, colour: str) -> None:
-    frame = {"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": colour}
-    axis.text(x, y, label, ha="center", va="center", bbox=frame)
-
-
-def _arrow(axis, start: tuple, end: tuple, label: str, shift: tuple[float, float]) -> None:
-    """An arrow with its label beside its middle, `shift` away."""
-    axis.annotate("", xy=end, xytext=start, arrowprops={"arrowstyle": "->"})
-    middle = [(a + b) / 2 + s for a, b, s in zip(start, end, shift, strict=True)]
-    axis.text(*middle, label, fontsize=9, va="center")
 
 
 def coloured_text(
