@@ -9,6 +9,8 @@ from helpers.figures.drawings.grammar import (
     ACCENT,
     BLUE,
     INK,
+    ORANGE,
+    PURPLE,
     Box,
     Part,
     Sheet,
@@ -119,9 +121,9 @@ def _within(place: tuple[int, int], size: tuple[int, int], colour: str) -> Calla
 
 
 def _signs(values: Tensor) -> Callable:
-    """Tints negative cells orange and positive ones blue, the stronger the larger."""
+    """Tints negative cells purple and positive ones orange, the stronger the larger."""
     share = values / (values.abs().max().item() or 1)
-    return lambda i, j: (ACCENT if share[i, j] < 0 else BLUE, 0.28 * abs(share[i, j].item()))
+    return lambda i, j: (PURPLE if share[i, j] < 0 else ORANGE, 0.4 * abs(share[i, j].item()))
 
 
 # --- the whole net ---------------------------------------------------------------------------

@@ -15,8 +15,8 @@ from matplotlib.path import Path
 
 from helpers.figures import style
 
-INK = getattr(style, "INK", "black")
-BLUE, ACCENT, GREEN = style.COLOURS[:3]
+ACCENT, INK = style.ACCENT, style.INK
+BLUE, ORANGE, GREEN, PURPLE = style.COLOURS[:4]
 TINT = 0.16  # how much of its colour a fill shows
 
 Point = tuple[float, float]
@@ -31,6 +31,7 @@ def with_parts(*parts: str) -> Callable:
     """
 
     def wrap(draw: Callable[..., None]) -> Callable[..., None]:
+        @style.styled
         @functools.wraps(draw)
         def checked(*args, **kwargs) -> None:
             check_part(draw.__name__, kwargs.get("highlight"), parts)
