@@ -11,11 +11,8 @@ from helpers.figures.style import (
     ACCENT,
     DIVERGING,
     GREY,
-    INK,
-    PAPER,
     blank,
     empty,
-    looks,
     show,
     styled,
 )

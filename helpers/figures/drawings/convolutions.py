@@ -185,11 +185,11 @@ def _maps(sheet: Sheet, x: float, middle: float, channels: int, side: int, part:
     size, (right, up) = side * PIXEL, CHANNEL
     back = (channels - 1) * right, (channels - 1) * up
     y = middle - (size + back[1]) / 2
+    edges = []
     for n in range(1, channels):
         a, b = x + n * right, y + n * up
-        corners = (a, b + size), (a + size, b + size), (a + size, b)
-        look = {"colour": (INK, 0.55), "width": 0.5 - 0.9 * sheet.lit(part), "rounding": 0}
-        sheet.arrow(*corners, part=part, head=False, gap=0, **look)
+        edges.append([(a, b + size), (a + size, b + size), (a + size, b)])
+    sheet.lines(edges, part, (INK, 0.55), 0.5 - 0.9 * sheet.lit(part))
     if channels > 1:
         a, b = x + back[0], y + back[1]
         outline = [(x, y), (x + size, y), (a + size, b), (a + size, b + size), (a, b + size)]
@@ -238,10 +238,9 @@ def receptive_field(*, highlight: str | None = "conv2", alt: str = "") -> None:
         ]
         for n, x in enumerate(above):
             part = highlight or "" if n in reached.get(name, ()) else ""
-            for below in places[stride * n : stride * n + kernel]:
-                start = (below, y - row + (0.13 if level == 1 else 0.1))
-                look = {"colour": (INK, 0.35), "width": 0.7, "head": False, "gap": 0}
-                sheet.arrow(start, (x, y - 0.1), part=part, **look)
+            shift = 0.13 if level == 1 else 0.1
+            below = places[stride * n : stride * n + kernel]
+            sheet.lines([[(start, y - row + shift), (x, y - 0.1)] for start in below], part)
             sheet.dot(x, y, part=part, radius=0.1)
         first, last = fields[name]
         sheet.label(0.8, y, name, name, ha="right")

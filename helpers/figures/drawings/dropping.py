@@ -1,5 +1,6 @@
 """Drawings of dropout: its places in a feed-forward net and in a recurrent one."""
 
+import itertools
 from collections.abc import Sequence
 
 from helpers.figures.drawings.grammar import ACCENT, BLUE, INK, Point, Sheet, with_parts
@@ -61,10 +62,9 @@ def _links(
     sheet: Sheet, below: list[Point], above: list[Point], lost: Sequence[int], gone: Sequence[int]
 ) -> None:
     """A line between every two units that both take part."""
-    for k, start in enumerate(below):
-        for m, end in enumerate(above):
-            if k not in lost and m not in gone:
-                sheet.arrow(start, end, colour=(INK, 0.3), width=0.6, head=False, gap=0.13)
+    starts = [place for k, place in enumerate(below) if k not in lost]
+    ends = [place for k, place in enumerate(above) if k not in gone]
+    sheet.lines(itertools.product(starts, ends), colour=(INK, 0.3), gap=0.13)
 
 
 PLACES = {

@@ -7,7 +7,7 @@ which the page shows.
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, PathPatch, Polygon
@@ -223,6 +223,20 @@ class Sheet:
             patch.set_capstyle("butt")
             self.axis.add_patch(patch)
 
+    def lines(
+        self,
+        ways: Iterable[Sequence[Point]],
+        part: Part = "",
+        colour: Colour = (INK, 0.35),
+        width: float = 0.7,
+        gap: float = 0.0,
+    ) -> None:
+        """Many thin lines as one, each along its points, that keep `gap` inches at both ends."""
+        paths = [_rounded(way, gap, 0) for way in ways]
+        look = self.line(part, colour, width) | {"zorder": 1.5 + self.lit(part) / 2}
+        if paths:
+            self.axis.add_patch(PathPatch(Path.make_compound_path(*paths), fill=False, **look))
+
     def brace(
         self, start: float, end: float, y: float, text: str, part: Part = "", *, above: bool = True
     ) -> None:
@@ -314,6 +328,9 @@ def _rounded(points: Sequence[Point], gap: float, radius: float) -> Path:
     places, codes = [first], [Path.MOVETO]
     inner = [first, *points[1:-1], last]
     for before, corner, after in zip(inner, inner[1:], inner[2:], strict=False):
+        if not radius:
+            places, codes = [*places, corner], [*codes, Path.LINETO]
+            continue
         r = min(radius, math.dist(before, corner) / 2, math.dist(corner, after) / 2)
         places += [_towards(corner, before, r), corner, _towards(corner, after, r)]
         codes += [Path.LINETO, Path.CURVE3, Path.CURVE3]

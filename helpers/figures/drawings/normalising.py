@@ -55,9 +55,10 @@ def _cube(sheet: Sheet, x: float, y: float, chosen: Callable, part: str) -> None
     faces += [((batch, c, s), (0, 1, 0), (0, 0, 1)) for c in range(channels) for s in range(space)]
     faces += [((n, c, space), (1, 0, 0), (0, 1, 0)) for n in range(batch) for c in range(channels)]
     for start, one, two in faces:
-        steps = [(0, 0, 0), one, np.add(one, two), two]
-        points = [corner(*np.add(start, step)) for step in steps]
         if chosen(min(start[0], batch - 1), start[1]):
-            sheet.area(points, part, BLUE, 0.4)
-        look = {"colour": (INK, 0.6), "width": 0.6, "head": False, "gap": 0, "rounding": 0}
-        sheet.arrow(*points, points[0], **look)
+            steps = [(0, 0, 0), one, np.add(one, two), two]
+            sheet.area([corner(*np.add(start, step)) for step in steps], part, BLUE, 0.4)
+    ways = [[(n, 0, 0), (n, 0, space), (n, channels, space)] for n in range(batch + 1)]
+    ways += [[(0, 0, s), (batch, 0, s), (batch, channels, s)] for s in range(space + 1)]
+    ways += [[(0, c, space), (batch, c, space), (batch, c, 0)] for c in range(channels + 1)]
+    sheet.lines([[corner(*place) for place in way] for way in ways], colour=(INK, 0.6))

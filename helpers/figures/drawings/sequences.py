@@ -7,7 +7,7 @@ from helpers.figures.drawings.grammar import ACCENT, BLUE, INK, Sheet, with_part
 # --- unequal rows ----------------------------------------------------------------------------
 
 ROWS = (("the", "cat", "sat", "down"), ("a", "dog"), ("birds", "sing", "here"))
-CELL = 0.36  # inches
+CELL, RADIUS = 0.36, 0.068  # inches: a token, a unit
 
 
 @with_parts("padding", "mask", "packed")
@@ -91,27 +91,30 @@ def longest_path(
     xs = [left + n * step for n in range(steps)]
     path = _way_back(dilations)
     convolution, recurrence = ("both", "convolution"), ("both", "recurrence")
-    faint = {"colour": (INK, 0.3), "width": 0.7, "head": False, "gap": 0.07}
+    faint, taken = [], []
     for level in range(len(dilations) + 1):
         y = base + level * row
         name = f"dilation {dilations[level - 1]}" if level else "inputs"
         sheet.label(left - 0.3, y, name, size=8.5, ha="right")
         for n, x in enumerate(xs):
-            on = convolution if path[level] == n else ""
-            sheet.dot(x, y, part=on, colour=BLUE if level else INK, radius=0.068)
+            on = path[level] == n
+            colour = BLUE if level else INK
+            sheet.dot(x, y, part=convolution if on else "", colour=colour, radius=RADIUS)
             for past in (n, n - dilations[level - 1]) if level else ():
                 if past >= 0:
-                    taken = convolution if on and path[level - 1] == past else ""
-                    sheet.arrow((xs[past], y - row), (x, y), part=taken, **faint)
+                    lies = taken if on and path[level - 1] == past else faint
+                    lies.append([(xs[past], y - row), (x, y)])
     chain, inputs = 0.95, 0.35
     sheet.label(left - 0.3, chain, "recurrent", size=8.5, ha="right")
     sheet.label(left - 0.3, inputs, "inputs", size=8.5, ha="right")
     for n, x in enumerate(xs):
-        sheet.dot(x, inputs, part=recurrence if n == 0 else "", radius=0.068)
-        sheet.dot(x, chain, part=recurrence, colour=BLUE, radius=0.068)
-        sheet.arrow((x, inputs), (x, chain), part=recurrence if n == 0 else "", **faint)
-        if n:
-            sheet.arrow((xs[n - 1], chain), (x, chain), part=recurrence, **faint | {"gap": 0.07})
+        sheet.dot(x, inputs, part=recurrence if n == 0 else "", radius=RADIUS)
+        sheet.dot(x, chain, part=recurrence, colour=BLUE, radius=RADIUS)
+    up = [[(x, inputs), (x, chain)] for x in xs]
+    along = [[(x, chain), (x + step, chain)] for x in xs[:-1]]
+    sheet.lines(faint + up[1:], gap=RADIUS)
+    sheet.lines(taken, convolution, gap=RADIUS)
+    sheet.lines(up[:1] + along, recurrence, gap=RADIUS)
     layers = len(dilations)
     top = base + layers * row
     counts = ((top - row, f"{layers} layers", convolution), (chain, f"{steps} steps", recurrence))
