@@ -9,6 +9,7 @@ import shutil
 import sys
 from html import escape
 from pathlib import Path
+from unittest.mock import patch
 
 import nbformat
 
@@ -35,10 +36,13 @@ def prepare(executed: Path, target: Path) -> None:
                 _describe(output.get("data", {}))
         _hide_code(notebook, everywhere=path.stem == FRONT)
         if path.stem == FRONT:
-            contents = "\n".join(["```{toctree}", ":hidden:", "", *others, "helpers", "```"])
+            contents = "\n".join(
+                ["```{toctree}", ":hidden:", "", *others, "drawings", "helpers", "```"]
+            )
             notebook.cells.append(nbformat.v4.new_markdown_cell(contents))
         name = "index" if path.stem == FRONT else path.stem
         nbformat.write(notebook, target / f"{name}.ipynb")
+    _list_drawings(target)
     _list_helpers(target)
 
 
@@ -66,6 +70,22 @@ def _page(match: re.Match) -> str:
 
 def _paged(text: str) -> str:
     return text.replace(f"]({FRONT}.ipynb", "](index.ipynb")
+
+
+def _list_drawings(target: Path) -> None:
+    """One page with every drawing, its alt text beneath it, and the parts it can highlight."""
+    sys.path.insert(0, str(SITE.parent))
+    from helpers.figures import drawings, style
+
+    parts = ["# Drawings\n\nAll of them are made by code: `figures.drawings.NAME()`.\n"]
+    for name in drawings.__all__:
+        draw = getattr(drawings, name)
+        with patch.object(style, "display") as display:
+            draw()
+        shown = display.call_args.args[0]["text/html"]
+        what = draw.__doc__.splitlines()[0]
+        parts.append(f"## {name}\n\n{what}\n\n{shown}\n\n`highlight`: {', '.join(draw.parts)}\n")
+    (target / "drawings.md").write_text("\n".join(parts), encoding="utf-8")
 
 
 def _list_helpers(target: Path) -> None:

@@ -1,16 +1,30 @@
-"""Figures that show things as they are: numbers, images, maps, text, a net unrolled."""
+"""Figures that show things as they are: numbers, images, maps, text."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from helpers.figures.style import COLOURS, DIVERGING, blank, show
+from helpers.figures.style import (
+    ACCENT,
+    DIVERGING,
+    GREY,
+    blank,
+    empty,
+    show,
+    styled,
+)
+
+ON_COLOUR = "#1F2328"  # letters on coloured cells: dark on any page
 
 
+@styled
 def tables(panels: Mapping[str, Tensor], alt: str, decimals: int = 0) -> None:
     """Draw small matrices side by side as grids with their numbers written in the cells."""
+    if empty([number for values in panels.values() for number in np.ravel(values)], alt):
+        return
     widths = [len(values[0]) for values in panels.values()]
     height = max(len(values) for values in panels.values())
     figure, axes = blank(0.55 * sum(widths) + 0.6, 0.5 * height + 0.4, 1, len(panels))
@@ -18,14 +32,17 @@ def tables(panels: Mapping[str, Tensor], alt: str, decimals: int = 0) -> None:
     for axis, (title, values) in zip(axes[0], panels.items(), strict=True):
         values = np.asarray(values, dtype=float)
         _, limit = _limits(values, signed=True)
-        axis.imshow(values, cmap=DIVERGING, vmin=-1.6 * limit, vmax=1.6 * limit)
+        shown = np.where(np.isfinite(values), values, 0)
+        axis.imshow(shown, cmap=DIVERGING, vmin=-1.6 * limit, vmax=1.6 * limit)
+        how = {"ha": "center", "va": "center", "fontsize": 10, "color": ON_COLOUR}
         for (i, j), value in np.ndenumerate(values):
-            axis.text(j, i, f"{value:.{decimals}f}", ha="center", va="center", fontsize=10)
+            axis.text(j, i, f"{value:.{decimals}f}", **how)
         axis.set_title(title)
         _bare(axis)
     show(figure, alt)
 
 
+@styled
 def pictures(
     rows: Mapping[str, Iterable[Tensor]],
     alt: str,
@@ -46,25 +63,36 @@ def pictures(
         label: [np.asarray(picture.detach().float().cpu()) for picture in row]
         for label, row in rows.items()
     }
+    if empty(_values(p for row in arrays.values() for p in row), alt):
+        return
     columns = max(len(row) for row in arrays.values())
     size = min(size, 8.2 / columns)
-    figure, axes = blank(
-        size * columns + 0.9, size * len(arrays) + 0.3 * bool(titles) + 0.1, len(arrays), columns
-    )
+    width, height = size * columns, size * len(arrays) + 0.25 * bool(titles) + 0.1
+    figure, axes = blank(width + 0.09 * max(map(len, arrays)) + 0.1, height)
+    axis = axes[0, 0]
+    axis.set(xlim=(-0.02, columns), ylim=(len(arrays) - 0.02, -0.05), aspect="equal")
+    axis.set_axis_off()
     overall = _limits(_values(p for row in arrays.values() for p in row), signed)
-    for line, (label, row) in zip(axes, arrays.items(), strict=True):
+    for i, (label, row) in enumerate(arrays.items()):
         row_limits = _limits(_values(row), signed) if scale == "row" else overall
-        for axis, picture in zip(line, row, strict=False):
-            low, high = _limits(picture, signed) if scale == "each" else row_limits
-            axis.imshow(picture, vmin=low, vmax=high, cmap=DIVERGING if signed else "gray")
-        for axis in line[len(row) :]:
-            axis.set_visible(False)
-        line[0].set_ylabel(label, rotation=0, ha="right", va="center")
-        for axis in line:
-            _bare(axis)
-    for axis, title in zip(axes[0], titles, strict=False):
-        axis.set_title(title, fontsize=9)
+        for j, picture in enumerate(row):
+            _place(axis, picture, j, i, _limits(picture, signed) if scale == "each" else row_limits)
+        axis.text(-0.08, i + 0.46, label, ha="right", va="center")
+    for j, title in enumerate(titles[:columns]):
+        axis.text(j + 0.46, -0.06, title, ha="center", va="bottom", fontsize=9)
+    for image in axis.images:
+        image.set_cmap(DIVERGING if signed else "gray")
+    axis.set(xlim=(-0.02, columns), ylim=(len(arrays) - 0.02, -0.05))
     show(figure, alt)
+
+
+def _place(axis, picture: np.ndarray, x: float, y: float, limits: tuple[float, float]) -> None:
+    """A picture (h, w) in the middle of the unit cell at (x, y), in a thin frame."""
+    height, width = 0.92 * np.array(picture.shape) / max(picture.shape)
+    x, y = x + (0.92 - width) / 2, y + (0.92 - height) / 2
+    extent = (x, x + width, y + height, y)
+    axis.imshow(picture, vmin=limits[0], vmax=limits[1], extent=extent)
+    axis.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=GREY, linewidth=0.5))
 
 
 def _values(pictures: Iterable[np.ndarray]) -> np.ndarray:
@@ -88,6 +116,7 @@ def _bare(axis) -> None:
     axis.spines[:].set_linewidth(0.5)
 
 
+@styled
 def heatmap(
     values: Tensor,
     alt: str,
@@ -105,6 +134,8 @@ def heatmap(
     `signed` colours negative values purple and positive ones orange; without it nothing is
     negative, as with probabilities, and the darker the more.
     """
+    if empty(values, alt):
+        return
     figure, axes = blank(*size)
     low, high = _limits(np.asarray(values), signed)
     colours = {"cmap": DIVERGING, "vmin": low} if signed else {"cmap": "Oranges", "vmin": 0}
@@ -115,16 +146,26 @@ def heatmap(
     if yticks:
         axes[0, 0].set_yticks(range(len(yticks)), yticks)
     axes[0, 0].grid(False)
-    figure.colorbar(image, label=bar)
+    _scale(figure, image, bar)
     show(figure, alt)
 
 
+def _scale(figure, image, label: str, **how):
+    """A colour bar, its colours as one small picture."""
+    scale = figure.colorbar(image, label=label, **how)
+    scale.solids.set_rasterized(True)
+    return scale
+
+
+@styled
 def bars(panels: Mapping[str, pd.Series], alt: str, *, xlabel: str, columns: int = 6) -> None:
     """Draw small bar charts with one scale, at most `columns` side by side.
 
     Each panel has its title and a Series of bars from the top down, the index their names. A bar
     whose name ends in `" *"` is the one to look at, and has another colour.
     """
+    if empty([share for series in panels.values() for share in series], alt):
+        return
     rows = -(-len(panels) // columns)
     across = min(columns, len(panels))
     tall = max(len(series) for series in panels.values())
@@ -132,7 +173,7 @@ def bars(panels: Mapping[str, pd.Series], alt: str, *, xlabel: str, columns: int
     figure, axes = blank(min(1.5 * across + 0.4, 9), height, rows, across, sharex=True)
     for axis, (title, series) in zip(axes.flat, panels.items(), strict=False):
         names = [str(name) for name in series.index]
-        colours = [COLOURS[name.endswith(" *")] for name in names]
+        colours = [ACCENT if name.endswith(" *") else GREY for name in names]
         axis.barh(range(len(series)), series.to_numpy(dtype=float), color=colours)
         axis.set_yticks(range(len(series)), names, parse_math=False)
         axis.set(ylim=(tall - 0.4, -0.6))
@@ -144,46 +185,7 @@ def bars(panels: Mapping[str, pd.Series], alt: str, *, xlabel: str, columns: int
     show(figure, alt)
 
 
-def unrolled(
-    inputs: Sequence[str],
-    states: Sequence[str],
-    alt: str,
-    *,
-    weights: tuple[str, str] = ("", ""),
-    cuts: Sequence[int] = (),
-) -> None:
-    """Draw a recurrent net as a chain in time: a box per input, above it the state it leads to.
-
-    `weights` label the arrows from input to state and from state to state. No state is handed over
-    before the steps `cuts` (counted from 0), which are marked by a dotted line.
-    """
-    figure, axes = blank(min(1.25 * len(states) + 0.6, 9), 2.1)
-    axis = axes[0, 0]
-    axis.set(xlim=(-0.6, len(states) - 0.2), ylim=(-0.35, 1.35))
-    axis.set_axis_off()
-    for t, (below, above) in enumerate(zip(inputs, states, strict=True)):
-        _box(axis, t, 0, below, COLOURS[1])
-        _box(axis, t, 1, above, COLOURS[0])
-        _arrow(axis, (t, 0.2), (t, 0.8), weights[0], (0.06, 0))
-        if t in cuts:
-            axis.plot([t - 0.5] * 2, [-0.2, 1.25], color="black", linestyle=":", linewidth=1)
-        elif t > 0:
-            _arrow(axis, (t - 0.62, 1), (t - 0.36, 1), weights[1], (-0.08, 0.1))
-    show(figure, alt)
-
-
-def _box(axis, x: float, y: float, label: str, colour: str) -> None:
-    frame = {"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": colour}
-    axis.text(x, y, label, ha="center", va="center", bbox=frame)
-
-
-def _arrow(axis, start: tuple, end: tuple, label: str, shift: tuple[float, float]) -> None:
-    """An arrow with its label beside its middle, `shift` away."""
-    axis.annotate("", xy=end, xytext=start, arrowprops={"arrowstyle": "->"})
-    middle = [(a + b) / 2 + s for a, b, s in zip(start, end, shift, strict=True)]
-    axis.text(*middle, label, fontsize=9, va="center")
-
-
+@styled
 def coloured_text(
     text: str,
     values: Tensor,
@@ -202,6 +204,9 @@ def coloured_text(
     values = np.asarray(values, dtype=float)
     if not text or values.shape != (len(text),):
         raise ValueError(f"{len(text)} characters and values of shape {values.shape}: one each")
+    if empty(values, alt):
+        return
+    values = np.where(np.isfinite(values), values, 0)
     rows, row, column = [], 0, 0
     for character, value in zip(text, values, strict=True):
         if column == columns:
@@ -217,19 +222,19 @@ def coloured_text(
     # From white on: letters stay readable on the darkest colour.
     how = {"vmin": 1.6 * low, "vmax": 1.6 * high} if signed else {"vmin": 0, "vmax": 1.4 * high}
     image = axes[0, 0].imshow(grid, cmap=DIVERGING if signed else "Oranges", aspect="auto", **how)
+    how_written = {
+        "ha": "center",
+        "va": "center",
+        "fontsize": 9,
+        "family": "monospace",
+        "parse_math": False,
+        "color": ON_COLOUR,
+    }
     for i, j, character, _ in rows:
         shown = "¶" if character == "\n" else character
-        where = {
-            "ha": "center",
-            "va": "center",
-            "fontsize": 8,
-            "family": "monospace",
-            "parse_math": False,
-        }
-        axes[0, 0].text(j, i, shown, **where)
+        if shown != " ":
+            axes[0, 0].text(j, i, shown, **how_written)
     axes[0, 0].set_axis_off()
-    colours = figure.colorbar(image, label=bar, pad=0.01, fraction=0.03)
+    colours = _scale(figure, image, bar, pad=0.01, fraction=0.03)
     colours.ax.set_ylim(low if signed else 0, high)
-    colours.ax.tick_params(labelsize=8)
-    colours.set_label(bar, fontsize=8)
     show(figure, alt)

@@ -1,19 +1,36 @@
 """Figures that show measurements: curves, dots, intervals."""
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from helpers.evidence.statistics import rate_interval
-from helpers.figures.style import COLOURS, FEW, LINES, MARKERS, blank, show, strip
+from helpers.figures.style import (
+    ACCENT,
+    FEW,
+    INK,
+    LEAST,
+    Look,
+    blank,
+    empty,
+    guessed,
+    looks,
+    mean_interval,
+    show,
+    strip,
+    styled,
+)
 
 CORNERS = (((4, 2), "left"), ((4, -9), "left"), ((-4, 2), "right"), ((-4, -9), "right"))
+LONGEST = 30  # characters of a name beside its line
 BESIDE = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}  # a legend to the right of its axes
 
 
+@styled
 def curves(
     lines: Mapping[str, pd.DataFrame],
     alt: str,
@@ -25,34 +42,71 @@ def curves(
     log: str = "",
     aside: bool = False,
     each: str = "networks",
+    guess: float | None = None,
 ) -> None:
-    """Draw one line per entry with its band over seeds.
+    """Draw one line per entry, the median over seeds, with what the seeds do around it.
 
-    A DataFrame holds the x values as its index and one column per seed; the line is the median,
-    the band reaches from the smallest to the largest. `log` names the logarithmic axes ("xy").
-    A dotted line lies at `threshold`; `mark` says what it is. `aside` puts the legend beside the
-    axes, for lines that leave no room among them. `each` names the columns where they are no
-    networks.
+    A DataFrame holds the x values as its index and one column per seed. From six seeds on a band
+    reaches from the smallest to the largest; fewer are drawn as thin lines. `log` names the
+    logarithmic axes ("xy"). A dotted line lies at `threshold`; `mark` says what it is. `guess`
+    marks the value that the reader predicted. Names stand at the ends of the lines where there is
+    room, else in a legend; `aside` puts that beside the axes. `each` names the columns where they
+    are no networks.
     """
+    lines = {name: _finite(frame, "y" in log) for name, frame in lines.items()}
+    if empty([y for frame in lines.values() for y in frame.to_numpy().ravel()], alt):
+        return
     figure, axes = blank(6.4, 3.4)
     axis = axes[0, 0]
-    for k, (label, frame) in enumerate(lines.items()):
-        colour = COLOURS[k % len(COLOURS)]
-        axis.plot(
-            frame.index,
-            frame.median(axis=1),
-            color=colour,
-            linestyle=LINES[k % len(LINES)],
-            label=label,
-        )
-        if frame.shape[1] > 1:
-            low, high = frame.min(axis=1), frame.max(axis=1)
-            axis.fill_between(frame.index, low, high, color=colour, alpha=0.18, linewidth=0)
-    if threshold is not None:
-        axis.axhline(threshold, color="black", linewidth=0.8, linestyle=":", label=mark)
+    for (name, frame), look in zip(lines.items(), looks(lines).values(), strict=True):
+        _seeds_around(axis, frame, look.colour)
+        median = frame.median(axis=1)
+        axis.plot(median.index, median, color=look.colour, linestyle=look.line, label=name)
+    _reference(axis.axhline, threshold, mark, guess)
+    axis.margins(x=0.02)
     axis.set(xlabel=xlabel, ylabel=ylabel)
     axis.set(**{f"{side}scale": "log" for side in log})
-    places = sorted({float(x) for frame in lines.values() for x in frame.index})
+    _places(axis, sorted({float(x) for frame in lines.values() for x in frame.index}), log)
+    axis.set_title(_around(lines.values(), each), fontsize=9)
+    _name_lines(axis, aside)
+    show(figure, alt)
+
+
+def _finite(frame: pd.DataFrame, positive: bool = False) -> pd.DataFrame:
+    """Numbers that can be drawn; on a logarithmic axis positive ones."""
+    frame = frame.astype(float)
+    return frame.where(np.isfinite(frame) & ((frame > 0) | (not positive)))
+
+
+def _seeds_around(axis, frame: pd.DataFrame, colour: str) -> None:
+    """A band from the smallest to the largest seed, or single lines of a few."""
+    count = frame.notna().any().sum()
+    if count >= LEAST:
+        low, high = frame.min(axis=1), frame.max(axis=1)
+        axis.fill_between(frame.index, low, high, color=colour, alpha=0.18, linewidth=0)
+    elif count > 1:
+        axis.plot(frame.index, frame, color=colour, linewidth=0.7, alpha=0.6)
+
+
+def _around(frames: Iterable[pd.DataFrame], each: str) -> str:
+    """What `_seeds_around` drew, in words."""
+    counts = [frame.notna().any().sum() for frame in frames]
+    parts = [f"line: median of the {each}"] if max(counts) > 1 else []
+    parts += [f"thin: single {each}"] if any(1 < count < LEAST for count in counts) else []
+    parts += ["band: smallest to largest"] if max(counts) >= LEAST else []
+    return "; ".join(parts)
+
+
+def _reference(line: Callable, threshold: float | None, mark: str, guess: float | None) -> None:
+    """A line at the threshold and one at the reader's guess."""
+    if threshold is not None:
+        line(threshold, color=INK, linewidth=1, linestyle=":", label=mark)
+    if guess is not None:
+        line(guess, color=ACCENT, linewidth=2.5, alpha=0.7, label="your guess")
+
+
+def _places(axis, places: Sequence[float], log: str) -> None:
+    """Label few places on a logarithmic axis one by one."""
     if "x" not in log:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     elif len(places) <= FEW:
@@ -60,14 +114,72 @@ def curves(
         axis.set_xticks([], minor=True)
         log = log.replace("x", "")
     _plain_numbers(axis, log)
-    if any(frame.shape[1] > 1 for frame in lines.values()):
-        axis.set_title(f"line: median of the {each}; band: smallest to largest", fontsize=9)
-    if len(lines) > 1 or threshold is not None:
-        axis.legend(**(BESIDE if aside else {}))
-    show(figure, alt)
 
 
-def seeds(
+def _name_lines(axis, aside: bool = False) -> None:
+    """Names at the right ends of the lines; a legend where they would stand too far from them."""
+    handles, names = axis.get_legend_handles_labels()
+    if len(names) == 1 and len(names[0]) == 0:
+        return
+    ends = [] if aside else _ends(axis, handles)
+    space = axis.get_window_extent().height if ends else 0
+    wanted = [axis.transData.transform(end)[1] - axis.get_window_extent().y0 for end in ends]
+    heights = _spread(wanted, 15 * axis.figure.dpi / 72, space)
+    far = any(abs(a - b) > 0.25 * space for a, b in zip(wanted, heights, strict=True))
+    if not heights or far or max(map(len, names)) > LONGEST:
+        axis.legend(**(BESIDE if aside or len(names) > 4 else {}))
+        return
+    for handle, name, end, height in zip(handles, names, ends, heights, strict=True):
+        colour = (handle[0] if isinstance(handle, tuple) else handle).get_color()
+        leader = {
+            "arrowstyle": "-",
+            "color": colour,
+            "shrinkA": 1,
+            "shrinkB": 1,
+            "relpos": (0, 0.5),
+        }
+        where = {"xytext": (1.03, height / space), "textcoords": "axes fraction", "va": "center"}
+        axis.annotate(name, end, arrowprops=leader, fontsize=9, annotation_clip=False, **where)
+
+
+def _ends(axis, handles: Sequence) -> list[tuple[float, float]]:
+    """The last point of every line; none where one ends far from the right edge."""
+    axis.figure.draw_without_rendering()  # lays the axes out: now places on the page are known
+    right, ends = axis.get_xlim()[1], []
+    for handle in handles:
+        line = handle[0] if isinstance(handle, tuple) else handle
+        x, y = np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
+        if line.get_transform() != axis.transData:  # a line all across
+            x = np.where(x > 0.5, right, x)
+        if not np.isfinite(y).any():
+            return []
+        last = np.flatnonzero(np.isfinite(y))[-1]
+        ends.append((x[last], y[last]))
+    places = [axis.transData.transform(end)[0] for end in ends]
+    box = axis.get_window_extent()
+    return ends if min(places, default=0) > box.x0 + 0.8 * box.width else []
+
+
+def _spread(wanted: Sequence[float], least: float, space: float) -> list[float]:
+    """The wanted heights, moved as little as keeps them `least` apart within `space`, or none."""
+    if least * len(wanted) > space + least:
+        return []
+    order = np.argsort(wanted, kind="stable")
+    heights = np.clip(np.asarray(wanted, float)[order], 0, space)
+    for _ in range(100):  # push neighbours apart, evenly to both sides
+        for i in range(len(heights) - 1):
+            short = least - (heights[i + 1] - heights[i])
+            if short > 1e-6:
+                heights[i] -= short / 2
+                heights[i + 1] += short / 2
+        heights = np.clip(heights, 0, space)
+    if len(heights) > 1 and np.diff(heights).min() < 0.9 * least:
+        return []
+    return heights[np.argsort(order, kind="stable")].tolist()
+
+
+@styled
+def dots(
     frame: pd.DataFrame,
     alt: str,
     *,
@@ -80,28 +192,50 @@ def seeds(
 ) -> None:
     """Draw one dot per seed (rows) for each arm (columns), with mean and 95 % interval.
 
-    `limits` fixes the ends of the axis; `guess` marks what the reader predicted. A dotted line
+    There is no interval of fewer than six seeds, of two groups, nor one that would leave
+    `limits`, which fix the ends of the axis. `guess` marks what the reader predicted. A dotted line
     lies at `threshold`; `mark` says what it is. `dot` names the rows where they are no seeds.
+    Seeds in `frame.attrs["here"]` were trained here and stand out (`Experiment.final`);
+    `frame.attrs["own"]` says that the experiment is the reader's own.
     """
+    guess = guessed(guess)
+    if empty(frame, alt):
+        return
+    frame = _finite(frame).set_axis([_named(arm) for arm in frame], axis=1)
     named = threshold is not None or guess is not None
     figure, axes = blank(6.4, 0.45 * frame.shape[1] + 1.0 + 0.25 * named)
     axis = axes[0, 0]
-    for k, arm in enumerate(frame):
-        strip(axis, k, frame[arm].dropna().to_numpy(), COLOURS[k % len(COLOURS)], MARKERS[k % 7])
-    if threshold is not None:
-        axis.axvline(threshold, color="black", linewidth=0.8, linestyle=":", label=mark)
-    if guess is not None:
-        axis.axvline(guess, color=COLOURS[3], linewidth=3, alpha=0.5, label="your guess")
+    own, trained = frame.attrs.get("own", False), frame.attrs.get("here", [])
+    here = np.zeros(len(frame), dtype=bool) if own else frame.index.isin(trained)
+    intervals = []
+    for k, (arm, look) in enumerate(looks(frame).items()):
+        values = frame.iloc[:, k].to_numpy()
+        there = np.isfinite(values)
+        intervals.append(mean_interval(values[there], limits))
+        strip(axis, k, values[there], look, here[there], intervals[-1])
+    _reference(axis.axvline, threshold, mark, guess)
     if named:  # between title and axes: beside them it would take the room of the dots
         axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, borderaxespad=0.1)
-    title = f"dot: {dot}; bar: mean and its 95 % interval"
-    axis.set_title(title, fontsize=9, pad=24 if named else None)
+    axis.set_title(_dots_said(dot, own, here, intervals), fontsize=9, pad=24 if named else None)
     axis.set_yticks(range(frame.shape[1]), frame.columns)
     axis.set(xlabel=xlabel, ylim=(frame.shape[1] - 0.5, -0.5), xlim=limits)
     axis.locator_params(axis="x", nbins=7)  # long names of arms leave little room
     show(figure, alt)
 
 
+def _named(name) -> str:
+    return ", ".join(map(str, name)) if isinstance(name, tuple) else str(name)
+
+
+def _dots_said(dot: str, own: bool, here: np.ndarray, intervals: Sequence) -> str:
+    """What the marks of `dots` are, in words."""
+    parts = [f"dot: {dot}" + " of your own experiment" * own]
+    parts += ["large: trained here"] if here.any() else []
+    parts += ["bar: mean and its 95 % interval"] if any(intervals) else []
+    return "; ".join(parts)
+
+
+@styled
 def forest(
     frame: pd.DataFrame,
     alt: str,
@@ -116,36 +250,27 @@ def forest(
     `limits` is drawn as an arrow at the edge. Colours and markers follow the order of `kinds`, so
     that a kind looks the same in several figures.
     """
+    if empty(frame["middle"], alt):
+        return
     figure, axes = blank(8.8, 0.21 * len(frame) + 1.1)
     axis = axes[0, 0]
-    low, high = limits or (frame["low"].min(), frame["high"].max())
+    numbers = _finite(frame[["middle", "low", "high"]])
+    low, high = limits or (numbers.min().min(), numbers.max().max())
     names = [" ".join(n) if isinstance(n, tuple) else str(n) for n in frame.index]
-    kinds = list(dict.fromkeys([*kinds, *sorted(frame["kind"])]))
-    for kind, rows in frame.groupby("kind", sort=True):
-        k, heights = kinds.index(kind), np.flatnonzero(frame["kind"] == kind)
-        colour = COLOURS[k]
-        axis.hlines(
-            heights, rows["low"].clip(low, high), rows["high"].clip(low, high), color=colour
-        )
-        inside = rows["middle"].between(low, high).to_numpy()
-        axis.scatter(
-            rows["middle"][inside],
-            heights[inside],
-            s=18,
-            color=colour,
-            marker=MARKERS[k],
-            label=kind,
-        )
-        for height, middle in zip(heights[~inside], rows["middle"][~inside], strict=True):
-            end, way = (high, 1) if middle > high else (low, -1)
-            axis.annotate(
-                "",
-                (end, height),
-                (end - way * (high - low) / 25, height),
-                arrowprops={"arrowstyle": "->", "color": colour},
-            )
-            axis.scatter([], [], s=18, color=colour, marker=MARKERS[k], label=kind)
-    axis.axvline(0, color="black", linewidth=0.8, linestyle=":")
+    styles = looks([*kinds, *sorted(frame["kind"])])
+    for height, (middle, start, end) in enumerate(numbers.to_numpy()):
+        kind = frame["kind"].iloc[height]
+        colour, marker = styles[kind].colour, styles[kind].marker
+        axis.hlines(height, *np.clip([start, end], low, high), color=colour)
+        beyond = middle < low or middle > high
+        at = np.nan if beyond else middle
+        axis.plot(at, height, marker, color=colour, markersize=5, linestyle="", label=kind)
+        if beyond:
+            edge, way = (high, 1) if middle > high else (low, -1)
+            arrow = {"arrowstyle": "->", "color": colour}
+            tail = (edge - way * (high - low) / 25, height)
+            axis.annotate("", (edge, height), tail, arrowprops=arrow)
+    axis.axvline(0, color=INK, linewidth=1, linestyle=":")
     axis.set_yticks(range(len(names)), names, fontsize=9)
     axis.set(xlabel=xlabel, xlim=(low, high), ylim=(len(names) - 0.5, -0.5))
     handles, labels = axis.get_legend_handles_labels()
@@ -154,33 +279,46 @@ def forest(
     show(figure, alt)
 
 
+@styled
 def rates(
-    lines: Mapping[str, pd.DataFrame], alt: str, *, xlabel: str, ylabel: str = "share of networks"
+    lines: Mapping[str, pd.DataFrame],
+    alt: str,
+    *,
+    xlabel: str,
+    ylabel: str = "share of networks",
+    guess: float | None = None,
 ) -> None:
     """Draw one line of shares per entry, each with its Clopper-Pearson interval of 95 %.
 
     A DataFrame holds the x values as its index and one column per seed: True where that network
     did it, missing where there was none. The x values stand at equal distances, entries beside
-    each other.
+    each other. Fewer than six networks have no interval. `guess` marks what the reader predicted.
     """
+    guess = guessed(guess)
+    if empty([y for frame in lines.values() for y in frame.to_numpy(float).ravel()], alt):
+        return
     figure, axes = blank(6.4, 3.2)
     axis = axes[0, 0]
     labels = list(dict.fromkeys(x for frame in lines.values() for x in frame.index))
-    for k, (name, frame) in enumerate(lines.items()):
-        frame = frame.astype(float)  # True beside missing values
+    for k, (name, look) in enumerate(looks(lines).items()):
+        frame = _finite(lines[name])  # True beside missing values
         done, count = frame.sum(axis=1).to_numpy(int), frame.notna().sum(axis=1).to_numpy()
-        ends = np.array([rate_interval(*pair) for pair in zip(done, count, strict=True)]).T
-        at = [labels.index(x) + 0.09 * (k - (len(lines) - 1) / 2) for x in frame.index]
-        reach = np.clip([done / count - ends[0], ends[1] - done / count], 0, 1)
-        how = {"marker": MARKERS[k % 7], "linestyle": LINES[k % 7], "capsize": 3}
-        axis.errorbar(at, done / count, reach, color=COLOURS[k % 7], label=name, **how)
+        shift = 0.09 * (k - (len(lines) - 1) / 2)
+        at = np.array([labels.index(x) + shift for x in frame.index])[count > 0]
+        done, count = done[count > 0], count[count > 0]
+        axis.plot(at, done / count, look.marker, linestyle=look.line, color=look.colour, label=name)
+        for x, solved, all_ in zip(at, done.tolist(), count.tolist(), strict=True):
+            if all_ >= LEAST:
+                axis.plot([x, x], rate_interval(solved, all_), color=look.colour, linewidth=1)
+    _reference(axis.axhline, None, "", guess)
     axis.set_xticks(range(len(labels)), [f"{x:g}" for x in labels])
     axis.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.05, 1.05))
     axis.set_title("point: share of the networks; bar: its 95 % interval", fontsize=9)
-    axis.legend(**BESIDE)
+    _name_lines(axis)
     show(figure, alt)
 
 
+@styled
 def facets(
     table: pd.DataFrame,
     alt: str,
@@ -201,34 +339,43 @@ def facets(
     and marker it has, in the order of `kinds`. Behind the dots: their median at each x, and a band
     from the smallest to the largest. What is not finite is left out.
     """
-    table = table[np.isfinite(table[y])]
+    if empty(table[y], alt):
+        return
+    table = table[np.isfinite(table[y]) & ((table[y] > 0) | ("y" not in log))]
     lines, places = table[rows].unique(), table[columns].unique()
-    kinds = list(dict.fromkeys([*kinds, *table[colour]]))
+    names = list(dict.fromkeys([*kinds, *table[colour]]))
+    styles = dict(zip(names, looks(map(str, names)).values(), strict=True))
     size = (min(2.3 * len(places) + 0.5, 9.0), 1.4 * len(lines) + 0.6)
     figure, axes = blank(*size, len(lines), len(places), sharey=True)
     for (i, line), (j, place) in itertools.product(enumerate(lines), enumerate(places)):
         part = table[(table[rows] == line) & (table[columns] == place)]
-        _facet(axes[i, j], part, x, y, colour, kinds)
-        axes[i, j].set(**{f"{side}scale": "log" for side in log})
+        _facet(axes[i, j], part, x, y, colour, styles)
+        for side in log:
+            axes[i, j].set(**{f"{side}scale": "log"})
+            getattr(axes[i, j], f"{side}axis").set_major_formatter("{x:g}")
+            getattr(axes[i, j], f"{side}axis").set_minor_locator(NullLocator())
         axes[0, j].set_title(place)
         axes[-1, j].set_xlabel(xlabel)
         axes[i, 0].set_ylabel(f"{line}\n{ylabel}")
-    for k, kind in enumerate(kinds):
-        axes[0, 0].plot([], [], MARKERS[k], color=COLOURS[k], label=kind)
-    figure.legend(loc="outside upper center", ncols=len(kinds), fontsize=9)
+    for kind, look in styles.items():
+        axes[0, 0].plot([], [], look.marker, color=look.colour, label=kind)
+    figure.legend(loc="outside upper center", ncols=min(len(styles), 5))
     show(figure, alt)
 
 
-def _facet(axis, part: pd.DataFrame, x: str, y: str, colour: str, kinds: Sequence[str]) -> None:
+def _facet(
+    axis, part: pd.DataFrame, x: str, y: str, colour: str, styles: Mapping[Any, Look]
+) -> None:
     """One small plot of `facets`."""
     at = part.groupby(x)[y]
-    axis.fill_between(at.min().index, at.min(), at.max(), color="black", alpha=0.1, linewidth=0)
-    axis.plot(at.median().index, at.median(), color="black", linewidth=1)
-    for k, kind in enumerate(kinds):
-        dots = part[part[colour] == kind]
-        axis.plot(dots[x], dots[y], MARKERS[k], color=COLOURS[k], markersize=3)
+    axis.fill_between(at.min().index, at.min(), at.max(), color=INK, alpha=0.1, linewidth=0)
+    axis.plot(at.median().index, at.median(), color=INK, linewidth=1)
+    for kind, look in styles.items():
+        marks = part[part[colour] == kind]
+        axis.plot(marks[x], marks[y], look.marker, color=look.colour, markersize=3.5)
 
 
+@styled
 def descents(
     curve: Callable[[np.ndarray], np.ndarray],
     paths: Mapping[str, Sequence[float]],
@@ -242,19 +389,23 @@ def descents(
 
     The first point is marked by a square; what leaves `domain` is not shown.
     """
+    if empty([place for path in paths.values() for place in path], alt):
+        return
     figure, axes = blank(min(2.3 * len(paths) + 0.4, 9.0), 2.4, 1, len(paths), sharey=True)
     ground = np.linspace(*domain, 200)
     for axis, (title, path) in zip(axes[0], paths.items(), strict=True):
         path = np.asarray(path, dtype=float)
-        axis.plot(ground, curve(ground), color="black", linewidth=0.8)
-        axis.plot(path, curve(path), "o-", color=COLOURS[1], markersize=4, linewidth=0.9)
-        axis.plot(path[:1], curve(path[:1]), "s", color=COLOURS[0], markersize=6)
+        path = np.where((path >= domain[0]) & (path <= domain[1]), path, np.nan)
+        axis.plot(ground, curve(ground), color=INK, linewidth=0.8)
+        axis.plot(path, curve(path), "o-", color=ACCENT, markersize=4, linewidth=0.9)
+        axis.plot(path[:1], curve(path[:1]), "s", color=INK, markersize=6)
         axis.set(xlim=domain, ylim=(None, 1.05 * curve(ground).max()), xlabel=xlabel)
         axis.set_title(title)
     axes[0, 0].set_ylabel(ylabel)
     show(figure, alt)
 
 
+@styled
 def labelled_points(
     groups: Mapping[str, pd.DataFrame], alt: str, *, xlabel: str, ylabel: str, log: str = ""
 ) -> None:
@@ -263,13 +414,15 @@ def labelled_points(
     Each group has its colour and marker. Each name stands beside its point, where it covers no
     other name. `log` names the logarithmic axes ("xy").
     """
+    if empty([place for frame in groups.values() for place in frame.to_numpy(float).ravel()], alt):
+        return
     figure, axes = blank(6.4, 4.2)
     axis, names = axes[0, 0], []
-    for k, (label, frame) in enumerate(groups.items()):
-        colour = COLOURS[k % len(COLOURS)]
-        x, y = frame.to_numpy(dtype=float).T
-        axis.scatter(x, y, s=18, color=colour, marker=MARKERS[k % len(MARKERS)], label=label)
-        how = {"textcoords": "offset points", "fontsize": 8, "color": colour}
+    for label, look in looks(groups).items():
+        frame = _finite(groups[label]).dropna()
+        x, y = frame.to_numpy().T
+        axis.plot(x, y, look.marker, color=look.colour, markersize=5, label=label)
+        how = {"textcoords": "offset points", "fontsize": 9}
         for name, *place in zip(frame.index, x, y, strict=True):
             names.append(axis.annotate(name, place, CORNERS[0][0], **how))
     axis.margins(0.12)

@@ -1,44 +1,179 @@
-"""One style for all figures, and how a figure is shown."""
+"""One style for all figures, who has which colour, and how a figure is shown."""
 
-import base64
-import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from math import isfinite
+from numbers import Real
 
 import matplotlib
 import numpy as np
 from IPython.display import display
 from matplotlib.figure import Figure
-from PIL import Image
 
 from helpers.evidence.statistics import t_interval
+from helpers.figures.svg import data_uri, svg
 
-# Okabe and Ito 2008, "Color universal design": eight colours told apart by all readers.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 3)))
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+# Eight colours of middle lightness: contrast of 3 to 1 on white and on the dark page, and as far
+# apart as that allows for readers with and without red-green blindness.
+COLOURS = (
+    "#5A4BFF",
+    "#FF5A0F",
+    "#00A569",
+    "#874BB4",
+    "#C32D0F",
+    "#3C96B4",
+    "#007869",
+    "#7887FF",
+)
+GREY = "#808080"  # controls
+ACCENT = "#D6278C"  # what was changed; the reader's own
+INK, PAPER = "black", "white"  # become light on dark where the page is dark
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 3)), (0, (3, 1)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 STYLE = {
-    "figure.dpi": 76,
     "figure.constrained_layout.use": True,
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+    "axes.facecolor": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": "DejaVu Sans",  # widths as in Verdana; see svg.FONTS
     "font.size": 10,
     "axes.titlesize": 10,
+    "axes.labelsize": 10,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
-    "grid.alpha": 0.25,
+    "axes.axisbelow": True,
+    "grid.alpha": 0.15,
     "lines.linewidth": 1.8,
     "legend.frameon": False,
     "image.cmap": "gray",
-}
-matplotlib.rcParams.update(STYLE)
+    "image.interpolation": "none",  # pixels as they are: small files, sharp edges
+    "svg.fonttype": "none",
+    "svg.hashsalt": "phase-03",
+} | dict.fromkeys(
+    ["text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color"],
+    INK,
+)
 DIVERGING = "PuOr_r"  # purple through white to orange
 FEW = 6  # so many places on a logarithmic axis are labelled one by one
+LEAST = 6  # with fewer seeds there is no interval and no band
+
+FAMILIES = ("CNN", "RNN", "LSTM", "GRU", "dense", "TCN", "tied", "linear")  # in COLOURS' order
+ALIASES = {
+    "mlp": "dense",
+    "logistic": "linear",
+    "regression": "linear",
+    "conv": "CNN",
+    "convolution": "CNN",
+    "cifg": "tied",
+    **{family.lower(): family for family in FAMILIES},
+}
+CONTROLS = set(
+    "counts count gram control random frozen none reference guessing chance undecided".split()
+)
+NEW = (5, 4, 6, 7, 3, 2, 1, 0)  # colours of arms that are no architecture: rare families first
 
 
+@dataclass(frozen=True)
+class Look:
+    """How an arm is drawn wherever it appears."""
+
+    colour: str
+    line: str | tuple
+    marker: str
+
+
+def looks(names: Iterable[str]) -> dict[str, Look]:
+    """Colour, line style and marker of every arm of a figure, by name.
+
+    An architecture has one look throughout the course: that of the first word of its name, or of
+    any other word that names one ("LSTM, forget bias 1", "narrow CNN"). Controls ("counts",
+    "random", "none", "no clipping") are grey. Arms of one kind differ by line style and marker.
+    All other names take the colours that are left, in order.
+
+    >>> looks(["RNN", "RNN, orthogonal"])["RNN, orthogonal"].colour == looks(["RNN"])["RNN"].colour
+    True
+    """
+    names = list(dict.fromkeys(names))
+    families = {name: family_of(name) for name in names}
+    free = [k for k in NEW if FAMILIES[k] not in families.values()] or list(NEW)
+    found, seen = {}, dict.fromkeys(families.values(), 0)
+    for name, family in families.items():
+        if family in FAMILIES:
+            k = FAMILIES.index(family)
+            colour, line, marker = COLOURS[k], k + seen[family], k + seen[family]
+        elif family:
+            colour, line, marker = GREY, seen[family], 5 + seen[family]
+        else:
+            colour, line, marker = COLOURS[free[seen[""] % len(free)]], seen[""], seen[""]
+        seen[family] += 1
+        found[name] = Look(colour, LINES[line % len(LINES)], MARKERS[marker % len(MARKERS)])
+    return found
+
+
+def family_of(name: str) -> str:
+    """The architecture that a name names, "control", or "" for anything else."""
+    words = "".join(c if c.isalnum() else " " for c in str(name).lower()).split()
+    known = [ALIASES[word] for word in words if word in ALIASES]
+    if known:
+        return known[0]
+    control = words[:1] in (["no"], ["without"]) or CONTROLS & set(words)
+    return "control" if control else ""
+
+
+def styled(draw: Callable) -> Callable:
+    """`draw` in the house style; a notebook's own figures keep theirs."""
+    return matplotlib.rc_context(STYLE)(draw)
+
+
+@styled
+def blank(width: float, height: float, rows: int = 1, columns: int = 1, **layout):
+    """A figure outside pyplot, which keeps no state, and its axes (rows, columns); inches.
+
+    Black and white become ink and paper: light on dark where the page is dark.
+    """
+    figure = Figure(figsize=(width, height))
+    return figure, figure.subplots(rows, columns, squeeze=False, **layout)
+
+
+@styled
 def show(figure: Figure, alt: str) -> None:
-    """Show a figure as a PNG that carries its alt text."""
-    data = {"image/png": png(figure), "text/plain": alt}
-    display(data, raw=True, metadata={"image/png": {"alt": alt}})
+    """Show a figure as SVG, its finding `alt` beneath it and as its alternative text."""
+    display({"text/html": framed(svg(figure), alt), "text/plain": alt}, raw=True)
+
+
+def framed(drawing: str, alt: str) -> str:
+    """HTML of an SVG with what it shows as caption: survives sanitisers, takes no page's styles."""
+    words = escape(alt)
+    picture = f'<img alt="{words}" style="max-width:100%" src="{data_uri(drawing)}">'
+    return f'<figure style="margin:0">{picture}<figcaption>{words}</figcaption></figure>'
+
+
+def empty(values, alt: str) -> bool:
+    """Whether nothing can be drawn of `values`; then says so in a sentence."""
+    numbers = np.asarray(values, dtype=float)
+    if np.isfinite(numbers).any():
+        return False
+    why = "no number is finite" if numbers.size else "there are no numbers"
+    said = f"Nothing to draw here: {why}. The figure is about this: {alt}"
+    display({"text/html": f"<p>{escape(said)}</p>", "text/plain": said}, raw=True)
+    return True
+
+
+def guessed(guess) -> float | None:
+    """The reader's guess as a number; None where there is none, with a sentence where it is odd."""
+    if guess is None:
+        return None
+    if isinstance(guess, Real) and not isinstance(guess, bool) and isfinite(guess):
+        return float(guess)
+    print(f"Your guess {guess!r} is not a number, so it is not drawn: write for example 0.5.")
+    return None
 
 
 def explore(draw: Callable[..., None], **choices: Sequence) -> None:
@@ -55,27 +190,43 @@ def explore(draw: Callable[..., None], **choices: Sequence) -> None:
     interact(draw, **{name: list(values) for name, values in choices.items()})
 
 
-def png(figure: Figure) -> str:
-    """A figure as a PNG of 256 colours, a third of the bytes, in base64."""
-    drawn, buffer = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png")
-    picture = Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    picture.save(buffer, format="PNG", optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode()
+def strip(
+    axis,
+    height: float,
+    values: np.ndarray,
+    look: Look,
+    here: Sequence[bool] = (),
+    interval: tuple[float, float] | None = None,
+) -> None:
+    """Dots about `height`, a dot a seed; beneath them the mean in its interval, where there is one.
+
+    Dots that `here` marks were trained here and stand out.
+    """
+    values = np.asarray(values, dtype=float)
+    spread = height - 0.28 + 0.4 * ((np.arange(len(values)) * 0.618 + 0.2) % 1)  # no two the same
+    here = np.asarray(here, dtype=bool) if len(here) else np.zeros(len(values), dtype=bool)
+    how = {"linestyle": "", "marker": look.marker, "color": look.colour}
+    axis.plot(values[~here], spread[~here], markersize=4.5, markeredgewidth=0, alpha=0.65, **how)
+    axis.plot(values[here], spread[here], markersize=7.5, markeredgecolor=INK, **how)
+    if interval:
+        axis.plot(interval, [height + 0.3] * 2, color=INK, linewidth=1.5)
+        axis.plot(values.mean(), height + 0.3, "|", color=INK, markersize=9)
 
 
-def blank(width: float, height: float, rows: int = 1, columns: int = 1, **layout):
-    """A figure outside pyplot, which keeps no state, and its axes (rows, columns)."""
-    figure = Figure(figsize=(width, height))
-    return figure, figure.subplots(rows, columns, squeeze=False, **layout)
+def mean_interval(
+    values: np.ndarray, limits: tuple[float, float] | None = None
+) -> tuple[float, float] | None:
+    """The 95 % t interval of the mean; None where it would mislead.
 
-
-def strip(axis, height: float, values: np.ndarray, colour: str, marker: str) -> None:
-    """Dots at `height`, slightly spread, and beneath them the mean with its t interval."""
-    spread = np.linspace(-0.18, 0.02, len(values)) if len(values) > 1 else np.zeros(len(values))
-    axis.scatter(values, height + np.asarray(spread), s=16, color=colour, marker=marker, alpha=0.7)
-    if not len(values):
-        return
+    That is so under six seeds, where the values lie in two groups, and where the interval reaches
+    beyond the possible range `limits`.
+    """
+    values = np.sort(np.asarray(values, dtype=float))
+    if len(values) < LEAST:
+        return None
+    gaps = np.diff(values)[1:-1]  # at least two on either side
     low, high = t_interval(values)
-    axis.plot([low, high], [height + 0.25] * 2, color="black", linewidth=1.5)
-    axis.plot(values.mean(), height + 0.25, "|", color="black", markersize=9)
+    if gaps.max() > 0.5 * np.ptp(values) > 0:
+        return None
+    outside = limits is not None and (low < limits[0] or high > limits[1])
+    return None if outside else (low, high)

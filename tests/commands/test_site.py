@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not FRONT.exists(), reason="the summary is the site's front page"),
 ]
-PAGES = ["index", "helpers", *(path.stem for path in NOTEBOOKS if path != FRONT)]
+PAGES = ["index", "drawings", "helpers", *(path.stem for path in NOTEBOOKS if path != FRONT)]
 
 
 @pytest.fixture(scope="module")
