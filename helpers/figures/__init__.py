@@ -18,6 +18,8 @@ from helpers.figures.style import (
     blank,
     explore,
     looks,
+    picture,
     show,
+    strip,
     styled,
 )

@@ -53,6 +53,7 @@ def curves(
     room, else in a legend; `aside` puts that beside the axes. `each` names the columns where they
     are no networks.
     """
+    guess = guessed(guess)
     lines = {name: _finite(frame, "y" in log) for name, frame in lines.items()}
     if empty([y for frame in lines.values() for y in frame.to_numpy().ravel()], alt):
         return
@@ -362,7 +363,8 @@ def _facet(
 ) -> None:
     """One small plot of `facets`."""
     at = part.groupby(x)[y]
-    axis.fill_between(at.min().index, at.min(), at.max(), color=INK, alpha=0.1, linewidth=0)
+    if len(part) and at.count().max() >= LEAST:
+        axis.fill_between(at.min().index, at.min(), at.max(), color=INK, alpha=0.1, linewidth=0)
     axis.plot(at.median().index, at.median(), color=INK, linewidth=1)
     for kind, look in styles.items():
         marks = part[part[colour] == kind]
