@@ -121,7 +121,7 @@ def _legend(large: bool, bars: bool) -> str:
 def _strip(
     axis, test: Test, stored: Outcome | None, own: Outcome | None, here: Sequence[bool]
 ) -> str:
-    """One test: the claimed side shaded, a row of dots, two with a reader's own; says what it is."""
+    """One test: the claimed side shaded, a row of dots, two with a reader's own; what it says."""
     rows = [(stored, "evidence", EVIDENCE), (own, "yours", YOURS)]
     rows = [row for row in rows if row[0]]
     for height, (outcome, _, look) in enumerate(rows):
@@ -188,8 +188,9 @@ def _said(outcome: Outcome) -> str:
     """What the dots show, for those who do not see them."""
     if outcome.test.kind != "mean":
         return f"{_found(outcome)} seeds solved"
-    values = outcome.effects
-    return f"{len(values)} seeds from {min(values):.3g} to {max(values):.3g}, average {_found(outcome)}"
+    low, high = min(outcome.effects), max(outcome.effects)
+    average = f"average {_found(outcome)}"
+    return f"{len(outcome.effects)} seeds from {low:.3g} to {high:.3g}, {average}"
 
 
 def _solved(outcome: Outcome) -> list[str]:

@@ -270,7 +270,9 @@ def _seeds_of(effects: Mapping[str, Any]) -> dict[str, list[int]]:
 def _here(effects: Mapping[str, Any]) -> dict[str, list[bool]]:
     """Which effects were measured on networks trained here, where their tables say so."""
     tables = {k: v for k, v in effects.items() if isinstance(v, pd.Series | pd.DataFrame)}
-    return {k: table.index.isin(table.attrs.get("here", [])).tolist() for k, table in tables.items()}
+    return {
+        k: table.index.isin(table.attrs.get("here", [])).tolist() for k, table in tables.items()
+    }
 
 
 def _circumstances() -> Circumstances:

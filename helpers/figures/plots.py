@@ -120,19 +120,25 @@ def _places(axis, places: Sequence[float], log: str) -> None:
 def _name_lines(axis, aside: bool = False) -> None:
     """Names at the right ends of the lines; a legend where they would stand too far from them."""
     handles, names = axis.get_legend_handles_labels()
-    if len(names) == 1 and len(names[0]) == 0:
+    if not names:
         return
     ends = [] if aside else _ends(axis, handles)
     space = axis.get_window_extent().height if ends else 0
     wanted = [axis.transData.transform(end)[1] - axis.get_window_extent().y0 for end in ends]
     heights = _spread(wanted, 15 * axis.figure.dpi / 72, space)
-    far = any(abs(a - b) > 0.25 * space for a, b in zip(wanted, heights, strict=True))
+    far = any(abs(a - b) > 0.25 * space for a, b in zip(wanted, heights, strict=False))
     if not heights or far or max(map(len, names)) > LONGEST:
         axis.legend(**(BESIDE if aside or len(names) > 4 else {}))
         return
     for handle, name, end, height in zip(handles, names, ends, heights, strict=True):
         colour = (handle[0] if isinstance(handle, tuple) else handle).get_color()
-        leader = {"arrowstyle": "-", "color": colour, "shrinkA": 1, "shrinkB": 1, "relpos": (0, 0.5)}
+        leader = {
+            "arrowstyle": "-",
+            "color": colour,
+            "shrinkA": 1,
+            "shrinkB": 1,
+            "relpos": (0, 0.5),
+        }
         where = {"xytext": (1.03, height / space), "textcoords": "axes fraction", "va": "center"}
         axis.annotate(name, end, arrowprops=leader, fontsize=9, annotation_clip=False, **where)
 
@@ -203,7 +209,7 @@ def dots(
     own, trained = frame.attrs.get("own", False), frame.attrs.get("here", [])
     here = np.zeros(len(frame), dtype=bool) if own else frame.index.isin(trained)
     intervals = []
-    for k, (arm, look) in enumerate(looks(frame).items()):
+    for k, look in enumerate(looks(frame).values()):
         values = frame.iloc[:, k].to_numpy()
         there = np.isfinite(values)
         intervals.append(mean_interval(values[there], limits))

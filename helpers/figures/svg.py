@@ -64,7 +64,9 @@ def _smaller(picture: re.Match) -> str:
         image = image.convert("RGB")
         colours = image.getcolors(256) or []
         grey = all(red == green == blue for _, (red, green, blue) in colours)
-        ways += [image] + [image.convert("L") if grey else image.quantize(len(colours))] * bool(colours)
+        ways += [image] + [image.convert("L") if grey else image.quantize(len(colours))] * bool(
+            colours
+        )
     return min(map(_written, ways), key=len)
 
 
