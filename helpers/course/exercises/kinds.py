@@ -140,7 +140,8 @@ class Code:
             try:
                 answers.append(function(*arguments))
             except (Exception, SystemExit) as error:
-                what = f"{type(error).__name__}: {error}".removesuffix(": ")
+                first = next(iter(str(error).splitlines()), "")
+                what = f"{type(error).__name__}: {first}".removesuffix(": ")
                 raise Trouble(f"It raises {what}, for {self._described(number)}.") from None
             for name, after, before in zip(
                 self._names(), arguments, self._case(number), strict=True
