@@ -55,6 +55,12 @@ def without_jumping(image, weight, stride):
     return convolve_torch(image, weight, 1)[:rows, :columns]
 
 
+def jumping_down_only(image, weight, stride):
+    """The stride in one direction."""
+    rows, columns = convolve_torch(image, weight, stride).shape
+    return convolve_torch(image, weight, 1)[::stride, :columns]
+
+
 def last_row_missing(image, weight, stride):
     """Without the + 1 of the output's size."""
     return convolve_torch(image, weight, stride)[:-1, :-1]
@@ -69,6 +75,7 @@ CONVOLVE = Code(
         ),
         "The output has the right size, but the patches are neighbours: patch i begins at "
         "i x stride.": without_jumping,
+        "The filter jumps downwards only: the stride is for both directions.": jumping_down_only,
         "The last row and column are missing: there are (size - kernel) // stride + 1 places.": (
             last_row_missing
         ),

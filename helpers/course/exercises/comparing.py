@@ -65,7 +65,7 @@ def numbers(value: Any) -> torch.Tensor | None:
     if isinstance(value, bool | str) or value is None:
         return None
     try:
-        return torch.as_tensor(value).detach().to("cpu", torch.float64)
+        return torch.as_tensor(value).detach().to_dense().to("cpu", torch.float64)
     except Exception:  # what a reader's object does when asked for its numbers is its own affair
         return None
 

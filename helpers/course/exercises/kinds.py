@@ -98,6 +98,10 @@ class Code:
     within: float = 1e-4
 
     @property
+    def _shown(self) -> Callable:
+        return self.readable or self.oracle
+
+    @property
     def praise(self) -> str:
         """What is said of a right answer."""
         return f"It equals PyTorch on {self.cases} random inputs."
@@ -105,7 +109,7 @@ class Code:
     @property
     def solution(self) -> str:
         """The source of a function that is right."""
-        return inspect.getsource(self.readable or self.oracle).strip()
+        return inspect.getsource(self._shown).strip()
 
     def fault(self, answer: Any) -> str | None:
         """None for a function that is right, else what is wrong with it."""
@@ -141,7 +145,7 @@ class Code:
                 answers.append(function(*arguments))
             except (Exception, SystemExit) as error:
                 first = next(iter(str(error).splitlines()), "")
-                what = f"{type(error).__name__}: {first}".removesuffix(": ")
+                what = f"{type(error).__name__}: {first}".rstrip(": .")
                 raise Trouble(f"It raises {what}, for {self._described(number)}.") from None
             for name, after, before in zip(
                 self._names(), arguments, self._case(number), strict=True
@@ -166,7 +170,7 @@ class Code:
         return not any(differs(a, b, self.within) for a, b in zip(answers, others, strict=True))
 
     def _names(self) -> list[str]:
-        return list(inspect.signature(self.oracle).parameters)[: len(self._case(0))]
+        return list(inspect.signature(self._shown).parameters)[: len(self._case(0))]
 
     def _described(self, number: int) -> str:
         pairs = zip(self._names(), self._case(number), strict=True)
