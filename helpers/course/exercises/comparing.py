@@ -80,7 +80,7 @@ def kind(value: Any) -> str:
         return f"a tensor of shape {tuple(value.shape)}"
     if isinstance(value, list | tuple | set | dict):
         return f"a {type(value).__name__} of {len(value)}"
-    return "nothing (None)" if value is None else f"of type {type(value).__name__}"
+    return "nothing (None)" if value is None else f"a {type(value).__name__}"
 
 
 def said(value: Any) -> str:
