@@ -26,7 +26,7 @@ CORES = $(or $(JOBS),$(shell $(PY) -c 'import joblib; print(joblib.cpu_count())'
 TEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup run-all check test lint nbval lab refresh register prove audit replicate compare verdicts
-.PHONY: mutants site bench bench-many lock clean distclean
+.PHONY: mutants anatomy site bench bench-many lock clean distclean
 
 help:  ## this list
 	@echo "make TARGET [NOTEBOOK=04] [PROFILE=smoke|standard] [SEEDS=n] [DEVICE=auto|cpu|cuda] [JOBS=n]"
@@ -50,6 +50,9 @@ lint: .venv/dev  ## ruff on code and notebooks, the order of the rooms
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	.venv/bin/lint-imports
+
+anatomy: .venv/dev  ## what a notebook lacks of the second form, a line each
+	@$(PY) -m tests.anatomy $(call quoted,$(NOTEBOOK))
 
 nbval: .venv/dev  ## only the stored outputs of the chosen notebooks
 	$(TEST) -m "" $(if $(NOTEBOOK),notebooks/$(NOTEBOOK)*.ipynb,notebooks)

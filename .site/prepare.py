@@ -47,11 +47,12 @@ def prepare(executed: Path, target: Path) -> None:
 
 
 def _hide_code(notebook: nbformat.NotebookNode, everywhere: bool) -> None:
-    """Fold the set-up cell; on the front page all code, and leave out cells that show nothing."""
+    """On the front page fold all code, and leave out cells that show nothing; else the set-up."""
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for cell in cells if everywhere else cells[:1]:
         silent = everywhere and not cell.outputs
-        cell.metadata["tags"] = ["remove-cell" if silent else "hide-input"]
+        tag = "remove-cell" if silent else "hide-input"
+        cell.metadata["tags"] = [*cell.metadata.get("tags", []), tag]
 
 
 def _describe(data: dict) -> None:

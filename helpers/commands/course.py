@@ -122,9 +122,11 @@ def refresh(choice: Choice) -> int:
     folder = build_folder() / "refresh"
     if status := run_all(choice, folder, {"EVIDENCE": "refresh"}):
         return status
-    for path in choice.notebooks:
-        (folder / path.name).replace(path)
+    from helpers.commands import openings
     from helpers.course import summary
 
+    for path in choice.notebooks:
+        openings.into(folder / path.name)
+        (folder / path.name).replace(path)
     summary.into_readme(ROOT / "README.md", summary.find_all())
     return 0

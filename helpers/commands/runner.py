@@ -6,7 +6,7 @@ to run and only then moved to its place: whatever interrupts a run, no reader me
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,6 +19,10 @@ from papermill.exceptions import PapermillExecutionError
 from helpers.evidence.closing import MIME
 
 KERNEL_RACES = ("Kernel died before replying", "Address already in use")  # worth one retry
+FOLDS = {  # a tag of the author: what JupyterLab, Kaggle and the site call the same
+    "folded": ("source_hidden", "_kg_hide-input", "hide-input"),
+    "folded-output": ("outputs_hidden", "_kg_hide-output", "hide-output"),
+}
 KEPT_METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -97,8 +101,8 @@ def _papermill(
 def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Keep sources, tags, outputs and execution counts; drop what differs between two runs.
 
-    Parameters that papermill injected are dropped as well: the notebook reads as its author
-    wrote it.
+    Cells tagged "folded" or "folded-output" get the metadata that folds them. Parameters that
+    papermill injected are dropped as well: the notebook reads as its author wrote it.
     """
     notebook.metadata = nbformat.from_dict(KEPT_METADATA)
     notebook.cells = [
@@ -109,12 +113,25 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     count = 0
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:03d}"
-        cell.metadata = {"tags": cell.metadata.tags} if cell.metadata.get("tags") else {}
+        cell.metadata = _metadata(cell.metadata.get("tags", []))
         if cell.cell_type == "code":
             count += 1
             cell.execution_count = count
             cell.outputs = _joined([_normalise_output(o, count) for o in cell.outputs if _kept(o)])
     return notebook
+
+
+def _metadata(tags: Sequence[str]) -> dict[str, Any]:
+    """A cell's metadata: the author's tags, and what folds its source or outputs elsewhere."""
+    written = {page for _, _, page in FOLDS.values()}
+    kept = [tag for tag in tags if tag not in written]
+    folds = [FOLDS[tag] for tag in FOLDS if tag in kept]
+    metadata: dict[str, Any] = {kaggle: True for _, kaggle, _ in folds}
+    if folds:
+        metadata["jupyter"] = {lab: True for lab, _, _ in folds}
+    if kept:
+        metadata["tags"] = kept + [page for _, _, page in folds]
+    return metadata
 
 
 def _joined(outputs: list) -> list:

@@ -20,10 +20,11 @@ import torch
 from helpers.course import cards, predictions
 from helpers.course.progress import Progress
 from helpers.data import Source, resolve_device, threads
-from helpers.evidence import findings, frozen, timings
+from helpers.evidence import findings, frozen, store, timings
 from helpers.evidence.closing import PROFILES, Closing
 from helpers.evidence.experiment import (
     MODES,
+    STRICT,
     Circumstances,
     Design,
     Experiment,
@@ -37,7 +38,7 @@ from helpers.evidence.replay import UPDATES
 from helpers.evidence.store import EvidenceError
 from helpers.evidence.verdicts import Verdict, judge
 from helpers.nets import Build
-from helpers.training import fit
+from helpers.training import Runs, fit
 
 FIRST_SEED = 40  # seeds 0-2 were spent on pilots, 10-37 on designing the experiments
 EXPLORING = 200  # the first seed of mode explore, whatever a notebook says
@@ -73,6 +74,7 @@ class Lab:
         self.verdicts: dict[str, Verdict] = {}
         self.experiments: dict[str, Experiment] = {}
         self._names: set[str] = set()
+        self._shown: set[str] = set()
         self.how = replace(_circumstances(), seeds=seeds)
         self._seeds, self._started = seeds, time.perf_counter()
         torch.set_num_threads(threads())
@@ -159,6 +161,30 @@ class Lab:
         self.experiments[name] = done
         return done
 
+    def stored(self, name: str) -> Runs:
+        """The stored runs of an experiment of this notebook, without networks, nothing replayed.
+
+        Raises EvidenceError where there is no evidence that can be read.
+        """
+        here, committed = (store.place(self.notebook, name, r) for r in (self.how.root, None))
+        record = store.read(here if here.exists() else committed)
+        return Runs(record.table, {}, tuple(record.declared.get("grid", {})))
+
+    def hero(self, name: str, draw: Callable[[Runs], Any]) -> Any:
+        """What `draw` returns for the stored runs of an experiment that comes further down.
+
+        Where its evidence is missing or tells of another experiment, a sentence stands in the
+        picture's place and the notebook goes on. Where outputs are checked that is an error, and
+        `close` raises EvidenceError for a picture whose experiment was not replayed.
+        """
+        self._shown.add(name)
+        try:
+            return draw(self.stored(name))
+        except Exception as error:  # a picture for other evidence may fail in any way
+            if self.how.mode in STRICT:
+                raise
+            print(f"The picture that belongs here cannot be drawn from the evidence: {error}")
+
     def _only_one(self, name: str) -> None:
         """Raise EvidenceError for a name that came before, unless a cell may just be run again."""
         if self.how.mode != "read" and name in self._names:
@@ -244,7 +270,11 @@ class Lab:
         """The closing line: networks of evidence and trained here, verdicts, seconds, versions.
 
         In mode register the notebook's design is frozen: its experiments and its claims' tests.
+        Raises EvidenceError in a check for a `hero` whose experiment did not come.
         """
+        unproved = self._shown - set(self.experiments)
+        if unproved and self.how.mode in STRICT and self.profile != "smoke":
+            raise EvidenceError(f"shown above, but not replayed in {self.notebook}: {unproved}")
         if self.how.mode == "register":
             declared = {name: done.declared for name, done in self.experiments.items()}
             frozen.write(self.notebook, declared)

@@ -308,6 +308,37 @@ def test_normalise_twice_changes_nothing():
     assert normalise(nbformat.from_dict(notebook)) == notebook
 
 
+@pytest.mark.parametrize(
+    ("tags", "metadata"),
+    [
+        (
+            ["folded", "a"],
+            {
+                "tags": ["folded", "a", "hide-input"],
+                "jupyter": {"source_hidden": True},
+                "_kg_hide-input": True,
+            },
+        ),
+        (
+            ["folded-output", "folded"],
+            {
+                "tags": ["folded-output", "folded", "hide-input", "hide-output"],
+                "jupyter": {"source_hidden": True, "outputs_hidden": True},
+                "_kg_hide-input": True,
+                "_kg_hide-output": True,
+            },
+        ),
+        (["a", "hide-input"], {"tags": ["a"]}),  # no longer folded
+        (["hide-output"], {}),
+    ],
+)
+def test_folded_cells_are_folded_in_jupyterlab_on_kaggle_and_on_the_site(tags, metadata):
+    cell = new_code_cell("1", metadata={"tags": tags, "jupyter": {"source_hidden": True}})
+    notebook = normalise(new_notebook(cells=[cell]))
+    assert notebook.cells[0].metadata == metadata
+    assert normalise(nbformat.from_dict(notebook)) == notebook
+
+
 def test_text_printed_in_pieces_is_joined():
     """The kernel flushes by the clock, so where one print ends is not the same in two runs."""
     pieces = [("stdout", "a\n"), ("stderr", "w"), ("stdout", "b\n"), ("stdout", "c\n")]

@@ -182,6 +182,32 @@ def test_a_cell_may_run_again_but_a_check_takes_a_name_once(shown, monkeypatch):
             again(notes)
 
 
+def test_a_picture_above_its_experiment_is_drawn_from_the_evidence(shown, monkeypatch, capsys):
+    proved = adding(book(monkeypatch, "prove"))
+    notes = book(monkeypatch, "check")
+    assert notes.stored("adding").table.equals(proved.table)
+    assert notes.hero("adding", lambda runs: runs.final("test_loss").shape) == (2, 2)
+    with pytest.raises(EvidenceError, match=r"not replayed in 01_toy: {'adding'}"):
+        notes.close()
+    adding(notes)
+    assert notes.close().networks == 4
+
+
+def test_a_picture_without_evidence_is_a_sentence_and_an_error_in_a_check(
+    shown, monkeypatch, capsys
+):
+    adding(book(monkeypatch, "prove"))
+    for mode in ("read", "prove"):
+        notes = book(monkeypatch, mode)
+        notes.hero("gone", lambda runs: runs)
+        notes.hero("adding", lambda runs: runs.final("no such metric"))
+        said = capsys.readouterr().out.splitlines()
+        assert len(said) == 2 and "gone.json is missing: restore it with git, or make p" in said[0]
+        assert notes.close()
+    with pytest.raises(EvidenceError, match=r"gone.json is missing"):
+        book(monkeypatch, "check").hero("gone", lambda runs: runs)
+
+
 def test_timings_come_with_the_evidence(shown, monkeypatch):
     def measure(repetition: int) -> dict[str, float]:
         return {"ratio": 2.0}

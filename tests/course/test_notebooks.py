@@ -5,13 +5,14 @@ import subprocess
 import sys
 import tomllib
 from html import escape
-from itertools import pairwise
 from pathlib import Path
 
 import nbformat
 import pytest
+from anatomy import complaints
 
 import helpers
+from helpers.commands import openings
 from helpers.commands.runner import closing, figure, normalise, verdict_lines
 from helpers.course import exercises, summary
 from helpers.evidence import findings, store
@@ -21,6 +22,20 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
 PARAMETERS = ["profile", "seeds", "device"]
+SECOND_FORM = [path for path in NOTEBOOKS if path.stem in openings.openings()]
+NOT_YET = {  # notebooks of the first form: this list only shrinks
+    "01_cnn_filters",
+    "02_cnn_training_loop",
+    "03_recurrent_memory",
+    "04_lstm_and_gru_gates",
+    "05_text_to_tensors",
+    "06_lstm_sequence_prediction",
+    "07_cnn_vs_rnn",
+    "08_dropout_and_normalization",
+    "09_learning_rate_sweeps",
+    "10_cnn_and_rnn_hyperparameters",
+    "11_phase_summary",
+}
 EVIDENCE = r"([\w.-]+): \d+ (?:networks of evidence, \d+ replayed|repetitions of evidence)"
 
 
@@ -62,29 +77,35 @@ def test_every_cell_was_run_once_in_order_without_error(notebook):
 
 def test_stored_form_is_normal(notebook, path):
     assert normalise(nbformat.read(path, as_version=4)) == notebook
-    assert path.stat().st_size < 500_000
+    assert path.stat().st_size < 600_000
 
 
-def test_head_states_question_claims_budget_and_badges(notebook, path):
+def test_a_notebook_has_the_second_form_or_is_known_not_to_have_it_yet():
+    second = set(openings.openings())
+    assert not second & NOT_YET
+    assert second | NOT_YET == {path.stem for path in NOTEBOOKS}
+
+
+@pytest.mark.parametrize("path", SECOND_FORM, ids=lambda path: path.stem)
+def test_the_second_form_has_its_anatomy(path):
+    assert list(complaints(nbformat.read(path, as_version=4))) == []
+
+
+@pytest.mark.parametrize("path", SECOND_FORM, ids=lambda path: path.stem)
+def test_the_opening_is_what_make_refresh_would_write(path):
+    opening, notebook = openings.openings()[path.stem], nbformat.read(path, as_version=4)
+    assert openings.write(nbformat.read(path, as_version=4), opening) == notebook
+    assert not re.search(r"about 0 (s|minutes)", notebook.cells[0].source)
+    for sentence in (*opening.found, *opening.remember):
+        assert re.search(r"\d", openings.filled(sentence))
+
+
+def test_head_has_title_and_badges_that_lead_to_the_notebook(notebook, path):
     head = notebook.cells[0].source
     assert re.match(rf"# {path.stem[:2]} · ", head)
-    assert "**The question.**" in head and "**Time budget:**" in head
-    assert set(re.findall(r"^\| `([^`]+)`", head, re.M)) == set(judged(notebook))
     links = re.findall(r"\]\((https://(?:kaggle|colab)[^)]+)\)", head)
     blob = f"{REPOSITORY.removeprefix('https://github.com/')}/blob/main/notebooks/{path.name}"
     assert len(links) == 2 and all(link.endswith(blob) for link in links)
-
-
-def test_ends_with_what_to_remember_and_exercises(notebook):
-    headings = re.findall(r"^#+ .*$", prose(notebook), re.M)
-    assert headings[-2:] == ["## What to remember", "## Exercises"]
-    assert code(notebook)[-1].source == "lab.close()"
-
-
-def test_headings_descend_one_level_at_a_time(notebook):
-    levels = [len(mark) for mark in re.findall(r"^(#+) ", prose(notebook), re.M)]
-    assert levels[0] == 1 and levels.count(1) == 1
-    assert all(b <= a + 1 for a, b in pairwise(levels))
 
 
 def test_set_up_is_the_same_in_all_and_parameters_are_tagged(notebook):
@@ -202,13 +223,6 @@ def test_set_up_elsewhere_says_what_to_do(tmp_path):
     result = set_up(tmp_path, tmp_path / "input")
     assert result.returncode == 1
     assert "open this notebook inside the repository" in result.stderr
-
-
-def test_cells_are_small(notebook):
-    lines = sorted(len(cell.source.splitlines()) for cell in code(notebook))
-    assert lines[len(lines) // 2] <= 5
-    assert lines[int(0.9 * (len(lines) - 1))] <= 12
-    assert lines[-1] <= 20
 
 
 def test_every_figure_has_alt_text_and_fits_the_page(notebook):

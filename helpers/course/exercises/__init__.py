@@ -1,4 +1,4 @@
-"""Predictions and exercises that know right from wrong.
+"""Exercises that know right from wrong.
 
 In a notebook the reader writes an answer and calls `check`; `hint` and `solution` help.
 
@@ -21,7 +21,7 @@ from helpers.course.exercises import (
     recurrent_memory,
     text_to_tensors,
 )
-from helpers.course.exercises.exercise import Exercise
+from helpers.course.exercises.kinds import UNANSWERED, Code, Exercise, Quick
 
 NOTEBOOKS = (
     cnn_filters,
@@ -44,18 +44,17 @@ EXERCISES: dict[str, Exercise] = {
 def check(name: str, answer: Any = None) -> None:
     """Print whether `answer` solves the exercise; None means not answered yet.
 
-    An answer of the wrong type or shape is wrong, and said to be, rather than an error.
+    The answer to an exercise in code is the function itself: `check("01.convolve", convolve)`.
+    Whatever an answer is or does, a sentence says so and the notebook goes on. Raises ValueError
+    for an exercise that does not exist.
     """
     exercise = _find(name)
-    if answer is None:
-        print(f"Not answered yet. Hint: exercises.hint({name!r})")
-        return
-    try:
-        right = bool(exercise.right(answer))
-    except Exception as error:  # whatever a reader's answer does, the notebook goes on
-        print(f"Not right: checking it failed with {type(error).__name__}: {error}")
-        return
-    print(f"Right. {exercise.solution}" if right else f"Not right. Hint: exercises.hint({name!r})")
+    fault = exercise.fault(answer)
+    if fault is None:
+        print(f"Right. {exercise.praise}")
+    else:
+        said = fault if fault == UNANSWERED else f"Not right. {fault}".strip()
+        print(f"{said} Hint: exercises.hint({name!r})")
 
 
 def hint(name: str) -> None:
@@ -64,7 +63,7 @@ def hint(name: str) -> None:
 
 
 def solution(name: str) -> None:
-    """Print the solution."""
+    """Print the solution; of an exercise in code, a function that is right."""
     print(_find(name).solution)
 
 
