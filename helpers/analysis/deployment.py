@@ -164,7 +164,7 @@ class CellStream:
 
     def __init__(self, model: LastStep):
         steps = {LSTM: torch.lstm_cell, GRU: torch.gru_cell, RNN: torch.rnn_tanh_cell}
-        if type(model.cell) not in steps or not model.cell.uses_kernel:
+        if type(model.cell) not in steps:
             raise TypeError(
                 f"CellStream reads with a plain LSTM, GRU or RNN, not with {model.cell}"
             )

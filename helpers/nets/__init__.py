@@ -1,5 +1,6 @@
 """Nets: the networks of the course, from their equations."""
 
+from helpers.nets.ablations import HeldLSTM, TiedLSTM, Wiped
 from helpers.nets.cnn import (
     CNN1D,
     MLP,
