@@ -8,7 +8,6 @@ import importlib.util
 import logging
 import warnings
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -132,15 +131,6 @@ def _need_file(path: Path) -> None:
 
 
 # --- streams ---------------------------------------------------------------------------------
-
-
-class Stream(Protocol):
-    """A network that reads one token at a time and remembers what it needs of those before."""
-
-    nbytes: int  # of memory per stream
-
-    def step(self, x: Tensor) -> Tensor:
-        """The answer (outputs,) after one more token (inputs,)."""
 
 
 class WindowStream:

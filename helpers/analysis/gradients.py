@@ -11,11 +11,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from helpers.nets.recurrent import RNN
-from helpers.nets.sequences import Reader
+from helpers.nets.sequences import SequenceCell
 
 
-def gradient_by_lag(cell: Reader, x: Tensor, to: str = "state") -> pd.Series:
+def gradient_by_lag(cell: SequenceCell, x: Tensor, to: str = "state") -> pd.Series:
     """Size of the gradient of a cell's last output with respect to what was k steps before.
 
     `x` is (batch, time, inputs); the result is indexed by lag k from 0. With `to="state"` it is the
@@ -36,7 +35,7 @@ def gradient_by_lag(cell: Reader, x: Tensor, to: str = "state") -> pd.Series:
     return pd.Series(sizes, index=pd.RangeIndex(len(sizes), name="lag"), name="gradient")
 
 
-def _to_states(cell: Reader, x: Tensor) -> list[float]:
+def _to_states(cell: SequenceCell, x: Tensor) -> list[float]:
     """Backpropagation through time by hand, one step at a time, for every unit at once."""
     steps, state = [], None
     for x_t in x.split(1, dim=1):
@@ -52,7 +51,7 @@ def _to_states(cell: Reader, x: Tensor) -> list[float]:
     return sizes
 
 
-def _to_inputs(cell: Reader, x: Tensor) -> list[float]:
+def _to_inputs(cell: SequenceCell, x: Tensor) -> list[float]:
     x.requires_grad_()
     output = cell(x)[:, -1]
     (gradient,) = torch.autograd.grad(output, x, _every_unit(output), is_grads_batched=True)
@@ -88,15 +87,3 @@ def decay_per_step(sizes: pd.Series, first: int = 10, last: int = 50) -> float:
     if (values == 0).any():
         return 0.0
     return math.exp(np.polyfit(lags, np.log(values), 1)[0])
-
-
-@torch.no_grad()
-def rnn_jacobians(cell: RNN, x: Tensor) -> Tensor:
-    """What each state of a plain RNN owes to the one before: (batch, time, hidden, hidden).
-
-    dh_t / dh_(t-1) = diag(1 - h_t^2) W_hh, from the equation; the product over steps is the
-    gradient through time. In float64, for inputs (batch, time, inputs).
-    """
-    cell = copy.deepcopy(cell).double()
-    h = cell(x.double())  # (batch, time, hidden)
-    return (1 - h.square())[..., None] * cell.weight_hh_l0

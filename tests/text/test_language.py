@@ -73,7 +73,7 @@ def oracle(net, tokens):
 def test_surprise_in_one_go_or_in_chunks_is_that_of_the_whole_text(count):
     net, tokens = model(), ids(count)
     for chunk in (1, 64, 10_000) if count < 300 else (64,):
-        found = language.surprise(net, tokens, streams=1, chunk=chunk)
+        found = language.nats(net, tokens, streams=1, chunk=chunk)
         torch.testing.assert_close(found, oracle(net, tokens), rtol=1e-5, atol=1e-5)
 
 
@@ -81,12 +81,12 @@ def test_surprise_in_one_go_or_in_chunks_is_that_of_the_whole_text(count):
 def test_surprise_side_by_side_scores_every_token_once(count, streams, monkeypatch):
     monkeypatch.setattr(language, "BURN_IN", 150)
     net, tokens = model(GRU), ids(count)
-    found = language.surprise(net, tokens, streams=streams)
+    found = language.nats(net, tokens, streams=streams)
     assert found.shape == (count - 1,)
     # An untrained GRU has forgotten what came 150 tokens ago.
     torch.testing.assert_close(found, oracle(net, tokens), rtol=1e-4, atol=1e-4)
     with pytest.raises(DataError, match="give two or more"):
-        language.surprise(net, tokens[:1])
+        language.nats(net, tokens[:1])
 
 
 @pytest.mark.parametrize(
@@ -94,13 +94,13 @@ def test_surprise_side_by_side_scores_every_token_once(count, streams, monkeypat
 )
 def test_surprise_in_no_chunks(how, message):
     with pytest.raises(DataError, match=message):
-        language.surprise(model(), ids(9), **how)
+        language.nats(model(), ids(9), **how)
 
 
 def test_ids_that_the_model_does_not_know():
     stranger = torch.tensor([2, SIZE])
     with pytest.raises(DataError, match=rf"tokens run from 2 to {SIZE}, and only 0 to"):
-        language.surprise(model(), stranger)
+        language.nats(model(), stranger)
     with pytest.raises(DataError, match="use the vocabulary that encoded"):
         continue_text(model(), stranger[None], 3, generator=stream(0, "s"))
 
@@ -108,7 +108,7 @@ def test_ids_that_the_model_does_not_know():
 @pytest.mark.parametrize("given", ["the cat", ["the", "cat"], torch.ones(3)])
 def test_text_that_is_not_yet_encoded(given):
     with pytest.raises(DataError, match=r"tokens are .*integer"):
-        language.surprise(model(), given)
+        language.nats(model(), given)
     with pytest.raises(DataError, match=r"the prompt's ids are .*integer"):
         continue_text(model(), given, 3, generator=stream(0, "s"))
     with pytest.raises(DataError, match=r"the valid ids are .*integer"):
@@ -118,7 +118,7 @@ def test_text_that_is_not_yet_encoded(given):
 def test_lists_and_series_of_ids_are_scored_and_continued():
     net, tokens = model(), ids(20)
     for given in (tokens.tolist(), pd.Series(tokens), tokens.numpy()):
-        assert torch.equal(language.surprise(net, given), language.surprise(net, tokens))
+        assert torch.equal(language.nats(net, given), language.nats(net, tokens))
     drawn = [continue_text(net, p, 5, generator=stream(0, "s")) for p in ([[2, 3]], ids(2)[None])]
     assert drawn[0].shape == drawn[1].shape == (1, 5)
 
@@ -127,13 +127,13 @@ def test_every_part_keeps_its_mode_come_what_may():
     net = LanguageModel(SIZE, GRU(6, 12), dropout=0.5).train()
     net.dropout.eval()  # as one freezes a part
     modes = [part.training for part in net.modules()]
-    language.surprise(net, ids(5))
+    language.nats(net, ids(5))
     continue_text(net, ids(3)[None], 2, generator=stream(0, "s"))
     with pytest.raises(DataError, match="temperature is 0"):
         continue_text(net, ids(3)[None], 2, temperature=0, generator=stream(0, "s"))
     net.cell.run = None  # an error in the midst of reading
     with pytest.raises(TypeError):
-        language.surprise(net, ids(5))
+        language.nats(net, ids(5))
     with pytest.raises(KeyboardInterrupt), evaluating(net):
         assert not any(part.training for part in net.modules())
         raise KeyboardInterrupt
@@ -228,8 +228,8 @@ def test_continuations_repeat_themselves_and_never_draw_the_forbidden():
 
 def test_a_network_and_counts_are_scored_on_the_same_tokens():
     tokens = ids(500)
-    counted = NGrams(tokens, 2, SIZE).surprise(tokens)[1:]
-    assert counted.shape == language.surprise(model(), tokens).shape
+    counted = NGrams(tokens, 2, SIZE).nats(tokens)[1:]
+    assert counted.shape == language.nats(model(), tokens).shape
 
 
 def test_a_continuation_may_be_trained_on():

@@ -179,7 +179,7 @@ def test_any_row_of_whole_numbers_is_ids(row):
     assert [b.tolist() for b in length_buckets(given, 3)] == [[0, 3, 1], [4, 2]]
     assert "".join(Vocabulary("a b c d".split()).decode(given)) == "abcab"
     counts = NGrams(given, 2, 5)
-    assert torch.equal(counts.surprise(given), NGrams(expected, 2, 5).surprise(expected))
+    assert torch.equal(counts.nats(given), NGrams(expected, 2, 5).nats(expected))
     assert torch.equal(counts.probabilities(given), counts.probabilities(expected))
 
 
@@ -206,7 +206,7 @@ def test_what_is_no_row_of_ids_is_named(given, message):
         lambda: padding_share(given),
         lambda: Vocabulary(["a"]).decode(given),
         lambda: NGrams(given, 1, 9),
-        lambda: NGrams([1], 1, 9).surprise(given),
+        lambda: NGrams([1], 1, 9).nats(given),
         lambda: NGrams([1], 1, 9).probabilities(given),
         lambda: train_bpe("a").decode(given),
     ):
@@ -503,7 +503,7 @@ smoothings = st.sampled_from(["kneser-ney", "witten-bell"])
 def test_ngrams_equal_their_definition(train, test, smoothing):
     model = NGrams(torch.tensor(train), 4, 5, smoothing)
     for order in range(1, 5):
-        found = model.surprise(torch.tensor(test), order)
+        found = model.nats(torch.tensor(test), order)
         assert found.dtype == torch.float64 and len(found) == len(test)
         for t, token in enumerate(test):
             # The shorter context of the first tokens counts as a lower order would.
@@ -522,7 +522,7 @@ def test_ngram_probabilities_sum_to_one_and_agree_with_the_surprise(
         shares = model.probabilities(ids(*context), k)
         assert shares.sum().item() == pytest.approx(1, abs=1e-12) and (shares > 0).all()
         for token in range(5):
-            surprise = model.surprise(ids(*context, token), k)[-1]
+            surprise = model.nats(ids(*context, token), k)[-1]
             assert surprise.item() == pytest.approx(-shares[token].log().item(), abs=1e-12)
 
 
@@ -549,20 +549,20 @@ def test_ngrams_on_the_plays():
     kneser_ney, witten_bell = (
         NGrams(train, 5, len(vocabulary), s) for s in ("kneser-ney", "witten-bell")
     )
-    curve = [kneser_ney.surprise(test, order).mean().item() for order in range(1, 6)]
+    curve = [kneser_ney.nats(test, order).mean().item() for order in range(1, 6)]
     assert curve == sorted(curve, reverse=True) and 1.6 < curve[-1] < 1.9
-    assert curve[-1] < witten_bell.surprise(test).mean().item() - 0.1
+    assert curve[-1] < witten_bell.nats(test).mean().item() - 0.1
     counts = torch.bincount(train, minlength=len(vocabulary)).double()
     kinds = (counts > 0).sum().item()
     shares = (counts + kinds / len(vocabulary)) / (300_000 + kinds)
     by_hand = -shares[test].log().mean().item()
-    assert witten_bell.surprise(test, 1).mean().item() == pytest.approx(by_hand, abs=1e-12)
+    assert witten_bell.nats(test, 1).mean().item() == pytest.approx(by_hand, abs=1e-12)
 
 
 def test_many_words_do_not_overflow():
     train = torch.arange(1000) * 997
     model = NGrams(train, 6, 1_000_000)
-    assert model.surprise(train)[-1].item() < 2 < model.surprise(train.flip(0))[-1].item()
+    assert model.nats(train)[-1].item() < 2 < model.nats(train.flip(0))[-1].item()
 
 
 @pytest.mark.parametrize(
@@ -573,9 +573,9 @@ def test_many_words_do_not_overflow():
         (lambda: NGrams(ids(1, 2), 1, 5, "laplace"), r"unknown smoothing 'laplace': use 'kneser"),
         (lambda: NGrams(ids(1, 5), 1, 5), r"run from 1 to 5, and only 0 to 4"),
         (lambda: NGrams(ids(1, -1), 1, 5), r"run from -1 to 1"),
-        (lambda: NGrams(ids(1, 2), 1, 5).surprise(ids(7)), r"run from 7 to 7"),
-        (lambda: NGrams(ids(1, 2), 1, 5).surprise(ids()), r"no tokens to score"),
-        (lambda: NGrams(ids(1, 2), 1, 5).surprise(ids(1), 2), r"order is 2: .*orders 1 to 1"),
+        (lambda: NGrams(ids(1, 2), 1, 5).nats(ids(7)), r"run from 7 to 7"),
+        (lambda: NGrams(ids(1, 2), 1, 5).nats(ids()), r"no tokens to score"),
+        (lambda: NGrams(ids(1, 2), 1, 5).nats(ids(1), 2), r"order is 2: .*orders 1 to 1"),
         (lambda: NGrams(ids(1, 2), 1, 5).probabilities(ids(), 0), r"order is 0"),
     ],
 )
