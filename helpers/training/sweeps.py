@@ -102,18 +102,20 @@ def middle(tuning: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return _by_setting(tuning, {arm: grid[len(grid) // 2] for arm, grid in grids.items()})
 
 
-def parabola_vertex(losses: pd.Series, floor: float | None = None) -> float:
+def parabola_vertex(losses: pd.Series) -> float:
     """Where a parabola through the lowest loss and its two neighbours has its vertex.
 
     `losses` has positive values of one setting, such as the learning rate, as its index; the
     parabola is one in their logarithm. A neighbour that is not finite is no help: the lowest value
-    itself is returned then. NaN, for void, where the lowest lies at an end of the grid, unless that
-    end is `floor`, below which there is nothing.
+    itself is returned then. NaN, for void, where the lowest lies at an end of the grid.
+
+    >>> round(parabola_vertex(pd.Series({0.01: 0.6, 0.1: 0.2, 1.0: 0.4})), 3)
+    0.147
     """
     losses = losses.sort_index()
     at = int(losses.fillna(math.inf).to_numpy().argmin())
     if at in (0, len(losses) - 1):
-        return float(losses.index[at]) if losses.index[at] == floor else math.nan
+        return math.nan
     three = losses.iloc[at - 1 : at + 2]
     if not np.isfinite(three).all() or three.nunique() == 1:
         return float(losses.index[at])
