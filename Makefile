@@ -46,10 +46,11 @@ test: .venv/dev lint  ## everything: lint, all tests, stored outputs of all note
 mutants: .venv/dev  ## plant scientific faults into the helpers: each must turn a named test red
 	OMP_NUM_THREADS=1 $(PY) tests/mutants.py
 
-lint: .venv/dev  ## ruff on code and notebooks, the order of the rooms
+lint: .venv/dev  ## ruff on code and notebooks, the order of the rooms, types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	.venv/bin/lint-imports
+	.venv/bin/pyrefly check --python-interpreter-path $(PY) --summary=none
 
 nbval: .venv/dev  ## only the stored outputs of the chosen notebooks
 	$(TEST) -m "" $(if $(NOTEBOOK),notebooks/$(NOTEBOOK)*.ipynb,notebooks)

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from helpers.nets.recurrent import Cell
 from helpers.nets.sequences import SequenceCell
 
 
@@ -29,8 +30,8 @@ def gradient_by_lag(cell: SequenceCell, x: Tensor, to: str = "state") -> pd.Seri
         raise ValueError(f"gradient to {to!r}: choose 'state' or 'input'")
     cell, x = copy.deepcopy(cell).double().eval(), x.detach().double()
     for module in cell.modules():
-        if hasattr(module, "fused"):  # torch's kernels take one gradient at a time
-            module.fused = False
+        if isinstance(module, Cell):
+            module.fused = False  # torch's kernels take one gradient at a time
     sizes = _to_states(cell, x) if to == "state" else _to_inputs(cell, x)
     return pd.Series(sizes, index=pd.RangeIndex(len(sizes), name="lag"), name="gradient")
 
@@ -45,7 +46,8 @@ def _to_states(cell: SequenceCell, x: Tensor) -> list[float]:
     target, gradient, sizes = (output[:, 0],), (_every_unit(output[:, 0]),), [1.0]
     for (before, _), (_, earlier) in zip(steps[:0:-1], steps[-2::-1], strict=True):
         gradient = torch.autograd.grad(target, before, gradient, is_grads_batched=True)
-        squares = sum(part.square().flatten(2).sum((0, 2)) for part in gradient)  # (batch,)
+        flat = torch.cat([part.flatten(2) for part in gradient], -1)  # (hidden, batch, state)
+        squares = flat.square().sum((0, 2))
         sizes.append((squares / cell.hidden).sqrt().mean().item())
         target = earlier
     return sizes

@@ -1,11 +1,11 @@
 """Cells with something taken away, for experiments: a gate held or tied, the memory wiped."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from helpers.nets.recurrent import LSTM, Cell
-from helpers.nets.sequences import State
+from helpers.nets.recurrent import LSTM
+from helpers.nets.sequences import SequenceCell, State
 
 Gates = tuple[Tensor, Tensor, Tensor, Tensor]  # input, forget, candidate, output
 
@@ -31,9 +31,8 @@ class HeldLSTM(LSTM):
 
     def squash(self, sums: Tensor) -> Gates:
         i, f, g, o = super().squash(sums)
-        gates = {"input": i, "forget": f, "candidate": g, "output": o}
         held = {name: torch.full_like(g, value) for name, value in self.held.items()}
-        return tuple((gates | held).values())
+        return held.get("input", i), held.get("forget", f), g, held.get("output", o)
 
     def extra_repr(self) -> str:
         return ", ".join([super().extra_repr(), *(f"{k}={v}" for k, v in self.held.items())])
@@ -54,7 +53,7 @@ class TiedLSTM(LSTM):
         return 1 - f, f, g, o
 
 
-class Wiped(nn.Module):
+class Wiped(SequenceCell):
     """A cell whose state is zero before steps 0, k, 2k, ...: no memory is older than `every` steps.
 
     The pieces of a sequence then know nothing of each other, and are read side by side.
@@ -64,24 +63,22 @@ class Wiped(nn.Module):
     torch.Size([5, 7, 4])
     """
 
-    parts = 0
-
-    def __init__(self, cell: Cell, every: int):
+    def __init__(self, cell: SequenceCell, every: int):
         super().__init__()
         if not (isinstance(every, int) and every >= 1):
             raise ValueError(f"wiped every {every!r} steps: use a whole number from 1 on")
         self.cell, self.every = cell, every
         self.inputs, self.hidden = cell.inputs, cell.hidden
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Outputs (batch, time, hidden) of sequences (batch, time, inputs)."""
-        return self.run(x)[0]
+    def state_shapes(self, batch: int) -> list[tuple[int, ...]]:
+        """None."""
+        return []
 
     def run(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """The same, and an empty state. Raises ValueError for a state, and for another shape."""
+        """Outputs (batch, time, hidden) and an empty state; ValueError for another shape."""
         if state is not None:
             raise ValueError("a cell is wiped before its first step: run it without a state")
-        self.cell.start(x)
+        self.start(x)
         batch, time, inputs = x.shape
         pieces = -(-time // self.every)
         x = F.pad(x, (0, 0, 0, pieces * self.every - time))  # behind the last piece: cut off again

@@ -7,16 +7,16 @@ the names, shapes and order of gates of `torch.nn`, so that weights can be copie
 wiped, for experiments, in `ablations`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from helpers.nets.sequences import State
+from helpers.nets.sequences import SequenceCell, State
 
 
-class Cell(nn.Module):
+class Cell(SequenceCell):
     """What RNN, LSTM and GRU share: weights for every gate, and the loop over time.
 
     With G gates: `weight_ih_l0` (G hidden, inputs), `weight_hh_l0` (G hidden, hidden) and two
@@ -93,10 +93,6 @@ class Cell(nn.Module):
         start = self.start(x, state)
         return _by_kernel(self, x, start) if self.uses_kernel else self.unroll(x, start)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Hidden states (batch, time, hidden) of sequences (batch, time, inputs), as by `run`."""
-        return self.run(x)[0]
-
     @torch.no_grad()
     def watch(self, x: Tensor) -> dict[str, Tensor]:
         """All gates and states of a run by name, each (batch, time, hidden), without gradient.
@@ -107,25 +103,9 @@ class Cell(nn.Module):
         names = dict.fromkeys(self.gates + self.states)
         return {name: torch.stack([now[name] for now in seen], dim=1) for name in names}
 
-    def start(self, x: Tensor, state: State | None = None) -> State:
-        """The state before the first step; raises ValueError for shapes that do not fit."""
-        name = type(self).__name__
-        if x.ndim != 3 or x.shape[-1] != self.inputs or x.shape[1] < 1:
-            raise ValueError(
-                f"{name} was built for (batch, time, {self.inputs}), "
-                f"the input has shape {tuple(x.shape)}"
-            )
-        expected = [(x.shape[0], self.hidden)] * self.parts
-        if state is None:
-            return tuple(x.new_zeros(shape) for shape in expected)
-        if (given := [tuple(part.shape) for part in state]) != expected:
-            raise ValueError(f"the state of this {name} has shapes {expected}, not {given}")
-        return tuple(state)
-
-    @property
-    def parts(self) -> int:
-        """Tensors in its state."""
-        return len(self.states)
+    def state_shapes(self, batch: int) -> list[tuple[int, ...]]:
+        """(batch, hidden) for each of `states`."""
+        return [(batch, self.hidden)] * len(self.states)
 
     @property
     def uses_kernel(self) -> bool:
@@ -204,7 +184,7 @@ class GRU(Cell):
 
 # --- torch's kernels -------------------------------------------------------------------------
 
-KERNELS = {RNN: torch.rnn_tanh, LSTM: torch.lstm, GRU: torch.gru}
+KERNELS: dict[type[Cell], Callable] = {RNN: torch.rnn_tanh, LSTM: torch.lstm, GRU: torch.gru}
 
 
 def _by_kernel(cell: Cell, x: Tensor, start: State) -> tuple[Tensor, State]:
@@ -213,5 +193,6 @@ def _by_kernel(cell: Cell, x: Tensor, start: State) -> tuple[Tensor, State]:
     # has biases, 1 layer, no dropout, training mode, one direction, batch first
     how = (True, 1, 0.0, cell.training, False, True)
     initial = initial if len(initial) > 1 else initial[0]
-    outputs, *final = KERNELS[type(cell)](x, initial, list(cell.parameters()), *how)
+    kernel: Callable[..., tuple[Tensor, ...]] = KERNELS[type(cell)]
+    outputs, *final = kernel(x, initial, list(cell.parameters()), *how)
     return outputs, tuple(state[0] for state in final)

@@ -8,7 +8,7 @@ The read-out decides as much as the cell does what a network can tell: the last 
 the largest value of every channel has no place in time, all steps side by side do, each its own.
 """
 
-from typing import Protocol
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,18 +17,43 @@ from torch.nn import functional as F
 State = tuple[Tensor, ...]  # what a cell remembers; None stands for the start of a sequence
 
 
-class SequenceCell(Protocol):
-    """A cell: RNN, LSTM, GRU or CausalCNN."""
+class SequenceCell(nn.Module):
+    """What reads a sequence and remembers: RNN, LSTM, GRU, CausalCNN; one's own needs a `run`."""
 
     inputs: int
     hidden: int
-    parts: int  # tensors in its state
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Outputs (batch, time, hidden) of sequences (batch, time, inputs)."""
+    def forward(self, x: Tensor) -> Tensor:
+        """Outputs (batch, time, hidden) of sequences (batch, time, inputs), as by `run`."""
+        return self.run(x)[0]
 
     def run(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """The same from a state on, and the state after the last step."""
+        raise NotImplementedError
+
+    def state_shapes(self, batch: int) -> list[tuple[int, ...]]:
+        """Shape of every tensor in its state."""
+        raise NotImplementedError
+
+    @property
+    def parts(self) -> int:
+        """Tensors in its state."""
+        return len(self.state_shapes(1))
+
+    def start(self, x: Tensor, state: State | None = None) -> State:
+        """The state before the first step; raises ValueError for shapes that do not fit."""
+        name = type(self).__name__
+        if x.ndim != 3 or x.shape[-1] != self.inputs or x.shape[1] < 1:
+            raise ValueError(
+                f"{name} was built for (batch, time, {self.inputs}), "
+                f"the input has shape {tuple(x.shape)}"
+            )
+        expected = self.state_shapes(x.shape[0])  # of len(x) torch.export would make a constant
+        if state is None:
+            return tuple(x.new_zeros(shape) for shape in expected)
+        if (given := [tuple(part.shape) for part in state]) != expected:
+            raise ValueError(f"the state of this {name} has shapes {expected}, not {given}")
+        return tuple(state)
 
 
 # --- read-out --------------------------------------------------------------------------------
@@ -112,7 +137,7 @@ def _visibly_wrong(lengths: Tensor, time: int) -> list[int]:
 # --- cells -----------------------------------------------------------------------------------
 
 
-class CausalCNN(nn.Module):
+class CausalCNN(SequenceCell):
     """Convolutions along time that never look ahead, a cell without recurrence.
 
     Maps (batch, time, inputs) to (batch, time, channels) through residual layers, each of some
@@ -123,7 +148,12 @@ class CausalCNN(nn.Module):
     before the first step is zero.
 
     Raises ValueError for sizes below 1.
+
+    >>> CausalCNN(2, 8, kernel_size=3, layers=5, per_layer=1).receptive_field
+    63
     """
+
+    convolutions: Sequence[nn.Conv1d]
 
     def __init__(
         self, inputs: int, channels: int, kernel_size: int = 3, layers: int = 4, per_layer: int = 2
@@ -135,7 +165,7 @@ class CausalCNN(nn.Module):
                 f"{layers} layers of {per_layer} convolutions: use 1 or more of each"
             )
         self.inputs, self.hidden, self.per_layer = inputs, channels, per_layer
-        self.convolutions = nn.ModuleList(
+        self.convolutions = nn.ModuleList(  # pyrefly: ignore[bad-assignment]
             nn.Conv1d(
                 channels if n else inputs, channels, kernel_size, dilation=2 ** (n // per_layer)
             )
@@ -148,22 +178,13 @@ class CausalCNN(nn.Module):
         """Steps that an output depends on, its own included."""
         return 1 + sum(_reach(convolution) for convolution in self.convolutions)
 
-    @property
-    def parts(self) -> int:
-        """Tensors in its state."""
-        return len(self.convolutions)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Outputs (batch, time, channels) of sequences (batch, time, inputs).
-
-        Raises ValueError for inputs of another shape.
-        """
-        return self.run(x)[0]
+    def state_shapes(self, batch: int) -> list[tuple[int, ...]]:
+        """The last inputs of every convolution, (batch, channels, reach) each."""
+        return [(batch, conv.in_channels, _reach(conv)) for conv in self.convolutions]
 
     def run(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Outputs of sequences (batch, time, inputs), and what later steps will still see.
 
-        The state is the last inputs of every convolution, (batch, channels, reach) each.
         Raises ValueError for inputs or a state of another shape.
         """
         past = self.start(x, state)
@@ -177,21 +198,6 @@ class CausalCNN(nn.Module):
             if (n + 1) % self.per_layer == 0:
                 x = F.relu(x + shortcut)
         return x.transpose(1, 2), tuple(seen)
-
-    def start(self, x: Tensor, state: State | None = None) -> State:
-        """The state before the first step; raises ValueError for shapes that do not fit."""
-        if x.ndim != 3 or x.shape[-1] != self.inputs or x.shape[1] < 1:
-            raise ValueError(
-                f"CausalCNN was built for (batch, time, {self.inputs}), "
-                f"the input has shape {tuple(x.shape)}"
-            )
-        batch = x.shape[0]  # not len(x), which torch.export would take for a constant
-        expected = [(batch, conv.in_channels, _reach(conv)) for conv in self.convolutions]
-        if state is None:
-            return tuple(x.new_zeros(shape) for shape in expected)
-        if (given := [tuple(part.shape) for part in state]) != expected:
-            raise ValueError(f"the state of this CausalCNN has shapes {expected}, not {given}")
-        return tuple(state)
 
 
 def _reach(convolution: nn.Conv1d) -> int:
@@ -252,4 +258,6 @@ class LanguageModel(nn.Module):
 
     def read_out(self, h: Tensor) -> Tensor:
         """Logits (..., tokens) from what the cell says (..., hidden)."""
-        return F.linear(h, self.embedding.weight, self.bias) if self.tie else self.head(h)
+        if self.head is None:
+            return F.linear(h, self.embedding.weight, self.bias)
+        return self.head(h)

@@ -1,6 +1,7 @@
 """What a sweep brings back: one tidy table, and what is read off it."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
@@ -134,11 +135,11 @@ def largest_within(scores: pd.Series, within: float) -> float:
     return math.nan if works.max() == scores.index.max() else float(works.max())
 
 
-def _by_setting(tuning: pd.DataFrame, points: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _by_setting(tuning: pd.DataFrame, points: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
     names = tuning.index.names
     points = points if len(names) > 1 else {arm: (point,) for arm, point in points.items()}
     return {
-        name: {arm: _label(point[level]) for arm, point in points.items()}
+        str(name): {arm: _label(point[level]) for arm, point in points.items()}
         for level, name in enumerate(names)
     }
 

@@ -38,8 +38,8 @@ class StackedCell(Cell):
 
     def unroll(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         weights = (*self.parameters(), *self.buffers())
-        outputs, *state = _AllNetworks.apply(self, x, *state, *weights)
-        return outputs, tuple(state)
+        outputs, *last = _AllNetworks.apply(self, x, *state, *weights)
+        return outputs, tuple(last)
 
     def all_steps(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """`Cell.unroll` for (networks, batch, time, inputs) and states (networks, batch, hidden).
@@ -96,7 +96,7 @@ class _AllNetworks(torch.autograd.Function):
         """Nothing to keep: autograd follows what `vmap` does."""
 
     @staticmethod
-    def vmap(info, in_dims, cell: StackedCell, *tensors: Tensor) -> tuple[tuple, tuple]:
+    def vmap(info, in_dims, cell: StackedCell, *tensors: Tensor):  # pyrefly: ignore[bad-override]
         """Outputs and last state, (networks, batch, ...) each: the networks come first."""
         count = info.batch_size
         x, *rest = (
@@ -215,7 +215,7 @@ class StackedNormalisedLSTM(StackedLSTM, NormalisedLSTM):
         return torch.stack(outputs, dim=2), state
 
 
-STACKED = {
+STACKED: dict[type[nn.Module], type[StackedCell]] = {
     RNN: StackedRNN,
     GRU: StackedGRU,
     LSTM: StackedLSTM,
