@@ -46,10 +46,11 @@ test: .venv/dev lint  ## everything: lint, all tests, stored outputs of all note
 mutants: .venv/dev  ## plant scientific faults into the helpers: each must turn a named test red
 	OMP_NUM_THREADS=1 $(PY) tests/mutants.py
 
-lint: .venv/dev  ## ruff on code and notebooks, the order of the rooms
+lint: .venv/dev  ## ruff on code and notebooks, the order of the rooms, types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	.venv/bin/lint-imports
+	.venv/bin/pyrefly check --python-interpreter-path $(PY) --summary=none
 
 anatomy: .venv/dev  ## what a notebook lacks of the second form, a line each
 	@$(PY) -m tests.anatomy $(call quoted,$(NOTEBOOK))

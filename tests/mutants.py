@@ -158,10 +158,10 @@ MUTATIONS = {
         "tests/text/test_language.py",
         "state_is_carried and RNN",
     ),
-    "streams that drift apart": Mutation(
+    "rows that drift apart": Mutation(
         "training/batches.py",
-        "streams + step % pieces)",
-        "streams * step)",
+        "begins + step % pieces)",
+        "begins * step)",
         "tests/data/test_streams.py",
         "reading_order_goes_on",
     ),

@@ -14,4 +14,4 @@ from helpers.analysis.diagnostics import (
     relative_move,
     shift,
 )
-from helpers.analysis.gradients import decay_per_step, gradient_by_lag, rnn_jacobians
+from helpers.analysis.gradients import decay_per_step, gradient_by_lag

@@ -48,7 +48,7 @@ def sharpness(loss: Loss, weights: Sequence[Tensor], tolerance: float = 1e-3) ->
     if n == 1:  # too small for Lanczos
         return float(times(np.ones(1))[0])
     start = np.random.default_rng(0).standard_normal(n)  # the same at every call
-    hessian = LinearOperator((n, n), matvec=times, dtype=np.float64)
+    hessian = LinearOperator((n, n), times, dtype=np.float64)  # pyrefly: ignore
     try:
         return float(eigsh(hessian, 1, which="LA", tol=tolerance, v0=start)[0][0])
     except ArpackNoConvergence as error:  # two eigenvalues closer than the tolerance tells apart

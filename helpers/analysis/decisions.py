@@ -18,9 +18,8 @@ def pareto_front(costs: pd.DataFrame) -> list[str]:
     values = _checked(costs).to_numpy()
     as_good = (values[:, None] <= values[None]).all(2)  # (network, other)
     better = (values[:, None] < values[None]).any(2)
-    return [
-        name for name, lost in zip(costs.index, (as_good & better).any(0), strict=True) if not lost
-    ]
+    undominated = np.flatnonzero(~np.any(as_good & better, axis=0))
+    return costs.index[undominated].tolist()
 
 
 def scaled(costs: pd.DataFrame) -> pd.DataFrame:

@@ -7,8 +7,8 @@ says which are, and everything that needs one raises DeploymentError. Streams ne
 import importlib.util
 import logging
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -65,7 +65,7 @@ def save_onnx(program: torch.export.ExportedProgram, path: Path) -> set[str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the inner life of the exporter
-            torch.onnx.export(program, dynamo=True, verbose=False).save(path)
+            torch.onnx.export(program, dynamo=True, verbose=False).save(path)  # pyrefly: ignore
     except Exception as error:
         raise DeploymentError(f"an operator was lost on the way to ONNX: {error}") from error
     return {node.op_type for node in onnx.load(path).graph.node}
@@ -134,15 +134,6 @@ def _need_file(path: Path) -> None:
 # --- streams ---------------------------------------------------------------------------------
 
 
-class Stream(Protocol):
-    """A network that reads one token at a time and remembers what it needs of those before."""
-
-    nbytes: int  # of memory per stream
-
-    def step(self, x: Tensor) -> Tensor:
-        """The answer (outputs,) after one more token (inputs,)."""
-
-
 class WindowStream:
     """Any network as a stream: keeps the last `length` tokens and reads them all, at every token.
 
@@ -163,8 +154,9 @@ class CellStream:
     """`LastStep` over an LSTM, a GRU or a plain RNN, one token at a time; keeps its state."""
 
     def __init__(self, model: LastStep):
-        steps = {LSTM: torch.lstm_cell, GRU: torch.gru_cell, RNN: torch.rnn_tanh_cell}
-        if type(model.cell) not in steps or not model.cell.uses_kernel:
+        steps: dict[type, Callable] = {LSTM: torch.lstm_cell, GRU: torch.gru_cell}
+        steps[RNN] = torch.rnn_tanh_cell
+        if type(model.cell) not in steps:
             raise TypeError(
                 f"CellStream reads with a plain LSTM, GRU or RNN, not with {model.cell}"
             )
@@ -194,11 +186,8 @@ class CNNStream:
         if not isinstance(model.cell, CausalCNN):
             raise TypeError(f"CNNStream reads with a CausalCNN, not with {model.cell}")
         cell = model.cell
-        self.per_layer, self.head, self.shortcut = (
-            cell.per_layer,
-            model.head,
-            _matrix(cell.shortcut),
-        )
+        self.per_layer, self.head = cell.per_layer, model.head
+        self.shortcut = _matrix(cell.shortcut) if isinstance(cell.shortcut, nn.Conv1d) else None
         self.layers = [(*_matrix(conv), conv.dilation[0]) for conv in cell.convolutions]
         self.rings = [
             torch.zeros((conv.kernel_size[0] - 1) * conv.dilation[0], conv.in_channels)
@@ -229,8 +218,7 @@ class CNNStream:
         return out
 
 
-def _matrix(layer: nn.Module) -> tuple[Tensor, Tensor] | None:
-    """A convolution's weights as a matrix (out, taps x in) and its bias; None for the identity."""
-    if isinstance(layer, nn.Identity):
-        return None
+def _matrix(layer: nn.Conv1d) -> tuple[Tensor, Tensor]:
+    """A convolution's weights as a matrix (out, taps x in) and its bias."""
+    assert layer.bias is not None
     return layer.weight.detach().transpose(1, 2).flatten(1).contiguous(), layer.bias.detach()

@@ -11,11 +11,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from helpers.nets.recurrent import RNN
-from helpers.nets.sequences import Reader
+from helpers.nets.recurrent import Cell
+from helpers.nets.sequences import SequenceCell
 
 
-def gradient_by_lag(cell: Reader, x: Tensor, to: str = "state") -> pd.Series:
+def gradient_by_lag(cell: SequenceCell, x: Tensor, to: str = "state") -> pd.Series:
     """Size of the gradient of a cell's last output with respect to what was k steps before.
 
     `x` is (batch, time, inputs); the result is indexed by lag k from 0. With `to="state"` it is the
@@ -30,13 +30,13 @@ def gradient_by_lag(cell: Reader, x: Tensor, to: str = "state") -> pd.Series:
         raise ValueError(f"gradient to {to!r}: choose 'state' or 'input'")
     cell, x = copy.deepcopy(cell).double().eval(), x.detach().double()
     for module in cell.modules():
-        if hasattr(module, "fused"):  # torch's kernels take one gradient at a time
-            module.fused = False
+        if isinstance(module, Cell):
+            module.fused = False  # torch's kernels take one gradient at a time
     sizes = _to_states(cell, x) if to == "state" else _to_inputs(cell, x)
     return pd.Series(sizes, index=pd.RangeIndex(len(sizes), name="lag"), name="gradient")
 
 
-def _to_states(cell: Reader, x: Tensor) -> list[float]:
+def _to_states(cell: SequenceCell, x: Tensor) -> list[float]:
     """Backpropagation through time by hand, one step at a time, for every unit at once."""
     steps, state = [], None
     for x_t in x.split(1, dim=1):
@@ -46,13 +46,14 @@ def _to_states(cell: Reader, x: Tensor) -> list[float]:
     target, gradient, sizes = (output[:, 0],), (_every_unit(output[:, 0]),), [1.0]
     for (before, _), (_, earlier) in zip(steps[:0:-1], steps[-2::-1], strict=True):
         gradient = torch.autograd.grad(target, before, gradient, is_grads_batched=True)
-        squares = sum(part.square().flatten(2).sum((0, 2)) for part in gradient)  # (batch,)
+        flat = torch.cat([part.flatten(2) for part in gradient], -1)  # (hidden, batch, state)
+        squares = flat.square().sum((0, 2))
         sizes.append((squares / cell.hidden).sqrt().mean().item())
         target = earlier
     return sizes
 
 
-def _to_inputs(cell: Reader, x: Tensor) -> list[float]:
+def _to_inputs(cell: SequenceCell, x: Tensor) -> list[float]:
     x.requires_grad_()
     output = cell(x)[:, -1]
     (gradient,) = torch.autograd.grad(output, x, _every_unit(output), is_grads_batched=True)
@@ -88,15 +89,3 @@ def decay_per_step(sizes: pd.Series, first: int = 10, last: int = 50) -> float:
     if (values == 0).any():
         return 0.0
     return math.exp(np.polyfit(lags, np.log(values), 1)[0])
-
-
-@torch.no_grad()
-def rnn_jacobians(cell: RNN, x: Tensor) -> Tensor:
-    """What each state of a plain RNN owes to the one before: (batch, time, hidden, hidden).
-
-    dh_t / dh_(t-1) = diag(1 - h_t^2) W_hh, from the equation; the product over steps is the
-    gradient through time. In float64, for inputs (batch, time, inputs).
-    """
-    cell = copy.deepcopy(cell).double()
-    h = cell(x.double())  # (batch, time, hidden)
-    return (1 - h.square())[..., None] * cell.weight_hh_l0

@@ -77,8 +77,9 @@ def make_mnist1d(
     x, y = torch.from_numpy((x - mean) / std).float().to(device), torch.from_numpy(y).to(device)
     test = size * 4 // 5
     valid = test - test // 8
-    splits = [Split(x[s], y[s]) for s in (slice(valid), slice(valid, test), slice(test, None))]
-    return Dataset("mnist-1d", *splits, DIGITS, float(mean), float(std))
+    parts = slice(valid), slice(valid, test), slice(test, None)
+    train, valid_split, test_split = (Split(x[part], y[part]) for part in parts)
+    return Dataset("mnist-1d", train, valid_split, test_split, DIGITS, float(mean), float(std))
 
 
 def _distort(

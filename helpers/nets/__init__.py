@@ -1,5 +1,6 @@
 """Nets: the networks of the course, from their equations."""
 
+from helpers.nets.ablations import HeldLSTM, TiedLSTM, Wiped
 from helpers.nets.cnn import (
     CNN1D,
     MLP,
@@ -21,16 +22,13 @@ from helpers.nets.normalisation import (
 from helpers.nets.recurrent import GRU, LSTM, RNN, Cell
 from helpers.nets.sequences import (
     AllSteps,
-    BothWays,
     CausalCNN,
     EveryStep,
     LanguageModel,
     LastStep,
-    Layers,
     MaxOverTime,
-    Reader,
+    SequenceCell,
     last_valid,
-    warn_of_short_windows,
 )
 from helpers.nets.starts import (
     Build,

@@ -33,10 +33,10 @@ def standardise(x: Tensor, dims: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]
     """
     mean = x.mean(tuple(dims), keepdim=True)
     var = (x - mean).square().mean(tuple(dims), keepdim=True)
-    return by_moments(x, mean, var), mean, var
+    return normalise(x, mean, var), mean, var
 
 
-def by_moments(x: Tensor, mean: Tensor, var: Tensor) -> Tensor:
+def normalise(x: Tensor, mean: Tensor, var: Tensor) -> Tensor:
     """(x - mean) / sqrt(var + 1e-5): a variance of 0 does not divide by 0."""
     return (x - mean) * torch.rsqrt(var + EPSILON)
 
@@ -50,8 +50,8 @@ def check_batch(values: int) -> None:
         )
 
 
-def approach(running: Tensor, value: Tensor, share: float) -> None:
-    """Move `running` in place by `share` of the way to `value`."""
+def move_average(running: Tensor, value: Tensor, share: float) -> None:
+    """Move a running average in place by `share` of the way to `value`."""
     running.mul_(1 - share).add_(share * value)
 
 
@@ -97,14 +97,14 @@ class BatchNorm(nn.Module):
             x, mean, var = standardise(x, (0, *range(2, x.ndim)))
             self.remember(mean.flatten(), var.flatten() * count / (count - 1))
         else:
-            x = by_moments(x, self.running_mean.view(shape), self.running_var.view(shape))
+            x = normalise(x, self.running_mean.view(shape), self.running_var.view(shape))
         return x * self.weight.view(shape) + self.bias.view(shape)
 
     @torch.no_grad()
     def remember(self, mean: Tensor, var: Tensor) -> None:
         """Move the running statistics towards those of a batch."""
-        approach(self.running_mean, mean, self.momentum)
-        approach(self.running_var, var, self.momentum)
+        move_average(self.running_mean, mean, self.momentum)
+        move_average(self.running_var, var, self.momentum)
         self.num_batches_tracked.add_(1)
 
 
@@ -161,7 +161,7 @@ class BatchNormOverTime(nn.Module):
             rows = [min(row, self.steps - 1) for row in range(t, t + len(x))]
             kept = (r[..., rows, :] for r in (self.running_mean, self.running_var))
             mean, var = (r.movedim(-2, 0).unsqueeze(-2) for r in kept)
-            return by_moments(x, mean, var) * gain, None
+            return normalise(x, mean, var) * gain, None
         check_batch(x.shape[-2])
         x, mean, var = standardise(x, (-2,))
         return x * gain, (mean.detach().squeeze(-2), var.detach().squeeze(-2))
@@ -175,7 +175,7 @@ class BatchNormOverTime(nn.Module):
         for running, met in zip((self.running_mean, self.running_var), moments, strict=True):
             met = met.mean(-2, keepdim=True) if self.steps == 1 else met  # (..., time, size)
             reach = min(met.shape[-2], self.steps)
-            approach(running[..., :reach, :], met[..., :reach, :], self.momentum)
+            move_average(running[..., :reach, :], met[..., :reach, :], self.momentum)
 
 
 Norm = Callable[[int], LayerNormOverTime | BatchNormOverTime]
@@ -200,11 +200,11 @@ class NormalisedLSTM(LSTM):
         for t, x_t in enumerate(inputs):  # (batch, 4 hidden)
             h, c = state
             (from_h,), seen_h = self.norm_h.at(t, (h @ self.weight_hh_l0.T)[None])
-            now = self.write(x_t + from_h + bias, c)
-            (shown,), seen_c = self.norm_c.at(t, now["cell"][None])
-            now["hidden"] = now["output"] * torch.tanh(shown)
-            yield now
-            state = self.state_of(now)
+            i, f, g, o = self.squash(x_t + from_h + bias)
+            c = f * c + i * g
+            (shown,), seen_c = self.norm_c.at(t, c[None])
+            state = o * torch.tanh(shown), c
+            yield dict(zip((*self.gates, *self.states), (i, f, g, o, *state), strict=True))
             of_h.append(seen_h)
             of_c.append(seen_c)
         self.remember(of_x, of_h, of_c)

@@ -1,6 +1,6 @@
 """Networks that read sequences: what is read from a cell, a causal CNN, a language model.
 
-A cell, whether recurrent (`recurrent`), convolutional or several in layers, maps (batch, time,
+A cell, whether recurrent (`recurrent`), or convolutional, maps (batch, time,
 inputs) to (batch, time, hidden), and what it says at step t depends on the steps up to t alone.
 `run` also takes and returns the state, so that a sequence can be read in pieces.
 
@@ -8,10 +8,7 @@ The read-out decides as much as the cell does what a network can tell: the last 
 the largest value of every channel has no place in time, all steps side by side do, each its own.
 """
 
-import itertools
-import warnings
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -20,18 +17,43 @@ from torch.nn import functional as F
 State = tuple[Tensor, ...]  # what a cell remembers; None stands for the start of a sequence
 
 
-class Reader(Protocol):
-    """A cell: RNN, LSTM, GRU, CausalCNN or Layers."""
+class SequenceCell(nn.Module):
+    """What reads a sequence and remembers: RNN, LSTM, GRU, CausalCNN; one's own needs a `run`."""
 
     inputs: int
     hidden: int
-    parts: int  # tensors in its state
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Outputs (batch, time, hidden) of sequences (batch, time, inputs)."""
+    def forward(self, x: Tensor) -> Tensor:
+        """Outputs (batch, time, hidden) of sequences (batch, time, inputs), as by `run`."""
+        return self.run(x)[0]
 
     def run(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """The same from a state on, and the state after the last step."""
+        raise NotImplementedError
+
+    def state_shapes(self, batch: int) -> list[tuple[int, ...]]:
+        """Shape of every tensor in its state."""
+        raise NotImplementedError
+
+    @property
+    def parts(self) -> int:
+        """Tensors in its state."""
+        return len(self.state_shapes(1))
+
+    def start(self, x: Tensor, state: State | None = None) -> State:
+        """The state before the first step; raises ValueError for shapes that do not fit."""
+        name = type(self).__name__
+        if x.ndim != 3 or x.shape[-1] != self.inputs or x.shape[1] < 1:
+            raise ValueError(
+                f"{name} was built for (batch, time, {self.inputs}), "
+                f"the input has shape {tuple(x.shape)}"
+            )
+        expected = self.state_shapes(x.shape[0])  # of len(x) torch.export would make a constant
+        if state is None:
+            return tuple(x.new_zeros(shape) for shape in expected)
+        if (given := [tuple(part.shape) for part in state]) != expected:
+            raise ValueError(f"the state of this {name} has shapes {expected}, not {given}")
+        return tuple(state)
 
 
 # --- read-out --------------------------------------------------------------------------------
@@ -40,7 +62,7 @@ class Reader(Protocol):
 class LastStep(nn.Module):
     """One answer to a sequence, (batch, outputs), from what the cell says at the last step."""
 
-    def __init__(self, cell: Reader, outputs: int = 10):
+    def __init__(self, cell: SequenceCell, outputs: int = 10):
         super().__init__()
         self.cell = cell
         self.head = nn.Linear(cell.hidden, outputs)
@@ -49,28 +71,18 @@ class LastStep(nn.Module):
         return self.head(self.cell(x)[:, -1])
 
 
-class EveryStep(nn.Module):
+class EveryStep(LastStep):
     """One answer at every step, (batch, outputs, time), the order that F.cross_entropy wants."""
-
-    def __init__(self, cell: Reader, outputs: int = 10):
-        super().__init__()
-        self.cell = cell
-        self.head = nn.Linear(cell.hidden, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.cell(x)).transpose(1, 2)
 
 
-class MaxOverTime(nn.Module):
+class MaxOverTime(LastStep):
     """One answer to a sequence, (batch, outputs), from each channel's largest value over time.
 
     Collobert et al. 2011, "Natural language processing (almost) from scratch", section 3.3.2.
     """
-
-    def __init__(self, cell: Reader, outputs: int = 10):
-        super().__init__()
-        self.cell = cell
-        self.head = nn.Linear(cell.hidden, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.cell(x).amax(1))
@@ -83,7 +95,7 @@ class AllSteps(nn.Module):
     Raises ValueError for another length.
     """
 
-    def __init__(self, cell: Reader, length: int, outputs: int = 10):
+    def __init__(self, cell: SequenceCell, length: int, outputs: int = 10):
         super().__init__()
         self.cell, self.length = cell, length
         self.head = nn.Linear(cell.hidden * length, outputs)
@@ -125,7 +137,7 @@ def _visibly_wrong(lengths: Tensor, time: int) -> list[int]:
 # --- cells -----------------------------------------------------------------------------------
 
 
-class CausalCNN(nn.Module):
+class CausalCNN(SequenceCell):
     """Convolutions along time that never look ahead, a cell without recurrence.
 
     Maps (batch, time, inputs) to (batch, time, channels) through residual layers, each of some
@@ -136,7 +148,12 @@ class CausalCNN(nn.Module):
     before the first step is zero.
 
     Raises ValueError for sizes below 1.
+
+    >>> CausalCNN(2, 8, kernel_size=3, layers=5, per_layer=1).receptive_field
+    63
     """
+
+    convolutions: Sequence[nn.Conv1d]
 
     def __init__(
         self, inputs: int, channels: int, kernel_size: int = 3, layers: int = 4, per_layer: int = 2
@@ -148,7 +165,7 @@ class CausalCNN(nn.Module):
                 f"{layers} layers of {per_layer} convolutions: use 1 or more of each"
             )
         self.inputs, self.hidden, self.per_layer = inputs, channels, per_layer
-        self.convolutions = nn.ModuleList(
+        self.convolutions = nn.ModuleList(  # pyrefly: ignore[bad-assignment]
             nn.Conv1d(
                 channels if n else inputs, channels, kernel_size, dilation=2 ** (n // per_layer)
             )
@@ -161,22 +178,13 @@ class CausalCNN(nn.Module):
         """Steps that an output depends on, its own included."""
         return 1 + sum(_reach(convolution) for convolution in self.convolutions)
 
-    @property
-    def parts(self) -> int:
-        """Tensors in its state."""
-        return len(self.convolutions)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Outputs (batch, time, channels) of sequences (batch, time, inputs).
-
-        Raises ValueError for inputs of another shape.
-        """
-        return self.run(x)[0]
+    def state_shapes(self, batch: int) -> list[tuple[int, ...]]:
+        """The last inputs of every convolution, (batch, channels, reach) each."""
+        return [(batch, conv.in_channels, _reach(conv)) for conv in self.convolutions]
 
     def run(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Outputs of sequences (batch, time, inputs), and what later steps will still see.
 
-        The state is the last inputs of every convolution, (batch, channels, reach) each.
         Raises ValueError for inputs or a state of another shape.
         """
         past = self.start(x, state)
@@ -191,99 +199,10 @@ class CausalCNN(nn.Module):
                 x = F.relu(x + shortcut)
         return x.transpose(1, 2), tuple(seen)
 
-    def start(self, x: Tensor, state: State | None = None) -> State:
-        """The state before the first step; raises ValueError for shapes that do not fit."""
-        if x.ndim != 3 or x.shape[-1] != self.inputs or x.shape[1] < 1:
-            raise ValueError(
-                f"CausalCNN was built for (batch, time, {self.inputs}), "
-                f"the input has shape {tuple(x.shape)}"
-            )
-        batch = x.shape[0]  # not len(x), which torch.export would take for a constant
-        expected = [(batch, conv.in_channels, _reach(conv)) for conv in self.convolutions]
-        if state is None:
-            return tuple(x.new_zeros(shape) for shape in expected)
-        if (given := [tuple(part.shape) for part in state]) != expected:
-            raise ValueError(f"the state of this CausalCNN has shapes {expected}, not {given}")
-        return tuple(state)
-
 
 def _reach(convolution: nn.Conv1d) -> int:
     """Steps before its own that a causal convolution sees."""
     return (convolution.kernel_size[0] - 1) * convolution.dilation[0]
-
-
-def warn_of_short_windows(arms: Mapping[str, Callable[[], nn.Module]], steps: int) -> None:
-    """Warn, by name, of every CausalCNN whose window is shorter than the `steps` that a task needs.
-
-    A read-out over all steps may make up for it; pooling and the last step cannot.
-    """
-    for name, build in arms.items():
-        for module in build().modules():
-            if isinstance(module, CausalCNN) and module.receptive_field < steps:
-                warnings.warn(
-                    f"{name} sees {module.receptive_field} steps at a time, the task needs "
-                    f"{steps}: add layers or take a larger kernel",
-                    stacklevel=2,
-                )
-
-
-class Layers(nn.Module):
-    """Cells on top of each other, each reading what the one below says: `nn.LSTM`'s num_layers.
-
-    Dropout acts between cells, never along time (Zaremba et al. 2014, "Recurrent neural network
-    regularization"). Its state is that of all cells, one after the other.
-    Raises ValueError for no cells, and for neighbours of different size.
-    """
-
-    def __init__(self, *cells: Reader, dropout: float = 0.0):
-        super().__init__()
-        sizes = [(cell.inputs, cell.hidden) for cell in cells]
-        if not cells or any(a[1] != b[0] for a, b in itertools.pairwise(sizes)):
-            raise ValueError(
-                f"layers of (inputs, hidden) {sizes}: each reads what the one below says"
-            )
-        self.inputs, self.hidden = sizes[0][0], sizes[-1][1]
-        self.cells = nn.ModuleList(cells)
-        self.dropout = nn.Dropout(dropout)
-
-    @property
-    def parts(self) -> int:
-        """Tensors in its state."""
-        return sum(cell.parts for cell in self.cells)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Outputs (batch, time, hidden) of the uppermost cell."""
-        return self.run(x)[0]
-
-    def run(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Outputs of the uppermost cell, and the state of all after the last step.
-
-        Raises ValueError for inputs or a state of another shape.
-        """
-        if state is not None and len(state) != self.parts:
-            raise ValueError(f"the state of these layers has {self.parts} parts, not {len(state)}")
-        before, after = iter(state or ()), ()
-        for n, cell in enumerate(self.cells):
-            own = tuple(itertools.islice(before, cell.parts))
-            x, left = cell.run(self.dropout(x) if n else x, own or None)
-            after += left
-        return x, after
-
-
-class BothWays(nn.Module):
-    """Two cells, one of which reads the sequence from its end: (batch, time, both hidden).
-
-    At every step, what has been and what is to come (Schuster and Paliwal 1997, "Bidirectional
-    recurrent neural networks"); so it cannot read a stream.
-    """
-
-    def __init__(self, forwards: Reader, backwards: Reader):
-        super().__init__()
-        self.forwards, self.backwards = forwards, backwards
-        self.inputs, self.hidden = forwards.inputs, forwards.hidden + backwards.hidden
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([self.forwards(x), self.backwards(x.flip(1)).flip(1)], dim=2)
 
 
 # --- language --------------------------------------------------------------------------------
@@ -300,7 +219,7 @@ class LanguageModel(nn.Module):
     Raises ValueError for no tokens, and for tied weights of a cell with inputs != hidden.
     """
 
-    def __init__(self, tokens: int, cell: Reader, tie: bool = False, dropout: float = 0.0):
+    def __init__(self, tokens: int, cell: SequenceCell, tie: bool = False, dropout: float = 0.0):
         super().__init__()
         if tokens < 1:
             raise ValueError(f"a language model of {tokens} tokens: use 1 or more")
@@ -339,4 +258,6 @@ class LanguageModel(nn.Module):
 
     def read_out(self, h: Tensor) -> Tensor:
         """Logits (..., tokens) from what the cell says (..., hidden)."""
-        return F.linear(h, self.embedding.weight, self.bias) if self.tie else self.head(h)
+        if self.head is None:
+            return F.linear(h, self.embedding.weight, self.bias)
+        return self.head(h)

@@ -57,8 +57,8 @@ def place(model: nn.Module, device: torch.device | str) -> nn.Module:
     PyTorch has no such layout for volumes: a network that holds some stays as it is.
     """
     volumes = any(weight.ndim == 5 for weight in model.parameters())
-    layout = torch.preserve_format if volumes else torch.channels_last
-    return model.to(device, memory_format=layout)
+    model = model.to(device)
+    return model if volumes else model.to(memory_format=torch.channels_last)
 
 
 @torch.no_grad()
@@ -109,8 +109,7 @@ def forget_bias_(cell: GatedCell, value: float) -> GatedCell:
     (Jozefowicz et al. 2015, "An empirical exploration of recurrent network architectures").
     Raises TypeError for a cell without gates.
     """
-    _keeper(cell)
-    return _set_bias(cell, cell.keeps, torch.full((cell.hidden,), float(value)))
+    return _set_bias(cell, _keeper(cell), torch.full((cell.hidden,), float(value)))
 
 
 def chrono_(cell: GatedCell, longest: float) -> GatedCell:
@@ -122,18 +121,20 @@ def chrono_(cell: GatedCell, longest: float) -> GatedCell:
     time?", section 2). The two biases of torch add up to these.
     Raises TypeError for a cell without gates, ValueError for `longest` below 2.
     """
-    _keeper(cell)
+    keeper = _keeper(cell)
     if not 2 <= longest < math.inf:
         raise ValueError(f"longest is {longest}: give the longest lag in steps, 2 or more")
     bias = torch.empty(cell.hidden).uniform_(1, longest - 1).log()
     if isinstance(cell, LSTM):
         _set_bias(cell, "input", -bias)
-    return _set_bias(cell, cell.keeps, bias)
+    return _set_bias(cell, keeper, bias)
 
 
-def _keeper(cell: Cell) -> None:
+def _keeper(cell: Cell) -> str:
+    """The gate that keeps the state; TypeError where there is none."""
     if cell.keeps is None:
         raise TypeError(f"{type(cell).__name__} has no gate that keeps its state: use LSTM or GRU")
+    return cell.keeps
 
 
 @torch.no_grad()

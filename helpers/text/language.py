@@ -1,7 +1,7 @@
 """Language models on running text: trained with the state carried on, and scored.
 
 A text is one long row of tokens. `text_data` cuts it into windows, `training.reading_order` reads
-them as streams side by side, and `Stateful` hands the state of each window on to the next.
+them as rows side by side, and `Stateful` hands the state of each window on to the next.
 """
 
 import torch
@@ -15,7 +15,7 @@ from helpers.nets.sequences import LanguageModel
 from helpers.text.tokens import Vocabulary, as_ids
 from helpers.text.windows import windows
 
-BURN_IN = 200  # tokens that a stream reads before the first one it is scored on
+BURN_IN = 200  # tokens that a row reads before the first one it is scored on
 HELD_OUT = 512  # tokens of a window to validate or test on: its cold start hardly counts
 
 
@@ -31,7 +31,7 @@ def text_data(
     """Three texts of ids (N,) as a Dataset of windows in reading order; y is the token after each.
 
     Windows to train on are (count, length). Those of the other texts are longer, at most HELD_OUT
-    tokens; `training.fit` reads each from an empty state, `surprise` a whole text in one go.
+    tokens; `training.fit` reads each from an empty state, `nats` a whole text in one go.
     Raises DataError for ids that are no integers (N,) or not the vocabulary's, and for a text
     shorter than a window.
 
@@ -55,19 +55,19 @@ class Stateful(nn.Module):
     Truncated backpropagation through time (Mikolov et al. 2010, "Recurrent neural network based
     language model"): values are carried over, the gradient is cut. For training with
     `order=training.reading_order` on windows in reading order, of which there are `count`, in
-    batches of `streams` rows. With every new pass over the text, where the state would mean
+    batches of `batch_size` rows. With every new pass over the text, where the state would mean
     nothing, it is empty again; in evaluation it always is.
 
-    Raises ValueError for more streams than windows, and for a batch of more rows than streams.
+    Raises ValueError for more rows than windows, and for a batch of more rows than `batch_size`.
     """
 
-    def __init__(self, model: LanguageModel, streams: int, count: int):
+    def __init__(self, model: LanguageModel, batch_size: int, count: int):
         super().__init__()
-        if not 1 <= streams <= count:
-            raise ValueError(f"{streams} streams of {count} windows: use 1 to {count} streams")
-        self.model, self.streams, self.batches_a_pass = model, streams, count // streams
+        if not 1 <= batch_size <= count:
+            raise ValueError(f"batches of {batch_size} of {count} windows: use 1 to {count} rows")
+        self.model, self.batch_size, self.batches_a_pass = model, batch_size, count // batch_size
         with torch.no_grad():
-            _, state = model.run(torch.zeros(streams, 1, dtype=torch.int64))
+            _, state = model.run(torch.zeros(batch_size, 1, dtype=torch.int64))
         # Buffers, so that a stack of networks carries a state for each.
         for n, part in enumerate(state):
             self.register_buffer(f"state{n}", torch.zeros_like(part), persistent=False)
@@ -77,8 +77,10 @@ class Stateful(nn.Module):
         """Logits (batch, tokens, time) of the token after each."""
         if not self.training:
             return self.model(tokens)
-        if len(tokens) > self.streams:
-            raise ValueError(f"a batch of {len(tokens)} rows for {self.streams} streams")
+        if len(tokens) > self.batch_size:
+            raise ValueError(
+                f"a batch of {len(tokens)} rows, where {self.batch_size} are carried on"
+            )
         kept = [getattr(self, f"state{n}")[: len(tokens)] for n in range(self.model.cell.parts)]
         begins = self.read % self.batches_a_pass == 0
         before = tuple(torch.where(begins, 0.0, part) for part in kept)
@@ -90,33 +92,38 @@ class Stateful(nn.Module):
 
 
 @torch.no_grad()
-def surprise(
-    model: LanguageModel, tokens: Tensor | ArrayLike, streams: int = 32, chunk: int = 512
+def nats(
+    model: LanguageModel, tokens: Tensor | ArrayLike, batch_size: int = 32, chunk: int = 512
 ) -> Tensor:
     """-log p in nats of every token but the first, given all before it: (N - 1,) from (N,).
 
     Its mean is the loss of the text. The state is carried from the first token to the last, read
-    in chunks of tokens. To be fast, a text of more than `streams` times BURN_IN tokens is read in
-    that many places side by side; each then reads the BURN_IN tokens before its part first. With
-    streams=1 the text is read in one go.
+    in chunks of tokens. To be fast, a text of more than `batch_size` times BURN_IN tokens is read
+    in that many places side by side; each then reads the BURN_IN tokens before its part first. With
+    batch_size=1 the text is read in one go.
     Raises DataError for fewer than two tokens, text that is not yet encoded, ids that the model
-    does not know, and streams or a chunk below 1; the model's mode is then as it was.
+    does not know, and a batch size or chunk below 1; the model's mode is then as it was.
+
+    >>> from helpers.nets import GRU
+    >>> model = LanguageModel(5, GRU(2, 4))
+    >>> nats(model, [2, 3, 4, 3]).shape
+    torch.Size([3])
     """
     ids = as_ids(tokens, model.embedding.num_embeddings, name="tokens")
     ids = ids.to(model.embedding.weight.device)
     if len(ids) < 2:
         raise DataError(f"the text has {len(ids)} token(s): give two or more")
-    if streams < 1 or chunk < 1:
-        raise DataError(f"{streams} streams, chunks of {chunk}: use 1 or more of each")
+    if batch_size < 1 or chunk < 1:
+        raise DataError(f"batch size {batch_size}, chunks of {chunk}: use 1 or more of each")
     targets = len(ids) - 1
-    own = -(-targets // streams)  # targets of each stream
+    own = -(-targets // batch_size)  # targets of each row
     with evaluating(model):
-        if streams == 1 or own <= BURN_IN:
+        if batch_size == 1 or own <= BURN_IN:
             return _read(model, ids[None], chunk)[0]
         # Rows are equally long, so the last one reaches back further and scores some targets
         # anew, which are left out. The first has nothing to burn in on: it is read on its own.
         first = _read(model, ids[None, : own + 1], chunk)[0]
-        starts = [min(own * n, targets - own) for n in range(1, streams)]
+        starts = [min(own * n, targets - own) for n in range(1, batch_size)]
         rows = torch.stack([ids[start - BURN_IN : start + own + 1] for start in starts])
         scored = _read(model, rows, chunk)[:, BURN_IN:]
     again = [own * n - start for n, start in enumerate(starts, 1)]
@@ -125,8 +132,8 @@ def surprise(
 
 def _read(model: LanguageModel, rows: Tensor, chunk: int) -> Tensor:
     """-log p of every token but the first of each row (batch, N)."""
-    state, nats = None, []
+    state, found = None, []
     for x, y in zip(rows[:, :-1].split(chunk, 1), rows[:, 1:].split(chunk, 1), strict=True):
         logits, state = model.run(x, state)
-        nats.append(F.cross_entropy(logits, y, reduction="none"))
-    return torch.cat(nats, 1)
+        found.append(F.cross_entropy(logits, y, reduction="none"))
+    return torch.cat(found, 1)

@@ -131,13 +131,13 @@ class NGrams:
         contexts = len(self._keys[n - 1]) if n else 1
         return self._smoothing(counts, self._keys[n] // self.size, contexts)
 
-    def surprise(self, tokens: Tensor | ArrayLike, order: int | None = None) -> Tensor:
+    def nats(self, tokens: Tensor | ArrayLike, order: int | None = None) -> Tensor:
         """-log p in nats of each token given those before it, float64 (N,), from tokens (N,).
 
         The first tokens have less context than the others, and the first has none. Lower orders
         than the model's may be asked for. Raises DataError as the class does.
 
-        >>> NGrams([2, 3, 3, 3], order=1, size=4).surprise([3]).round(decimals=3).item()
+        >>> NGrams([2, 3, 3, 3], order=1, size=4).nats([3]).round(decimals=3).item()
         0.693
         """
         ids = self._ids(tokens, self.size)

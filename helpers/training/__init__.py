@@ -7,9 +7,8 @@ from helpers.training.schedules import constant, linear_decay, one_cycle, range_
 from helpers.training.sweeps import (
     Runs,
     best,
-    extend_once,
     largest_within,
-    lowest_between,
     middle,
+    parabola_vertex,
     steps_to,
 )

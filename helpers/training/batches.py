@@ -31,7 +31,7 @@ def reading_order(
 ) -> Iterator[Tensor]:
     """Yield `steps` batches of indices in which every row goes on where it ended one batch before.
 
-    The examples are pieces of one long sequence, in order. They are read as `batch_size` streams
+    The examples are pieces of one long sequence, in order. They are read as `batch_size` rows
     side by side, each of count // batch_size pieces; what does not fill a batch is left out. Every
     pass begins at a piece drawn anew, and the last piece is followed by the first.
     Raises ValueError for a batch larger than the set.
@@ -39,8 +39,8 @@ def reading_order(
     if not 1 <= batch_size <= count:
         raise ValueError(f"batch_size is {batch_size}, but the training set holds {count} examples")
     pieces = count // batch_size
-    streams = torch.arange(batch_size) * pieces
+    begins = torch.arange(batch_size) * pieces
     for step in range(steps):
         if step % pieces == 0:
             start = torch.randint(count, (1,), generator=generator)
-        yield (start + streams + step % pieces) % count
+        yield (start + begins + step % pieces) % count

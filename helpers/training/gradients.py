@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 def clip_gradients(weights: Sequence[Tensor], clip: float | None) -> None:
     """Shorten the gradient of all weights together to the norm `clip`; None leaves its length."""
-    separate_gradients([w for w in weights if w.grad is not None])
+    separate_gradients(weights)
     if clip is not None:
         nn.utils.clip_grad_norm_(weights, clip)
 
@@ -19,7 +19,7 @@ def separate_gradients(weights: Sequence[Tensor]) -> None:
     """
     taken = set()
     for w in weights:
-        if w.grad.is_sparse:
+        if w.grad is None or w.grad.is_sparse:
             continue
         if w.grad.data_ptr() in taken:
             w.grad = w.grad.clone()

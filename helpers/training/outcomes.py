@@ -53,13 +53,9 @@ def classify(runs: Runs, guess: float, initial: float | None = None) -> pd.DataF
     Laid out as `runs.final`, so that the two can be read side by side:
     `(classify(runs, guess) == "diverged").mean()` is the share of seeds that diverged.
     """
-    keys = ["arm", *runs.grid]
+    keys = ["arm", *runs.grid, "seed"]
     found = [
-        {**dict(zip([*keys, "seed"], key, strict=True)), "outcome": outcome(run, guess, initial)}
-        for key, run in runs.table.groupby([*keys, "seed"], sort=False, dropna=False)
+        dict(zip(keys, key, strict=True), outcome=outcome(history, guess, initial))
+        for key, history in runs.table.groupby(keys, sort=False, dropna=False)
     ]
-    table = pd.DataFrame(found)
-    order = list(table[keys].drop_duplicates().itertuples(index=False, name=None))
-    columns = keys if runs.grid else "arm"
-    wide = table.pivot(index="seed", columns=columns, values="outcome")
-    return wide[order if runs.grid else [arm for (arm,) in order]]
+    return runs.by_seed(pd.DataFrame(found), "outcome")

@@ -1,7 +1,7 @@
 """What a sweep brings back: one tidy table, and what is read off it."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
@@ -40,13 +40,16 @@ class Runs:
         A run that diverged counts as `diverged`, whatever it scored before; in a comparison of
         accuracies that is the accuracy of guessing.
         """
+        last = self.table.groupby(["arm", *self.grid, "seed"], sort=False, dropna=False).tail(1)
+        scores = last[metric].where(last.diverged_at == 0, diverged)
+        return self.by_seed(last.assign(**{metric: scores}), metric)
+
+    def by_seed(self, rows: pd.DataFrame, values: str) -> pd.DataFrame:
+        """A table with a row per run as one with a row per seed, a column per arm (and setting)."""
         arms = ["arm", *self.grid]
-        last = self.table.groupby([*arms, "seed"], sort=False, dropna=False).tail(1)
-        last = last.assign(**{metric: last[metric].where(last.diverged_at == 0, diverged)})
-        columns = arms if self.grid else "arm"
-        order = last[arms].drop_duplicates().itertuples(index=False, name=None)
-        table = last.pivot(index="seed", columns=columns, values=metric)
-        return table[list(order) if self.grid else [arm for (arm,) in order]]
+        order = list(rows[arms].drop_duplicates().itertuples(index=False, name=None))
+        table = rows.pivot(index="seed", columns=arms if self.grid else "arm", values=values)
+        return table[order if self.grid else [arm for (arm,) in order]]
 
     def curves(self, arm: str, metric: str = "test_accuracy", **settings: Any) -> pd.DataFrame:
         """The metric along training for one arm: one row per evaluation, one column per seed.
@@ -100,39 +103,20 @@ def middle(tuning: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return _by_setting(tuning, {arm: grid[len(grid) // 2] for arm, grid in grids.items()})
 
 
-def extend_once(
-    measure: Callable[[list[float]], pd.DataFrame], values: Sequence[float]
-) -> pd.DataFrame:
-    """Losses over `values`, and over one more beyond each end at which a column is lowest.
-
-    `measure` takes values of a setting and returns a table with a row for each, and a column per
-    arm or seed; two values or more, in rising order. What is added lies as far from the end as the
-    end from its neighbour, as a ratio. It is done once: where the lowest still lies at an end,
-    `best` and `lowest_between` say void. `.attrs["added"]` holds the values added.
-    """
-    values = list(values)
-    table = measure(values)
-    lowest = [column.fillna(math.inf).to_numpy().argmin() for _, column in table.items()]
-    added = [values[0] ** 2 / values[1]] if 0 in lowest else []
-    added += [values[-1] ** 2 / values[-2]] if len(values) - 1 in lowest else []
-    if added:
-        table = pd.concat([table, measure(added)]).sort_index()
-    table.attrs["added"] = added
-    return table
-
-
-def lowest_between(losses: pd.Series, floor: float | None = None) -> float:
+def parabola_vertex(losses: pd.Series) -> float:
     """Where a parabola through the lowest loss and its two neighbours has its vertex.
 
     `losses` has positive values of one setting, such as the learning rate, as its index; the
     parabola is one in their logarithm. A neighbour that is not finite is no help: the lowest value
-    itself is returned then. NaN, for void, where the lowest lies at an end of the grid, unless that
-    end is `floor`, below which there is nothing.
+    itself is returned then. NaN, for void, where the lowest lies at an end of the grid.
+
+    >>> round(parabola_vertex(pd.Series({0.01: 0.6, 0.1: 0.2, 1.0: 0.4})), 3)
+    0.147
     """
     losses = losses.sort_index()
     at = int(losses.fillna(math.inf).to_numpy().argmin())
     if at in (0, len(losses) - 1):
-        return float(losses.index[at]) if losses.index[at] == floor else math.nan
+        return math.nan
     three = losses.iloc[at - 1 : at + 2]
     if not np.isfinite(three).all() or three.nunique() == 1:
         return float(losses.index[at])
@@ -151,11 +135,11 @@ def largest_within(scores: pd.Series, within: float) -> float:
     return math.nan if works.max() == scores.index.max() else float(works.max())
 
 
-def _by_setting(tuning: pd.DataFrame, points: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _by_setting(tuning: pd.DataFrame, points: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
     names = tuning.index.names
     points = points if len(names) > 1 else {arm: (point,) for arm, point in points.items()}
     return {
-        name: {arm: _label(point[level]) for arm, point in points.items()}
+        str(name): {arm: _label(point[level]) for arm, point in points.items()}
         for level, name in enumerate(names)
     }
 

@@ -1,8 +1,5 @@
 """Decisions: the front by brute force, rankings by hand."""
 
-import math
-
-import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -17,10 +14,6 @@ COSTS = pd.DataFrame(
 
 def test_the_front_by_hand():
     assert decisions.pareto_front(COSTS) == ["A", "B", "D"]
-
-
-def test_equals_are_both_on_the_front():
-    assert decisions.pareto_front(COSTS.loc[["A", "A"]].set_axis(["A", "twin"])) == ["A", "twin"]
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)
@@ -39,11 +32,7 @@ def test_scaled_by_ratios():
     scaled = decisions.scaled(COSTS)
     assert scaled.min().tolist() == [0, 0] and scaled.max().tolist() == [1, 1]
     assert scaled.loc["A", "error"] == pytest.approx(0.5) == scaled.loc["A", "ms"]
-
-
-def test_a_cost_that_is_the_same_for_all_decides_nothing():
-    same = COSTS.assign(ms=3.0)
-    assert (decisions.scaled(same)["ms"] == 0).all()
+    assert (decisions.scaled(COSTS.assign(ms=3.0))["ms"] == 0).all()
 
 
 def test_weights_decide():
@@ -64,12 +53,8 @@ def test_win_shares_add_up_and_leave_out_who_is_never_best():
     pd.testing.assert_series_equal(shares, decisions.win_shares(COSTS, draws=2000))
 
 
-@pytest.mark.parametrize("bad", [np.nan, None])
-def test_a_missing_cost_is_named(bad):
+def test_costs_that_cannot_be_compared_are_named():
     with pytest.raises(ValueError, match="missing for B"):
-        decisions.pareto_front(COSTS.assign(ms=[1, bad, 2, 3]))
-
-
-def test_no_logarithm_of_nothing():
+        decisions.pareto_front(COSTS.assign(ms=[1, None, 2, 3]))
     with pytest.raises(ValueError, match="zero or less"):
-        decisions.scaled(COSTS.assign(ms=[0.0, 1, 2, math.pi]))
+        decisions.scaled(COSTS.assign(ms=[0.0, 1, 2, 3]))

@@ -47,44 +47,19 @@ def two_convolutions() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 2, 3), nn.Dropout(0.5), nn.Conv2d(2, 1, 3))
 
 
-def test_activations_are_the_layers_output_in_evaluation_mode():
-    model, x = two_convolutions(), torch.randn(3, 1, 6, 6)
+def test_activations_are_the_layers_output_in_evaluation_mode_and_leave_no_trace():
+    model, x = two_convolutions().train(), torch.randn(3, 1, 6, 6)
     maps = activations(model, x, "1")
     assert torch.equal(maps, model[0](x)) and not maps.requires_grad
-    assert maps.shape == (3, 2, 4, 4)
-
-
-def test_activations_leave_no_hook_behind_even_by_an_error():
-    model = two_convolutions()
     with pytest.raises(RuntimeError):
         activations(model, torch.randn(3, 9, 6, 6), "0")
-    activations(model, torch.randn(3, 1, 6, 6), "0")
+    with pytest.raises(AttributeError, match="conv9"):
+        activations(model, x, "conv9")
+    assert model.training and model[1].training
     assert not any(layer._forward_hooks for layer in model.modules())
 
 
-def test_looking_at_activations_does_not_switch_off_training_mode():
-    model = two_convolutions().train()
-    activations(model, torch.randn(3, 1, 6, 6), "1")
-    assert model.training and model[1].training
-
-
-def test_activations_name_an_unknown_layer():
-    with pytest.raises(AttributeError, match="conv9"):
-        activations(two_convolutions(), torch.zeros(1, 1, 6, 6), "conv9")
-
-
 # ---------------------------------------------------------------- filters
-
-
-@pytest.mark.parametrize("size", [3, 4, 5, 7])
-@pytest.mark.parametrize("sigma", [0.7, 1.0, 2.0])
-def test_gaussian_derivatives_are_an_orthonormal_pair_without_mean(size, sigma):
-    pair = gaussian_derivatives(size, sigma)
-    flat = pair.flatten(1)
-    torch.testing.assert_close(flat @ flat.T, torch.eye(2, dtype=torch.float64))
-    torch.testing.assert_close(pair.sum(dim=(1, 2)), torch.zeros(2, dtype=torch.float64))
-    torch.testing.assert_close(pair[0], pair[1].T)
-    assert torch.equal(pair[0].flip(1), -pair[0]) and torch.equal(pair[0].flip(0), pair[0])
 
 
 def test_gaussian_derivatives_match_the_formula():
@@ -130,15 +105,6 @@ def test_brightness_does_not_count():
     torch.testing.assert_close(edge_share(filters + 3), edge_share(filters))
 
 
-def test_edge_share_ignores_scale_and_takes_the_best_width():
-    filters = torch.randn(20, 5, 5, generator=torch.Generator().manual_seed(0))
-    shares = edge_share(filters)
-    torch.testing.assert_close(edge_share(-1000 * filters), shares)
-    single = torch.stack([edge_share(filters, [sigma]) for sigma in (0.7, 1.0, 1.5, 2.0)])
-    assert torch.equal(single.amax(0), shares)
-    assert shares.min() >= 0 and shares.max() <= 1
-
-
 def test_a_random_filter_scores_a_quarter():
     filters = torch.randn(20_000, 3, 3, generator=torch.Generator().manual_seed(0))
     shares = edge_share(filters, [1.0])  # Beta(1, 3): mean 1/4, variance 3/80
@@ -160,9 +126,6 @@ def test_relative_move_is_a_ratio_of_norms():
     ("layers", "side"),
     [
         ([nn.Conv2d(1, 2, 3)], 3),
-        ([nn.Conv2d(1, 2, 3), nn.Conv2d(2, 2, 3)], 5),
-        ([nn.Conv2d(1, 2, 3), nn.AvgPool2d(2)], 4),
-        ([nn.Conv2d(1, 2, 3), nn.AvgPool2d(2), nn.Conv2d(2, 2, 3)], 8),
         ([nn.Conv2d(1, 2, 3), nn.AvgPool2d(2), nn.Conv2d(2, 2, 3), nn.AvgPool2d(2)], 10),
         ([nn.Conv2d(1, 2, 5, stride=2), nn.Conv2d(2, 2, 3)], 9),
         ([nn.Conv2d(1, 2, 3, dilation=3)], 7),
@@ -170,13 +133,6 @@ def test_relative_move_is_a_ratio_of_norms():
 )
 def test_receptive_field_has_the_side_of_the_arithmetic(layers, side):
     torch.manual_seed(0)
-    grown, jump = 1, 1  # Dumoulin and Visin 2016: each layer adds (span - 1) times the jump so far
-    for layer in layers:
-        kernel, stride = (getattr(layer, k) for k in ("kernel_size", "stride"))
-        kernel, stride = (v if isinstance(v, int) else v[0] for v in (kernel, stride))
-        dilation = getattr(layer, "dilation", (1,))[0]
-        grown, jump = grown + (kernel - 1) * dilation * jump, jump * stride
-    assert grown == side
     field = receptive_field(nn.Sequential(*layers), torch.randn(2, 1, 28, 28))
     rows, columns = field.nonzero(as_tuple=True)
     assert field.shape == (28, 28)
@@ -206,19 +162,6 @@ def test_shift_moves_the_picture_and_fills_with_background(right, down):
                 assert out[i, j] == (image[i - down, j - right] if inside else image.min())
 
 
-@EXAMPLES
-@given(right=st.integers(-2, 2), down=st.integers(-2, 2))
-def test_shifting_back_restores_the_interior(right, down):
-    images = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    back = shift(shift(images, right, down), -right, -down)
-    assert torch.equal(back[..., 2:6, 2:6], images[..., 2:6, 2:6])
-
-
-def test_no_shift_changes_nothing():
-    images = torch.randn(3, 1, 8, 8)
-    assert torch.equal(shift(images), images)
-
-
 def test_best_patches_are_what_the_best_units_see():
     images = torch.randn(4, 1, 9, 9, generator=torch.Generator().manual_seed(0))
     kernel = torch.randn(1, 1, 3, 3, generator=torch.Generator().manual_seed(1))
@@ -234,13 +177,8 @@ def test_best_patches_are_what_the_best_units_see():
 
 def test_accuracy_by_class_counts_within_each_class():
     logits, _ = lit([0, 0, 0, 1, 1, 2])
-    shares = accuracy_by_class(votes(logits), torch.tensor([0, 0, 1, 1, 2, 2]))
-    assert shares.tolist() == [1, 0.5, 0.5]
-
-
-def test_accuracy_of_an_absent_class_is_nan():
-    features, y = lit([0, 1])
-    assert accuracy_by_class(votes(features), y).isnan().tolist() == [False, False, True]
+    shares = accuracy_by_class(votes(logits), torch.tensor([0, 0, 1, 1, 1, 1]))
+    assert shares.tolist() == pytest.approx([1, 0.5, math.nan], nan_ok=True)
 
 
 def test_ablating_the_voter_of_a_class_costs_that_class_alone():
@@ -248,19 +186,6 @@ def test_ablating_the_voter_of_a_class_costs_that_class_alone():
     before = features.clone()
     assert torch.equal(ablation_drops(votes, features, y), torch.eye(3))
     assert torch.equal(features, before)
-
-
-def test_ablation_silences_one_channel_at_a_time():
-    shown = []
-
-    def classify(features):
-        shown.append(features.clone())
-        return votes(features)
-
-    features, y = torch.randn(5, 3, 2, 2), torch.tensor([0, 1, 2, 0, 1])
-    ablation_drops(classify, features, y)
-    expected = [features * keep[:, None, None] for keep in (torch.ones(3), *(1 - torch.eye(3)))]
-    assert len(shown) == 4 and all(map(torch.equal, shown, expected))
 
 
 def test_class_means_have_a_row_per_channel_and_a_column_per_class():
@@ -305,13 +230,6 @@ def test_central_differences_equal_autograd(seed, layer):
     assert torch.equal(parameter, before)
 
 
-@pytest.mark.parametrize("shape", [(), (3,), (2, 1, 2)])
-def test_central_differences_are_exact_for_a_parabola(shape):
-    weight = torch.randn(shape, dtype=torch.float64)
-    gradient = central_differences(lambda: (3 * weight**2 + weight).sum(), weight, eps=0.5)
-    torch.testing.assert_close(gradient, 6 * weight + 1)
-
-
 def planted(channels: int = 10, per_class: int = 20) -> tuple[Tensor, Tensor]:
     """Features in which channel k is active for class k alone, and the labels."""
     y = torch.arange(10).repeat_interleave(per_class)
@@ -336,9 +254,3 @@ def test_a_dead_channel_is_no_detector_whatever_it_costs():
     all_cost = torch.zeros(11, 10)
     all_cost[:, 0] = 1.0
     assert detectors(features, y, all_cost)[1].tolist() == [True] + [False] * 10
-
-
-def test_a_channel_that_answers_all_classes_is_not_selective():
-    features, y = planted()
-    selective, _ = detectors(torch.ones_like(features), y, torch.zeros(10, 10))
-    assert not selective.any()

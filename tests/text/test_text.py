@@ -2,7 +2,6 @@
 
 import math
 import re
-import string
 import sys
 import unicodedata
 from collections import Counter
@@ -15,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from helpers import text as texts
 from helpers.data.dataset import IGNORED, PAD, DataError
 from helpers.data.loading import load_plays, load_reviews
 from helpers.text.byte_pairs import BytePairs, train_bpe
@@ -29,6 +27,9 @@ any_text = st.text(min_size=1, max_size=60)  # all of Unicode but surrogates
 with_surrogates = st.text(st.characters(codec=None), min_size=1, max_size=30)
 letters = st.text("abc ", min_size=1, max_size=40)
 rows = st.lists(st.lists(st.integers(1, 99), min_size=1, max_size=9), min_size=1, max_size=20)
+
+
+PAIRS = train_bpe(load_plays().valid, 400)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -46,12 +47,6 @@ def ids(*values: int) -> torch.Tensor:
 @given(any_text)
 def test_reading_bytes_and_characters_keep_the_text(text):
     assert "".join(characters(text)) == text == read_text(b"\xef\xbb\xbf" + text.encode())
-
-
-def test_read_text_from_a_file(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_bytes("é\r\n".encode())
-    assert read_text(path) == read_text(str(path)) == "é\r\n"
 
 
 @pytest.mark.parametrize(
@@ -92,36 +87,11 @@ def simple_words(text: str) -> list[str]:
     return re.findall(r"\w+(?:'\w+)*|[^\w\s]", text.lower())
 
 
-@quick
-@given(st.text(string.printable, min_size=1))
-def test_words_of_plain_text_are_those_of_the_simple_rule(text):
-    assert text.isspace() or words(text) == simple_words(text)
-
-
 def test_words_of_the_plays_and_reviews_are_those_of_the_simple_rule():
     assert all(words(part) == simple_words(part) for part in load_plays())
     reviews = load_reviews()
     other = reviews[[words(text) != simple_words(text) for text in reviews.text]]
     assert other.split.tolist() == ["test"] and "We’ve seen" in other.text.item()
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: characters(""), r"text is empty"),
-        (lambda: characters(b"abc"), r"text is a bytes: give one str \(read_text"),
-        (lambda: words(["a", "b"]), r"text is a list: .*' '\.join"),
-        (lambda: words(pd.Series(["a"])), r"text is a Series"),
-        (lambda: words(""), r"text is empty"),
-        (lambda: words(" \n\t\ufeff"), r"only blanks"),
-        (lambda: read_text(b"\xef\xbb\xbf"), r"text is empty"),
-        (lambda: read_text(b"caf\xe9"), r"byte 3 of the text \(0xe9\) is not UTF-8.*latin-1"),
-        (lambda: read_text("no/such/file"), r"no/such/file cannot be read .*name a file"),
-    ],
-)
-def test_bad_text_is_named(call, message):
-    with pytest.raises(DataError, match=message):
-        call()
 
 
 # ---------------------------------------------------------------- vocabulary
@@ -143,9 +113,7 @@ ROWS = [
     tuple,
     iter,
     np.array,
-    pd.Index,
     lambda row: pd.Series(row, index=range(5, 5 + len(row))),
-    lambda row: pd.Series(row, dtype="category"),
 ]
 
 
@@ -164,7 +132,6 @@ def test_any_row_of_strings_is_tokens(row):
     [
         *(make for make in ROWS if make is not iter),
         torch.tensor,
-        lambda row: np.array(row, dtype=np.uint8),
         lambda row: torch.tensor(row, dtype=torch.int32),
         lambda row: [torch.tensor(i) for i in row],
     ],
@@ -179,7 +146,7 @@ def test_any_row_of_whole_numbers_is_ids(row):
     assert [b.tolist() for b in length_buckets(given, 3)] == [[0, 3, 1], [4, 2]]
     assert "".join(Vocabulary("a b c d".split()).decode(given)) == "abcab"
     counts = NGrams(given, 2, 5)
-    assert torch.equal(counts.surprise(given), NGrams(expected, 2, 5).surprise(expected))
+    assert torch.equal(counts.nats(given), NGrams(expected, 2, 5).nats(expected))
     assert torch.equal(counts.probabilities(given), counts.probabilities(expected))
 
 
@@ -206,7 +173,7 @@ def test_what_is_no_row_of_ids_is_named(given, message):
         lambda: padding_share(given),
         lambda: Vocabulary(["a"]).decode(given),
         lambda: NGrams(given, 1, 9),
-        lambda: NGrams([1], 1, 9).surprise(given),
+        lambda: NGrams([1], 1, 9).nats(given),
         lambda: NGrams([1], 1, 9).probabilities(given),
         lambda: train_bpe("a").decode(given),
     ):
@@ -236,107 +203,32 @@ def test_unknown_tokens_are_counted(train, test):
     assert "".join(vocabulary.decode(encoded)) == read
 
 
-def test_a_checkpoint_knows_its_vocabulary():
-    one, other = Vocabulary(["a", "b"]), Vocabulary(["b", "a"])
-    one.require(one.fingerprint)
-    with pytest.raises(DataError, match=rf"{other.fingerprint}.*{one.fingerprint}.*load the voc"):
-        other.require(one.fingerprint)
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: Vocabulary([]), r"one or more strings"),
-        (lambda: Vocabulary(["a", 1]), r"token 1 is 1: tokens are strings"),
-        (lambda: Vocabulary(["a", "b", "a"]), r"'a' is reserved or comes twice"),
-        (lambda: Vocabulary.build(["<unk>"]), r"'<unk>' is reserved"),
-        (lambda: Vocabulary.build([]), r"no token comes 1 times or more"),
-        (lambda: Vocabulary.build(["a"], min_count=2), r"no token comes 2 times.*lower min_count"),
-        (lambda: Vocabulary.build(["a"], min_count=0), r"min_count is 0"),
-        (lambda: Vocabulary.build(["a"], max_size=2), r"max_size 2.*PAD and UNK"),
-        (lambda: Vocabulary.build("abc"), r"'abc' is a text where tokens are wanted: cut it"),
-        (lambda: Vocabulary("abc"), r"is a text where tokens are wanted"),
-        (lambda: Vocabulary(["a"]).encode("the cat sat"), r"'the cat sat' is a text .*words\(text"),
-        (lambda: Vocabulary(["a"]).out_of_vocabulary_rate("a"), r"'a' is a text where tokens"),
-        (lambda: Vocabulary(["a"]).encode(b"the cat"), r"token 0 is 116: tokens are strings"),
-        (lambda: Vocabulary(["a"]).encode(ids(2, 3)), r"token 0 is tensor\(2\): tokens are str"),
-        (lambda: Vocabulary(["a"]).encode(pd.Series(["a", None])), r"token 1 is (None|nan)"),
-        (
-            lambda: Vocabulary(["a"]).encode(pd.DataFrame({"a": ["b"]})),
-            r"DataFrame of shape \(1, 1",
-        ),
-        (
-            lambda: Vocabulary(["a"]).encode(np.array("abc")),
-            r"ndarray of shape \(\): give one",
-        ),
-        (lambda: Vocabulary({"a", "b"}), r"tokens is a set, which would lose their order"),
-        (lambda: Vocabulary(["a"]).encode(frozenset("ab")), r"tokens is a frozenset"),
-        (
-            lambda: Vocabulary.build({"a": 3}),
-            r"tokens is a dict.*Vocabulary.build, which counts",
-        ),
-        (lambda: Vocabulary.build(Counter("abca")), r"tokens is a Counter"),
-        (lambda: Vocabulary({"a": 0}), r"tokens is a dict"),
-        (lambda: Vocabulary.build([["a"]]), r"token 0 is \['a'\]"),
-        (lambda: Vocabulary.build(7), r"tokens is 7: give a list"),
-        (lambda: Vocabulary(["a"]).encode([]), r"no tokens to encode"),
-        (lambda: Vocabulary(["a"]).encode([*"aéa漢"], strict=True), r"ulary: 'é', '漢'; replace"),
-        (lambda: Vocabulary(["a"]).decode([3]), r"run from 3 to 3, and only 0 to 2"),
-        (lambda: Vocabulary(["a"]).decode(ids(-1)), r"run from -1 to -1"),
-        (lambda: Vocabulary(["a"]).out_of_vocabulary_rate([]), r"no tokens"),
-    ],
-)
-def test_bad_vocabulary_input_is_named(call, message):
-    with pytest.raises(DataError, match=message):
-        call()
-
-
 # ---------------------------------------------------------------- byte pairs
-
-
-@pytest.fixture(scope="module")
-def pairs():
-    return train_bpe(load_plays().valid, 400)
 
 
 @quick
 @given(any_text)
-def test_byte_pairs_lose_nothing(pairs, text):
-    encoded = pairs.encode(text)
-    assert encoded.dtype == torch.int64 and UNK < encoded.min() and encoded.max() < len(pairs)
-    assert pairs.decode(encoded) == text
+def test_byte_pairs_lose_nothing(text):
+    encoded = PAIRS.encode(text)
+    assert encoded.dtype == torch.int64 and UNK < encoded.min() and encoded.max() < len(PAIRS)
+    assert PAIRS.decode(encoded) == text
 
 
 @pytest.mark.parametrize(
     "text", ["<pad><unk>", " a", "a ", "\x00\r\n", "\ufeffa", "👩‍👩‍👧", "\ufffd"]
 )
-def test_byte_pairs_keep_awkward_text(pairs, text):
-    assert pairs.decode(pairs.encode(text)) == text
+def test_byte_pairs_keep_awkward_text(text):
+    assert PAIRS.decode(PAIRS.encode(text)) == text
 
 
-def test_byte_pairs_are_learned_and_kept(pairs, tmp_path):
+def test_byte_pairs_are_learned_and_kept(tmp_path):
     held_out = load_plays().test[:2000]
-    assert len(pairs) == 400 and len(pairs.encode(held_out)) < 0.7 * len(held_out)
-    pieces = pairs.pieces("of the king")
+    assert len(PAIRS) == 400 and len(PAIRS.encode(held_out)) < 0.7 * len(held_out)
+    pieces = PAIRS.pieces("of the king")
     assert "".join(pieces) == "of the king" and " the" in pieces
-    pairs.tokenizer.save(str(tmp_path / "pairs.json"))
+    PAIRS.tokenizer.save(str(tmp_path / "pairs.json"))
     kept = BytePairs(Tokenizer.from_file(str(tmp_path / "pairs.json")))
-    assert torch.equal(kept.encode(held_out), pairs.encode(held_out)) and len(kept) == 400
-
-
-def test_bad_byte_pair_input_is_named(pairs):
-    for call, message in (
-        (lambda: train_bpe("abc", 257), r"size is 257: .*258"),
-        (lambda: train_bpe(""), r"text is empty"),
-        (lambda: pairs.encode(""), r"text is empty"),
-        (lambda: pairs.encode("a\ud800"), r"character 1 of the text.*no UTF-8 form"),
-        (lambda: train_bpe(["a", "b"]), r"text is a list: give one str"),
-        (lambda: pairs.encode(pd.Series(["a"])), r"text is a Series"),
-        (lambda: pairs.decode([5, PAD]), r"PAD or UNK stands among the ids.*leave them out"),
-        (lambda: pairs.decode([400]), r"run from 400 to 400, and only 0 to 399"),
-    ):
-        with pytest.raises(DataError, match=message):
-            call()
+    assert torch.equal(kept.encode(held_out), PAIRS.encode(held_out)) and len(kept) == 400
 
 
 def test_an_absent_library_is_named(monkeypatch):
@@ -375,41 +267,10 @@ def test_buckets_partition_the_indices(lengths, batch_size, mixed):
     assert padding_share(lengths, in_order) <= padding_share(lengths) + 1e-12
 
 
-def test_mixed_buckets_are_determined_by_the_generator_and_differ():
-    lengths = torch.tensor([3] * 20 + [5] * 20)
-    one, two, other = (length_buckets(lengths, 4, generator(s)) for s in (1, 1, 2))
-    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
-    assert not all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-
-
 def test_padding_share_by_hand():
     lengths = ids(1, 2, 3, 6)
     assert padding_share(lengths) == pytest.approx(12 / 24)
     assert padding_share(lengths, [ids(0, 1), ids(2, 3)]) == pytest.approx(4 / 16)
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: pad([]), r"no sequences to pad"),
-        (lambda: pad([[2, 3], []]), r"sequence 1 is \[\]: .*drop an empty one"),
-        (lambda: pad([2, 3]), r"sequence 0 are torch\.int64 of shape \(\)"),
-        (lambda: pad(["the", "cat"]), r"ids of sequence 0 are a str .*encode text"),
-        (lambda: pad([[2, 0, 3]]), r"sequence 0 is \[2, 0, 3\].*0 is PAD.*with a Vocab"),
-        (lambda: pad([[2, -1]]), r"sequence 0 is \[2, -1\]"),
-        (lambda: pad([[2]], max_length=0), r"max_length is 0"),
-        (lambda: mask(ids(0, 2)), r"a length is 0: .*drop empty ones"),
-        (lambda: mask(ids(3), 2), r"a length is 3, beyond the 2 steps"),
-        (lambda: mask(ids(3), 0), r"a length is 3, beyond the 0 steps"),
-        (lambda: mask(ids()), r"no lengths"),
-        (lambda: length_buckets(ids(1), 0), r"batch_size is 0"),
-        (lambda: padding_share(ids(1), []), r"no batches"),
-        (lambda: padding_share(ids(1), [ids()]), r"an empty one"),
-    ],
-)
-def test_bad_lengths_are_named(call, message):
-    with pytest.raises(DataError, match=message):
-        call()
 
 
 # ---------------------------------------------------------------- windows
@@ -434,21 +295,6 @@ def test_windows_with_a_stride(length, more, stride):
     x, y = windows(tokens, length, stride)
     assert x[:, 0].tolist() == list(range(100, 101 + more, stride))
     assert torch.equal(y, x + 1) and y.max() <= tokens[-1]
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: windows(ids(5), 1), r"has 1 token\(s\), and 2 are needed"),
-        (lambda: windows(ids(), 1), r"has 0 token"),
-        (lambda: windows(torch.arange(5), 5), r"has 5 token\(s\), and 6 are needed.*longer text"),
-        (lambda: windows(torch.arange(5), 0), r"length is 0"),
-        (lambda: windows(torch.arange(5), 2, 0), r"stride 0"),
-    ],
-)
-def test_bad_windows_are_named(call, message):
-    with pytest.raises(DataError, match=message):
-        call()
 
 
 # ---------------------------------------------------------------- n-grams
@@ -503,7 +349,7 @@ smoothings = st.sampled_from(["kneser-ney", "witten-bell"])
 def test_ngrams_equal_their_definition(train, test, smoothing):
     model = NGrams(torch.tensor(train), 4, 5, smoothing)
     for order in range(1, 5):
-        found = model.surprise(torch.tensor(test), order)
+        found = model.nats(torch.tensor(test), order)
         assert found.dtype == torch.float64 and len(found) == len(test)
         for t, token in enumerate(test):
             # The shorter context of the first tokens counts as a lower order would.
@@ -522,7 +368,7 @@ def test_ngram_probabilities_sum_to_one_and_agree_with_the_surprise(
         shares = model.probabilities(ids(*context), k)
         assert shares.sum().item() == pytest.approx(1, abs=1e-12) and (shares > 0).all()
         for token in range(5):
-            surprise = model.surprise(ids(*context, token), k)[-1]
+            surprise = model.nats(ids(*context, token), k)[-1]
             assert surprise.item() == pytest.approx(-shares[token].log().item(), abs=1e-12)
 
 
@@ -534,52 +380,94 @@ def test_first_order_by_hand():
     assert shares.tolist() == pytest.approx([0.5 / 4, 0.5 / 4, 2 / 4, 1 / 4])
 
 
-def test_kneser_ney_counts_what_came_before():
-    """Chen and Goodman's San Francisco: frequent, but after one word only."""
-    train = ids(0, 1, 0, 1, 0, 1, 2, 3, 4, 3, 5, 3)  # 1 always after 0, 3 after three others
-    after_5 = NGrams(train, 2, 6).probabilities(ids(5))
-    assert after_5[1] == after_5[0] < after_5[2] * 1.01 < after_5[3]
-
-
-def test_ngrams_on_the_plays():
+def test_more_context_foretells_the_plays_better():
     plays = load_plays()
     vocabulary = Vocabulary.build(characters(plays.train))
     train, test = (vocabulary.encode(list(t), strict=True) for t in (plays.train, plays.test))
-    train = train[:300_000]
-    kneser_ney, witten_bell = (
-        NGrams(train, 5, len(vocabulary), s) for s in ("kneser-ney", "witten-bell")
-    )
-    curve = [kneser_ney.surprise(test, order).mean().item() for order in range(1, 6)]
+    kneser_ney = NGrams(train[:300_000], 5, len(vocabulary))
+    curve = [kneser_ney.nats(test, order).mean().item() for order in range(1, 6)]
     assert curve == sorted(curve, reverse=True) and 1.6 < curve[-1] < 1.9
-    assert curve[-1] < witten_bell.surprise(test).mean().item() - 0.1
-    counts = torch.bincount(train, minlength=len(vocabulary)).double()
-    kinds = (counts > 0).sum().item()
-    shares = (counts + kinds / len(vocabulary)) / (300_000 + kinds)
-    by_hand = -shares[test].log().mean().item()
-    assert witten_bell.surprise(test, 1).mean().item() == pytest.approx(by_hand, abs=1e-12)
+    witten_bell = NGrams(train[:300_000], 5, len(vocabulary), "witten-bell")
+    assert curve[-1] < witten_bell.nats(test).mean().item() - 0.1
 
 
 def test_many_words_do_not_overflow():
     train = torch.arange(1000) * 997
     model = NGrams(train, 6, 1_000_000)
-    assert model.surprise(train)[-1].item() < 2 < model.surprise(train.flip(0))[-1].item()
+    assert model.nats(train)[-1].item() < 2 < model.nats(train.flip(0))[-1].item()
+
+
+# ---------------------------------------------------------------- bad input
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda: characters(b"abc"), r"text is a bytes: give one str \(read_text"),
+        (lambda: words(["a", "b"]), r"text is a list: .*' '\.join"),
+        (lambda: words(""), r"text is empty"),
+        (lambda: words(" \n\t\ufeff"), r"only blanks"),
+        (lambda: read_text(b"\xef\xbb\xbf"), r"text is empty"),
+        (lambda: read_text(b"caf\xe9"), r"byte 3 of the text \(0xe9\) is not UTF-8.*latin-1"),
+        (lambda: read_text("no/such/file"), r"no/such/file cannot be read .*name a file"),
+        (lambda: Vocabulary([]), r"one or more strings"),
+        (lambda: Vocabulary(["a", 1]), r"token 1 is 1: tokens are strings"),
+        (lambda: Vocabulary(["a", "b", "a"]), r"'a' is reserved or comes twice"),
+        (lambda: Vocabulary.build([]), r"no token comes 1 times or more"),
+        (lambda: Vocabulary.build(["a"], min_count=2), r"no token comes 2 times.*lower min_count"),
+        (lambda: Vocabulary.build(["a"], min_count=0), r"min_count is 0"),
+        (lambda: Vocabulary.build(["a"], max_size=2), r"max_size 2.*PAD and UNK"),
+        (lambda: Vocabulary.build("abc"), r"'abc' is a text where tokens are wanted: cut it"),
+        (lambda: Vocabulary(["a"]).encode("the cat sat"), r"'the cat sat' is a text .*words\(text"),
+        (lambda: Vocabulary(["a"]).encode(b"the cat"), r"token 0 is 116: tokens are strings"),
+        (lambda: Vocabulary(["a"]).encode(pd.Series(["a", None])), r"token 1 is (None|nan)"),
+        (
+            lambda: Vocabulary(["a"]).encode(pd.DataFrame({"a": ["b"]})),
+            r"DataFrame of shape \(1, 1",
+        ),
+        (
+            lambda: Vocabulary(["a"]).encode(np.array("abc")),
+            r"ndarray of shape \(\): give one",
+        ),
+        (lambda: Vocabulary({"a", "b"}), r"tokens is a set, which would lose their order"),
+        (
+            lambda: Vocabulary.build({"a": 3}),
+            r"tokens is a dict.*Vocabulary.build, which counts",
+        ),
+        (lambda: Vocabulary.build([["a"]]), r"token 0 is \['a'\]"),
+        (lambda: Vocabulary.build(7), r"tokens is 7: give a list"),
+        (lambda: Vocabulary(["a"]).encode([]), r"no tokens to encode"),
+        (lambda: Vocabulary(["a"]).encode([*"aéa漢"], strict=True), r"ulary: 'é', '漢'; replace"),
+        (lambda: Vocabulary(["a"]).decode([3]), r"run from 3 to 3, and only 0 to 2"),
+        (lambda: pad([]), r"no sequences to pad"),
+        (lambda: pad([[2, 3], []]), r"sequence 1 is \[\]: .*drop an empty one"),
+        (lambda: pad(["the", "cat"]), r"ids of sequence 0 are a str .*encode text"),
+        (lambda: pad([[2, 0, 3]]), r"sequence 0 is \[2, 0, 3\].*0 is PAD.*with a Vocab"),
+        (lambda: pad([[2]], max_length=0), r"max_length is 0"),
+        (lambda: mask(ids(0, 2)), r"a length is 0: .*drop empty ones"),
+        (lambda: mask(ids(3), 2), r"a length is 3, beyond the 2 steps"),
+        (lambda: mask(ids()), r"no lengths"),
+        (lambda: length_buckets(ids(1), 0), r"batch_size is 0"),
+        (lambda: padding_share(ids(1), []), r"no batches"),
+        (lambda: padding_share(ids(1), [ids()]), r"an empty one"),
+        (lambda: windows(torch.arange(5), 5), r"has 5 token\(s\), and 6 are needed.*longer text"),
+        (lambda: windows(torch.arange(5), 0), r"length is 0"),
+        (lambda: windows(torch.arange(5), 2, 0), r"stride 0"),
         (lambda: NGrams(ids(1, 2), 0, 5), r"order is 0"),
         (lambda: NGrams(ids(1, 2), 3, 5), r"3-grams need 3 tokens or more"),
         (lambda: NGrams(ids(1, 2), 1, 5, "laplace"), r"unknown smoothing 'laplace': use 'kneser"),
         (lambda: NGrams(ids(1, 5), 1, 5), r"run from 1 to 5, and only 0 to 4"),
-        (lambda: NGrams(ids(1, -1), 1, 5), r"run from -1 to 1"),
-        (lambda: NGrams(ids(1, 2), 1, 5).surprise(ids(7)), r"run from 7 to 7"),
-        (lambda: NGrams(ids(1, 2), 1, 5).surprise(ids()), r"no tokens to score"),
-        (lambda: NGrams(ids(1, 2), 1, 5).surprise(ids(1), 2), r"order is 2: .*orders 1 to 1"),
-        (lambda: NGrams(ids(1, 2), 1, 5).probabilities(ids(), 0), r"order is 0"),
+        (lambda: NGrams(ids(1, 2), 1, 5).nats(ids(7)), r"run from 7 to 7"),
+        (lambda: NGrams(ids(1, 2), 1, 5).nats(ids()), r"no tokens to score"),
+        (lambda: NGrams(ids(1, 2), 1, 5).nats(ids(1), 2), r"order is 2: .*orders 1 to 1"),
+        (lambda: train_bpe("abc", 257), r"size is 257: .*258"),
+        (lambda: PAIRS.encode("a\ud800"), r"character 1 of the text.*no UTF-8 form"),
+        (lambda: train_bpe(["a", "b"]), r"text is a list: give one str"),
+        (lambda: PAIRS.decode([5, PAD]), r"PAD or UNK stands among the ids.*leave them out"),
+        (lambda: PAIRS.decode([400]), r"run from 400 to 400, and only 0 to 399"),
     ],
 )
-def test_bad_ngram_input_is_named(call, message):
+def test_bad_input_is_named(call, message):
     with pytest.raises(DataError, match=message):
         call()
 
@@ -602,13 +490,10 @@ def drawn_shares(**settings) -> torch.Tensor:
     [
         ({}, 4, 1.0),
         ({"temperature": 0.5}, 4, 0.5),
-        ({"temperature": 3.0}, 4, 3.0),
         ({"top_k": 2}, 2, 1.0),
         ({"top_k": 5}, 4, 1.0),
         ({"top_p": 0.64}, 1, 1.0),  # shares 0.644, 0.237, 0.087, 0.032
         ({"top_p": 0.65}, 2, 1.0),
-        ({"top_p": 0.9}, 3, 1.0),
-        ({"top_p": 1e-9}, 1, 1.0),
         ({"top_k": 3, "top_p": 0.9}, 2, 1.0),
         ({"temperature": 0.5, "top_k": 2, "top_p": 1.0}, 2, 0.5),
     ],
@@ -646,17 +531,13 @@ def test_no_temperature_breaks_sampling(logits, temperature, top_p):
     ("settings", "message"),
     [
         ({"temperature": 0}, r"temperature is 0: .*positive.*argmax"),
-        ({"temperature": -1.0}, r"temperature is -1"),
         ({"temperature": float("nan")}, r"temperature is nan"),
         ({"temperature": float("inf")}, r"temperature is inf"),
         ({"top_k": 0}, r"top_k is 0: use 1 to 3"),
-        ({"top_k": 4}, r"top_k is 4"),
         ({"top_p": 0.0}, r"top_p is 0\.0: use more than 0"),
-        ({"top_p": 1.1}, r"top_p is 1\.1"),
         ({"top_p": float("nan")}, r"top_p is nan"),
         ({"logits": torch.zeros(3)}, r"shape \(3,\): expected floats \(batch, tokens\)"),
         ({"logits": torch.zeros(1, 3).long()}, r"logits are torch\.int64"),
-        ({"logits": torch.zeros(1, 0)}, r"shape \(1, 0\)"),
         ({"logits": torch.tensor([[0.0, float("nan")]])}, r"a row is nan: .*diverged"),
         ({"logits": torch.tensor([[0.0, float("inf")]])}, r"a row is inf"),
         ({"logits": torch.full((2, 3), -float("inf"))}, r"a row is -inf"),
@@ -665,22 +546,3 @@ def test_no_temperature_breaks_sampling(logits, temperature, top_p):
 def test_bad_sampling_is_named(settings, message):
     with pytest.raises(DataError, match=message):
         sample_next(**{"logits": torch.zeros(1, 3), "generator": generator()} | settings)
-
-
-# ---------------------------------------------------------------- the real texts
-
-
-def test_reviews_become_batches():
-    reviews = load_reviews()
-    train = [words(t) for t in reviews.text[reviews.split == "train"]]
-    vocabulary = Vocabulary.build((w for review in train for w in review), min_count=2)
-    x, lengths = pad([vocabulary.encode(review) for review in train], max_length=40)
-    assert x.shape == (len(train), 40) and (x[:, 0] != PAD).all()
-    bucketed = padding_share(lengths, length_buckets(lengths, 64))
-    assert bucketed < 0.02 < 0.3 < padding_share(lengths)
-    held_out = [w for t in reviews.text[reviews.split == "test"] for w in words(t)]
-    assert 0.01 < vocabulary.out_of_vocabulary_rate(held_out) < 0.2
-
-
-def test_reserved_ids_are_what_the_names_say():
-    assert (texts.RESERVED[PAD], texts.RESERVED[UNK]) == ("<pad>", "<unk>") and PAD == 0

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from helpers.nets.ablations import HeldLSTM, TiedLSTM, Wiped
 from helpers.nets.dropout import DropoutLSTM
 from helpers.nets.normalisation import BatchNormOverTime, LayerNormOverTime, NormalisedLSTM
 from helpers.nets.recurrent import GRU, LSTM, RNN, Cell
@@ -27,13 +28,11 @@ class Sum(Cell):
 
 CELLS = {
     "RNN": lambda: RNN(2, 4),
-    "RNN wiped": lambda: RNN(2, 4, wipe_every=3),
+    "RNN wiped": lambda: Wiped(RNN(2, 4), 3),
     "LSTM": lambda: LSTM(2, 4),
-    "LSTM clamped": lambda: LSTM(2, 4, clamp={"forget": 1.0, "output": 0.5}),
-    "LSTM with i = 0.3": lambda: LSTM(2, 4, clamp={"input": 0.3}),
-    "LSTM tied": lambda: LSTM(2, 4, tied=True),
+    "LSTM held": lambda: HeldLSTM(2, 4, forget=1.0, output=0.5),
+    "LSTM tied": lambda: TiedLSTM(2, 4),
     "GRU": lambda: GRU(2, 4),
-    "GRU clamped": lambda: GRU(2, 4, clamp={"reset": 1.0, "update": 0.4}),
     "layers normalised": lambda: NormalisedLSTM(2, 4, LayerNormOverTime),
     "batches normalised": lambda: NormalisedLSTM(2, 4, BatchNormOverTime),
     "each step normalised": lambda: NormalisedLSTM(2, 4, partial(BatchNormOverTime, steps=5)),
@@ -55,7 +54,8 @@ def test_all_networks_at_once_equal_each_alone(name, training, many, monkeypatch
     together = stack.forward(X)
     together.square().sum().backward()
     for k, model in enumerate(models):
-        model.train(training).cell.fused = False
+        for cell in model.train(training).modules():
+            cell.fused = False
         alone = model(X[k])
         alone.square().sum().backward()
         torch.testing.assert_close(together[k], alone, **CLOSE)

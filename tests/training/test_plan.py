@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 from zoo import ZOO, dense, noise, toy, wide, with_dropout
 
+from helpers.nets.ablations import HeldLSTM, TiedLSTM
 from helpers.nets.normalisation import LayerNormOverTime, NormalisedLSTM
 from helpers.nets.recurrent import GRU, LSTM, RNN
 from helpers.nets.sequences import LastStep
@@ -158,13 +159,13 @@ def test_what_is_faster_alone_on_a_cpu_is_alone(build, data):
 @pytest.mark.parametrize(
     "cell",
     [
-        lambda: LSTM(4, 5, clamp={"forget": 1.0}),
-        lambda: LSTM(4, 5, tied=True),
+        lambda: HeldLSTM(4, 5, forget=1.0),
+        lambda: TiedLSTM(4, 5),
         lambda: NormalisedLSTM(4, 5, LayerNormOverTime),
         lambda: GRU(4, 5),
         lambda: RNN(4, 5),
     ],
-    ids=["clamped", "tied", "normalised", "GRU", "RNN"],
+    ids=["held", "tied", "normalised", "GRU", "RNN"],
 )
 def test_a_cell_without_a_fast_kernel_is_stacked_on_a_cpu(cell):
     assert sizes(lambda: LastStep(cell(), 3), SEQUENCES) == [MOST, MOST]

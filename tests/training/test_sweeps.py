@@ -9,14 +9,7 @@ from zoo import dense, toy, wide
 
 from helpers.training.fit import evaluate
 from helpers.training.many import fit_many
-from helpers.training.sweeps import (
-    best,
-    extend_once,
-    largest_within,
-    lowest_between,
-    middle,
-    steps_to,
-)
+from helpers.training.sweeps import best, largest_within, middle, parabola_vertex, steps_to
 
 quick = partial(fit_many, lr=0.1, steps=4, batch_size=10, n_jobs=1, pack=1)
 
@@ -149,57 +142,27 @@ def test_what_was_not_tried_with_an_arm_is_no_part_of_its_grid():
 # ---------------------------------------------------------------- between the points of a grid
 
 
-def bowl(lowest: float):
-    """Losses of two columns: a parabola in log10 with its vertex at `lowest`, and one at 0.1."""
-
-    def measure(values):
-        asked.append(list(values))
-        table = {"a": lowest, "b": 0.1}
-        rows = {k: [1 + math.log10(v / low) ** 2 for v in values] for k, low in table.items()}
-        return pd.DataFrame(rows, index=pd.Index(values, name="lr"))
-
-    asked: list[list[float]] = []
-    return measure, asked
-
-
-@pytest.mark.parametrize(("lowest", "added"), [(0.2, []), (9.0, [10.0]), (0.001, [0.001])])
-def test_a_grid_is_extended_once_beyond_the_end_where_a_column_is_lowest(lowest, added):
-    measure, asked = bowl(lowest)
-    table = extend_once(measure, [0.01, 0.1, 1.0])
-    assert table.attrs["added"] == pytest.approx(added) and len(asked) == 1 + bool(added)
-    assert list(table.index) == sorted([0.01, 0.1, 1.0, *table.attrs["added"]])
-
-
-def test_a_grid_may_grow_at_both_ends_and_still_be_void():
-    measure, asked = bowl(1e-9)
-    table = extend_once(measure, [0.1, 0.2, 0.4])
-    assert table.attrs["added"] == pytest.approx([0.05]) and len(asked) == 2
-    with pytest.raises(ValueError, match="void"):
-        best(table)
-
-
-def test_a_grid_whose_runs_all_diverge_is_extended_downwards():
-    table = extend_once(lambda v: pd.DataFrame({"a": math.nan}, index=v), [0.1, 1.0, 10.0])
-    assert table.attrs["added"] == pytest.approx([0.01])
+def bowl(lowest: float, rates: list[float]) -> pd.Series:
+    """A parabola in log10 with its vertex at `lowest`."""
+    return pd.Series({rate: 1 + math.log10(rate / lowest) ** 2 for rate in rates})
 
 
 @pytest.mark.parametrize("where", [0.05, 0.1, 0.2])
 def test_the_vertex_of_a_parabola_is_found_on_an_uneven_grid(where):
-    losses = bowl(where)[0]([0.01, 0.03, 0.1, 0.3, 1.0])["a"]
-    assert lowest_between(losses) == pytest.approx(where)
-    assert lowest_between(losses.sample(frac=1, random_state=0)) == pytest.approx(where)
+    losses = bowl(where, [0.01, 0.03, 0.1, 0.3, 1.0])
+    assert parabola_vertex(losses) == pytest.approx(where)
+    assert parabola_vertex(losses.sample(frac=1, random_state=0)) == pytest.approx(where)
 
 
 def test_where_a_neighbour_diverged_the_lowest_itself_is_taken():
     for lost in (math.inf, math.nan):
-        assert lowest_between(pd.Series([3, 2, lost], index=[0.1, 1, 10])) == 1
-    assert lowest_between(pd.Series([2, 2, 2, 3], index=[0.1, 1, 10, 100])) is not None
+        assert parabola_vertex(pd.Series([3, 2, lost], index=[0.1, 1, 10])) == 1
+    assert parabola_vertex(pd.Series([2, 2, 2, 3], index=[0.1, 1, 10, 100])) is not None
 
 
-def test_the_lowest_at_an_end_is_void_unless_nothing_lies_beyond():
+def test_the_lowest_at_an_end_is_void():
     falling, rising = (pd.Series(v, index=[1, 4, 16]) for v in ([3, 2, 1], [1, 2, 3]))
-    assert math.isnan(lowest_between(falling)) and math.isnan(lowest_between(rising))
-    assert lowest_between(rising, floor=1) == 1 and math.isnan(lowest_between(falling, floor=1))
+    assert math.isnan(parabola_vertex(falling)) and math.isnan(parabola_vertex(rising))
 
 
 def test_the_largest_value_that_works_lies_inside_the_grid():

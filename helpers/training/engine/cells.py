@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from helpers.nets.ablations import HeldLSTM, TiedLSTM
 from helpers.nets.dropout import DropoutLSTM, dropout_mask
 from helpers.nets.normalisation import NormalisedLSTM
 from helpers.nets.recurrent import GRU, LSTM, RNN, Cell
@@ -37,15 +38,15 @@ class StackedCell(Cell):
 
     def unroll(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         weights = (*self.parameters(), *self.buffers())
-        outputs, *state = _AllNetworks.apply(self, x, *state, *weights)
-        return outputs, tuple(state)
+        outputs, *last = _AllNetworks.apply(self, x, *state, *weights)
+        return outputs, tuple(last)
 
     def all_steps(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """`Cell.unroll` for (networks, batch, time, inputs) and states (networks, batch, hidden).
 
         The weights have a dimension in front as well.
         """
-        outputs, weight_hh = [], self.stretched(self.weight_hh_l0)
+        outputs, weight_hh = [], self.prepared(self.weight_hh_l0)
         for sums in self.project(x):
             state = self.next_state(sums, state, weight_hh)
             outputs.append(state[0])
@@ -56,21 +57,17 @@ class StackedCell(Cell):
         batch, time = x.shape[1:3]
         rows = x.transpose(1, 2).flatten(1, 2)  # (networks, time batch, inputs)
         bias = self.bias_ih_l0 + self.bias_hh_l0 if self.biases_meet else self.bias_ih_l0
-        weight, bias = self.stretched(self.weight_ih_l0), self.stretched(bias, dim=-1)
+        weight, bias = self.prepared(self.weight_ih_l0), self.prepared(bias, dim=-1)
         sums = torch.baddbmm(bias.unsqueeze(1), rows, weight.mT)
         return sums.unflatten(1, (time, batch)).movedim(1, 0).contiguous().unbind(0)
 
-    def stretched(self, sums: Tensor, dim: int = -2) -> Tensor:
+    def prepared(self, sums: Tensor, dim: int = -2) -> Tensor:
         """What `next_state` wants instead of weights or sums whose `dim` is G hidden."""
         return sums
 
     def next_state(self, sums: Tensor, state: State, weight_hh: Tensor) -> State:
-        """The state after one more step, from a part of `project` and the stretched weights."""
+        """The state after one more step, from a part of `project` and the prepared weights."""
         raise NotImplementedError
-
-    def held(self, name: str, gate: Tensor) -> Tensor:
-        """The gate, or what it is clamped to."""
-        return torch.full_like(gate, self.clamp[name]) if name in self.clamp else gate
 
 
 class _Loop(nn.Module):
@@ -99,7 +96,7 @@ class _AllNetworks(torch.autograd.Function):
         """Nothing to keep: autograd follows what `vmap` does."""
 
     @staticmethod
-    def vmap(info, in_dims, cell: StackedCell, *tensors: Tensor) -> tuple[tuple, tuple]:
+    def vmap(info, in_dims, cell: StackedCell, *tensors: Tensor):  # pyrefly: ignore[bad-override]
         """Outputs and last state, (networks, batch, ...) each: the networks come first."""
         count = info.batch_size
         x, *rest = (
@@ -130,7 +127,6 @@ class StackedGRU(StackedCell, GRU):
         from_h = torch.baddbmm(self.bias_hh_l0.unsqueeze(1), h, weight_hh.mT)
         (rz_x, n_x), (rz_h, n_h) = sums.split(both, -1), from_h.split(both, -1)
         r, z = torch.sigmoid(rz_x + rz_h).chunk(2, dim=-1)
-        r, z = self.held("reset", r), self.held("update", z)
         return (torch.lerp(tanh(n_x + r * n_h), h, z),)
 
 
@@ -141,23 +137,29 @@ class StackedLSTM(StackedCell, LSTM):
     four parts at once, which saves up to a fifth of the time.
     """
 
-    def stretched(self, sums: Tensor, dim: int = -2) -> Tensor:
+    def prepared(self, sums: Tensor, dim: int = -2) -> Tensor:
         """The candidate's part doubled."""
         i, f, g, o = sums.chunk(4, dim)
         return torch.cat([i, f, 2 * g, o], dim)
 
     def next_state(self, sums: Tensor, state: State, weight_hh: Tensor) -> State:
         h, c = state
-        now = self.write(torch.baddbmm(sums, h, weight_hh.mT), c)
-        return now["output"] * tanh(now["cell"]), now["cell"]
+        i, f, g, o = self.squash(torch.baddbmm(sums, h, weight_hh.mT))
+        c = f * c + i * g
+        return o * tanh(c), c
 
-    def write(self, sums: Tensor, c: Tensor) -> dict[str, Tensor]:
-        """As `LSTM.write`, from stretched sums."""
+    def squash(self, sums: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As `LSTM.squash`, from prepared sums."""
         i, f, g, o = torch.sigmoid(sums).chunk(4, dim=-1)
-        g = 2 * g - 1
-        f, o = self.held("forget", f), self.held("output", o)
-        i = 1 - f if self.tied else self.held("input", i)
-        return {"input": i, "forget": f, "candidate": g, "output": o, "cell": f * c + i * g}
+        return i, f, 2 * g - 1, o
+
+
+class StackedHeldLSTM(HeldLSTM, StackedLSTM):
+    """`HeldLSTM` for all networks of a stack."""
+
+
+class StackedTiedLSTM(TiedLSTM, StackedLSTM):
+    """`TiedLSTM` for all networks of a stack."""
 
 
 class StackedDropoutLSTM(StackedLSTM, DropoutLSTM):
@@ -172,7 +174,7 @@ class StackedDropoutLSTM(StackedLSTM, DropoutLSTM):
         masks = dropout_mask(drawn, self.p, x)
         if self.where == "input":
             x = x * masks.movedim(0, 2)
-        outputs, weight_hh = [], self.stretched(self.weight_hh_l0)
+        outputs, weight_hh = [], self.prepared(self.weight_hh_l0)
         for sums, mask in zip(self.project(x), masks.expand(time, *drawn[1:]), strict=True):
             state = self.masked_state(sums, mask, state, weight_hh)
             outputs.append(state[0])
@@ -187,9 +189,9 @@ class StackedDropoutLSTM(StackedLSTM, DropoutLSTM):
             return self.next_state(sums, (h, c * mask), weight_hh)
         if self.where == "input":
             return self.next_state(sums, state, weight_hh)
-        now = self.write(torch.baddbmm(sums, h, weight_hh.mT), c)
-        c = now["forget"] * c + now["input"] * now["candidate"] * mask
-        return now["output"] * tanh(c), c
+        i, f, g, o = self.squash(torch.baddbmm(sums, h, weight_hh.mT))
+        c = f * c + i * g * mask
+        return o * tanh(c), c
 
 
 class StackedNormalisedLSTM(StackedLSTM, NormalisedLSTM):
@@ -202,9 +204,10 @@ class StackedNormalisedLSTM(StackedLSTM, NormalisedLSTM):
         for t, x_t in enumerate(inputs):
             h, c = state
             (from_h,), seen_h = self.norm_h.at(t, (h @ self.weight_hh_l0.mT)[None])
-            now = self.write(self.stretched(x_t + from_h, dim=-1), c)
-            (shown,), seen_c = self.norm_c.at(t, now["cell"][None])
-            state = now["output"] * tanh(shown), now["cell"]
+            i, f, g, o = self.squash(self.prepared(x_t + from_h, dim=-1))
+            c = f * c + i * g
+            (shown,), seen_c = self.norm_c.at(t, c[None])
+            state = o * tanh(shown), c
             outputs.append(state[0])
             of_h.append(seen_h)
             of_c.append(seen_c)
@@ -212,10 +215,12 @@ class StackedNormalisedLSTM(StackedLSTM, NormalisedLSTM):
         return torch.stack(outputs, dim=2), state
 
 
-STACKED = {
+STACKED: dict[type[nn.Module], type[StackedCell]] = {
     RNN: StackedRNN,
     GRU: StackedGRU,
     LSTM: StackedLSTM,
+    HeldLSTM: StackedHeldLSTM,
+    TiedLSTM: StackedTiedLSTM,
     DropoutLSTM: StackedDropoutLSTM,
     NormalisedLSTM: StackedNormalisedLSTM,
 }
