@@ -59,7 +59,7 @@ lab: .venv/course  ## open the course in JupyterLab
 
 refresh: .venv/course  ## execute against the evidence; store outputs, findings, README's table
 	@$(COURSE) refresh $(WHICH)
-	@$(COURSE) figure notebooks/01_cnn_filters.ipynb "A random first layer costs" .github/random_filters.png
+	@$(COURSE) figure notebooks/01_cnn_filters.ipynb "A random first layer costs" .github/random_filters.svg
 
 register: .venv/course  ## freeze the design of a notebook before it is proved; commit it then
 	@$(COURSE) register $(call flag,notebook,$(NOTEBOOK))

@@ -5,6 +5,7 @@ to run and only then moved to its place: whatever interrupts a run, no reader me
 """
 
 import base64
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -145,10 +146,11 @@ def verdict_lines(notebook: nbformat.NotebookNode, claims: Mapping[str, Any]) ->
 
 
 def figure(notebook: nbformat.NotebookNode, alt: str) -> bytes:
-    """The PNG whose alt text begins with `alt`. Raises NotebookError when there is none."""
+    """The SVG whose alt text begins with `alt`. Raises NotebookError when there is none."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
-            if "image/png" in data and data.get("text/plain", "").startswith(alt):
-                return base64.b64decode(data["image/png"])
+            drawn = re.search(r"data:image/svg\+xml;base64,([^\"]+)", data.get("text/html", ""))
+            if drawn and data.get("text/plain", "").startswith(alt):
+                return base64.b64decode(drawn[1])
     raise NotebookError(f"no figure whose alt text begins with {alt!r}")

@@ -4,16 +4,19 @@ The stable line is text; the card is HTML that reads well without styles, in the
 """
 
 import html
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from IPython.display import display
 
-from helpers.evidence.registry import ClaimError
+from helpers.evidence.registry import ClaimError, Test
 from helpers.evidence.statistics import rate_interval
-from helpers.evidence.verdicts import Outcome, Verdict
-from helpers.figures import COLOURS, blank, png, strip
+from helpers.evidence.verdicts import LEAST_SEEDS, Outcome, Verdict
+from helpers.figures import ACCENT, COLOURS, INK, Look, blank, picture, strip, styled
 
+WIDTH = 84  # characters of nine points across a card
+MOST = 4  # strips on a card; the tests beyond stand in the fold alone
 # Backgrounds of white text: readable on a light page and on a dark one.
 WORD_COLOURS = {
     "true": "#00664B",
@@ -22,35 +25,42 @@ WORD_COLOURS = {
     "false": "#A63C00",
     "open": "#555555",
 }
+CLAIMED = COLOURS[2]
+EVIDENCE = Look(INK, "-", "o")
+YOURS = Look(ACCENT, "-", "D")
 OUTCOME_MARKS = {"supported": "✓", "refuted": "✗", "undecided": "?"}
 
 
-def show_verdict(verdict: Verdict, found: Verdict | None = None) -> None:
+Here = Mapping[str, Sequence[bool]]  # by test: which of its effects come from networks trained here
+
+
+def show_verdict(verdict: Verdict, found: Verdict | None = None, here: Here | None = None) -> None:
     """Show a verdict: its stable line as text, the card as HTML.
 
-    `found` is what was found on the evidence, where the verdict is a reader's own.
+    `found` is what was found on the evidence, where the verdict is a reader's own; `here` says
+    which effects were measured on networks trained here.
     """
     text = repr(verdict) + (f"; on the evidence: {found!r}" if found else "")
-    display({"text/plain": text, "text/html": verdict_card(verdict, found)}, raw=True)
+    display({"text/plain": text, "text/html": verdict_card(verdict, found, here)}, raw=True)
 
 
-def verdict_card(verdict: Verdict, found: Verdict | None = None) -> str:
-    """A verdict as HTML; a reader's own beside the one that was found."""
-    if not verdict.provisional:
-        return _card(verdict)
-    note = "<p><b>Yours.</b> It is not the registered experiment, so it is no verdict.</p>"
-    parts = [note + _card(verdict)] + ([f"<p>On the evidence:</p>{_card(found)}"] if found else [])
-    cells = "".join(f'<div style="flex:1;min-width:20em">{part}</div>' for part in parts)
-    return f'<div style="display:flex;flex-wrap:wrap;gap:1.5em">{cells}</div>'
+def verdict_card(verdict: Verdict, found: Verdict | None = None, here: Here | None = None) -> str:
+    """A verdict as HTML: sentence, word, answer, every seed; the rest in a fold.
 
-
-def _card(verdict: Verdict) -> str:
+    A reader's own, which is no verdict, stands beside the one that was found.
+    """
     claim = verdict.claim
-    head = f'<p id="{html.escape(claim.id)}">The recap: “{html.escape(claim.quote)}”'
-    head += f"<br>{coloured(verdict)}</p>"
+    parts = [f'<p id="{html.escape(claim.id)}">The recap: “{html.escape(claim.quote)}”</p>']
+    if verdict.provisional:
+        note = "<b>Yours.</b> It is not the registered experiment, so it is no verdict: "
+        parts.append(f"<p>{note}{coloured(verdict)}</p>")
+        parts += [f"<p>On the evidence: {coloured(found)}</p>"] if found else []
+    else:
+        parts.append(f"<p>{coloured(verdict)}</p>")
     if not verdict.run:
-        return head + "<p>Profile smoke is too short to judge by.</p>"
-    return head + _answer(verdict) + _picture(verdict.outcomes) + _fine_print(verdict)
+        return "".join(parts) + "<p>Profile smoke is too short to judge by.</p>"
+    parts += [_answer(found or verdict), _picture(verdict, found, here or {})]
+    return "".join(parts) + _fine_print(verdict, found)
 
 
 def _answer(verdict: Verdict) -> str:
@@ -74,60 +84,113 @@ def coloured(verdict: Verdict) -> str:
     return f"{badge}{html.escape(rest)}"
 
 
-def _picture(outcomes: Sequence[Outcome]) -> str:
-    """All seeds of the core tests against their thresholds, a row each, as HTML with alt text."""
-    shown = [o for o in outcomes if o.test.role == "core" and o.test.kind != "assertion"]
-    if not shown:
+@styled
+def _picture(verdict: Verdict, found: Verdict | None, here: Here) -> str:
+    """Every seed of the core tests against what was claimed, a strip each, with its legend."""
+    own = {o.test.name: o for o in verdict.outcomes} if verdict.provisional else {}
+    stored = {o.test.name: o for o in (found or verdict).outcomes} if found or not own else {}
+    core = [
+        outcome.test
+        for outcome in verdict.outcomes
+        if outcome.test.role == "core" and outcome.test.kind != "assertion"
+    ]
+    if not core:
         return ""
-    figure, axes = blank(6.4, 0.35 + 0.75 * len(shown), rows=len(shown))
-    alts = [_row(axis, outcome) for axis, outcome in zip(axes[:, 0], shown, strict=True)]
-    alt = html.escape("; ".join(alts))
-    return f'<img alt="{alt}" style="max-width:100%" src="data:image/png;base64,{png(figure)}">'
+    shown = core[:MOST]
+    heights = [1 + bool(own and stored) + 0.5 * (k == 0) for k in range(len(shown))]
+    ratios = {"gridspec_kw": {"height_ratios": [height + 0.4 for height in heights]}}
+    figure, axes = blank(6.4, 0.62 * sum(heights) + 0.5 * len(shown), len(shown), **ratios)
+    alts = [
+        _strip(axis, test, stored.get(test.name), own.get(test.name), here.get(test.name, ()))
+        for axis, test in zip(axes[:, 0], shown, strict=True)
+    ]
+    bars = any(map(_interval, [*own.values(), *stored.values()]))
+    large = any(map(any, here.values())) and not own
+    more = f" {len(core) - MOST} more tests are in the fold." if len(core) > MOST else ""
+    return f"<p>{picture(figure, '; '.join(alts))}</p><p>{_legend(large, bars)}{more}</p>"
 
 
-def _row(axis, outcome: Outcome) -> str:
-    """One test: what was claimed shaded, its seeds as dots or bars; says what is drawn."""
-    said = _rate_bars(axis, outcome) if outcome.test.kind == "rates" else _dots(axis, outcome)
-    axis.set_title(f"{outcome.test.name}, {outcome.test.unit}", loc="left", fontsize=9)
-    axis.tick_params(labelsize=8)
+def _legend(large: bool, bars: bool) -> str:
+    """What the marks of the picture are, in plain words."""
+    parts = ["Each dot is one seed (a network, or the networks compared)"]
+    parts += ["large dots were trained here"] if large else []
+    parts += ["the bar is the average with its 95 % interval"] if bars else []
+    return "; ".join([*parts, "shaded: where the claim would be right."])
+
+
+def _strip(
+    axis, test: Test, stored: Outcome | None, own: Outcome | None, here: Sequence[bool]
+) -> str:
+    """One test: the claimed side shaded, a row of dots, two with a reader's own; what it says."""
+    rows = [(stored, "evidence", EVIDENCE), (own, "yours", YOURS)]
+    rows = [row for row in rows if row[0]]
+    for height, (outcome, _, look) in enumerate(rows):
+        marks = () if own else here
+        strip(axis, height, _of_each_seed(outcome), look, marks, _interval(outcome))
+    axis.set_yticks(range(len(rows)), [name for _, name, _ in rows] if own else [""] * len(rows))
+    axis.tick_params(axis="y", length=0)
+    axis.set(ylim=(len(rows) - 0.5, -0.5))
+    when = f", {test.when}" if test.when else ""
+    title = f"{test.name}{when}: claimed {_asked(test)}, found {_found(rows[0][0])}"
+    axis.set_title(textwrap.fill(title, WIDTH), loc="left", fontsize=9)
+    axis.set_xlabel(textwrap.fill(test.unit, WIDTH), fontsize=9)
+    _shade(axis, test)
+    said = " and ".join(f"{name} {_said(o)}" if own else _said(o) for o, name, _ in rows)
+    return f"{test.name}: {said}; claimed: {_asked(test)}"
+
+
+def _of_each_seed(outcome: Outcome) -> np.ndarray:
+    """One number a seed: the effect; solved or not; solved by arm A less solved by arm B."""
+    values = np.asarray(outcome.effects, float)
+    return values[:, 0] - values[:, 1] if outcome.test.kind == "rates" else values
+
+
+def _interval(outcome: Outcome) -> tuple[float, float] | None:
+    few = len(outcome.effects) < LEAST_SEEDS
+    return None if few or not np.isfinite(outcome.low) else (outcome.low, outcome.high)
+
+
+def _shade(axis, test: Test) -> None:
+    """The claimed side of the threshold, or the claimed band; the axis reaches past its edges."""
+    edges = _edges(test)
     low, high = axis.get_xlim()
-    for start, end in _claimed(outcome, low, high):
-        axis.axvspan(start, end, color="#009E73", alpha=0.12, linewidth=0)
+    room = 0.06 * max(high - low, *(abs(high - edge) for edge in edges))
+    low, high = min(low, min(edges) - room), max(high, max(edges) + room)
+    starts = {"above": (edges[0], high), "below": (low, edges[0])}
+    axis.axvspan(*starts.get(test.direction, edges), color=CLAIMED, alpha=0.2, linewidth=0)
+    for edge in edges:
+        axis.axvline(edge, color=INK, linestyle=":", linewidth=1)
     axis.set_xlim(low, high)
-    test = outcome.test
+
+
+def _edges(test: Test) -> tuple[float, ...]:
+    if test.direction == "within":
+        return test.around - test.threshold, test.around + test.threshold
+    return (test.threshold,)
+
+
+def _asked(test: Test) -> str:
+    """'above 0.1', 'within 0.05 of 0.5'."""
     band = f" of {test.around:g}" if test.direction == "within" else ""
-    return f"{test.name}: {said}; claimed: {test.direction} {test.threshold:g}{band}"
+    return f"{test.direction} {test.threshold:g}{band}"
 
 
-def _claimed(outcome: Outcome, low: float, high: float) -> list[tuple[float, float]]:
-    """The claimed side of the threshold, as far as it is in the picture."""
-    test = outcome.test
-    return {
-        "above": [(min(test.threshold, high), high)],
-        "below": [(low, max(test.threshold, low))],
-        "within": [(test.around - test.threshold, test.around + test.threshold)],
-    }[test.direction]
+def _found(outcome: Outcome) -> str:
+    """What was measured, in a few characters."""
+    if outcome.test.kind == "rates":
+        return ", ".join(_solved(outcome))
+    if outcome.test.kind == "count":
+        return f"{np.sum(outcome.effects):.0f} of {len(outcome.effects)}"
+    return f"{outcome.effect:.3g}"
 
 
-def _dots(axis, outcome: Outcome) -> str:
-    """A dot per seed with mean and interval beneath."""
-    values, test = np.asarray(outcome.effects, float), outcome.test
-    strip(axis, 0, values, COLOURS[0], "o")
-    edges = [test.around - test.threshold, test.around + test.threshold]
-    for edge in edges if test.direction == "within" else [test.threshold]:
-        axis.axvline(edge, color="black", linestyle=":", linewidth=1)
-    axis.set(yticks=[], ylim=(0.5, -0.5))
-    return f"{len(values)} seeds from {values.min():.3g} to {values.max():.3g}"
-
-
-def _rate_bars(axis, outcome: Outcome) -> str:
-    """A bar for each arm's rate with its Clopper-Pearson interval."""
-    axis.barh((0, 1), np.mean(outcome.effects, axis=0), height=0.6, color=COLOURS[:2], alpha=0.7)
-    for height, interval in enumerate(_arm_intervals(outcome)):
-        axis.plot(interval, (height, height), color="black", linewidth=1.5)
-    axis.set_yticks((0, 1), outcome.arms)
-    axis.set(ylim=(1.5, -0.5), xlim=(0, 1))
-    return ", ".join(_solved(outcome)) + " seeds solved"
+def _said(outcome: Outcome) -> str:
+    """What the dots show, for those who do not see them."""
+    if outcome.test.kind != "mean":
+        return f"{_found(outcome)} seeds solved"
+    low, high = min(outcome.effects), max(outcome.effects)
+    average = f"average {_found(outcome)}"
+    return f"{len(outcome.effects)} seeds from {low:.3g} to {high:.3g}, {average}"
 
 
 def _solved(outcome: Outcome) -> list[str]:
@@ -143,16 +206,22 @@ def _arm_intervals(outcome: Outcome) -> list[tuple[float, float]]:
     return [rate_interval(count, len(outcome.effects)) for count in counts]
 
 
-def _fine_print(verdict: Verdict) -> str:
+def _fine_print(verdict: Verdict, found: Verdict | None) -> str:
     """What was asked and expected, and every number of every test, in a fold."""
     claim = verdict.claim
-    rows = "".join(_test_row(outcome) for outcome in verdict.outcomes)
-    titles = "<tr><th>test</th><th>outcome</th><th>measured</th></tr>"
+    tables = _table(verdict)
+    if found:
+        tables = f"<p>Yours:</p>{tables}<p>On the evidence:</p>{_table(found)}"
     return (
         "<details><summary>What was registered, every interval, what was expected</summary>"
-        f"<p>Question: {html.escape(claim.question)}</p><table>{titles}{rows}</table>"
+        f"<p>Question: {html.escape(claim.question)}</p>{tables}"
         f"<p>Expected, before anything was measured: {html.escape(claim.expected)}</p></details>"
     )
+
+
+def _table(verdict: Verdict) -> str:
+    rows = "".join(_test_row(outcome) for outcome in verdict.outcomes)
+    return f"<table><tr><th>test</th><th>outcome</th><th>measured</th></tr>{rows}</table>"
 
 
 def _test_row(outcome: Outcome) -> str:
@@ -170,11 +239,10 @@ def _test_row(outcome: Outcome) -> str:
 def _numbers(outcome: Outcome) -> list[str]:
     """Effect, intervals, what was asked, p, and how often the rule is wrong."""
     test = outcome.test
-    band = f" of {test.around:g}" if test.direction == "within" else ""
     return [
         f"{outcome.effect:.3g} {html.escape(test.unit)}",
         f"95 % [{outcome.low:.3g}, {outcome.high:.3g}]; {html.escape(_beside(outcome))}",
-        f"asked: {test.direction} {test.threshold:g}{band}; against it p = {outcome.p:.2g}",
+        f"asked: {_asked(test)}; against it p = {outcome.p:.2g}",
         *([f"<i>{html.escape(outcome.caution)}</i>"] if outcome.caution else []),
     ]
 

@@ -214,7 +214,7 @@ class Lab:
         if verdict.run:
             verdict, found = self._held_against(claim, verdict, _seeds_of(effects))
         self.verdicts[claim_id] = verdict
-        cards.show_verdict(verdict, found)
+        cards.show_verdict(verdict, found, _here(effects))
 
     def _held_against(
         self, claim: Claim, verdict: Verdict, seeds: Mapping[str, Sequence[int]]
@@ -265,6 +265,14 @@ class Lab:
 def _seeds_of(effects: Mapping[str, Any]) -> dict[str, list[int]]:
     tables = {k: v for k, v in effects.items() if isinstance(v, pd.Series | pd.DataFrame)}
     return {name: table.index.tolist() for name, table in tables.items()}
+
+
+def _here(effects: Mapping[str, Any]) -> dict[str, list[bool]]:
+    """Which effects were measured on networks trained here, where their tables say so."""
+    tables = {k: v for k, v in effects.items() if isinstance(v, pd.Series | pd.DataFrame)}
+    return {
+        k: table.index.isin(table.attrs.get("here", [])).tolist() for k, table in tables.items()
+    }
 
 
 def _circumstances() -> Circumstances:

@@ -1,4 +1,4 @@
-"""Every figure of the course, in one style: safe for colour-blind readers, light or dark, described.
+"""Every figure of the course, in one style: colour-blind safe, light or dark, described.
 
 Each function draws one figure, shows it with its alt text and returns nothing. The alt text states
 the finding; it is stored with the picture and stands in for it wherever pictures are not shown.
@@ -21,6 +21,8 @@ from helpers.figures.style import (
     blank,
     explore,
     looks,
+    picture,
     show,
+    strip,
     styled,
 )

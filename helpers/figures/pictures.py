@@ -96,7 +96,7 @@ def _place(axis, picture: np.ndarray, x: float, y: float, limits: tuple[float, f
 
 
 def _values(pictures: Iterable[np.ndarray]) -> np.ndarray:
-    return np.concatenate([picture.ravel() for picture in pictures])
+    return np.concatenate([np.empty(0), *(picture.ravel() for picture in pictures)])
 
 
 def _limits(values: np.ndarray, signed: bool) -> tuple[float, float]:

@@ -53,6 +53,7 @@ def curves(
     room, else in a legend; `aside` puts that beside the axes. `each` names the columns where they
     are no networks.
     """
+    guess = guessed(guess)
     lines = {name: _finite(frame, "y" in log) for name, frame in lines.items()}
     if empty([y for frame in lines.values() for y in frame.to_numpy().ravel()], alt):
         return
@@ -119,13 +120,13 @@ def _places(axis, places: Sequence[float], log: str) -> None:
 def _name_lines(axis, aside: bool = False) -> None:
     """Names at the right ends of the lines; a legend where they would stand too far from them."""
     handles, names = axis.get_legend_handles_labels()
-    if len(names) == 1 and len(names[0]) == 0:
+    if not names:
         return
     ends = [] if aside else _ends(axis, handles)
     space = axis.get_window_extent().height if ends else 0
     wanted = [axis.transData.transform(end)[1] - axis.get_window_extent().y0 for end in ends]
     heights = _spread(wanted, 15 * axis.figure.dpi / 72, space)
-    far = any(abs(a - b) > 0.25 * space for a, b in zip(wanted, heights, strict=True))
+    far = any(abs(a - b) > 0.25 * space for a, b in zip(wanted, heights, strict=False))
     if not heights or far or max(map(len, names)) > LONGEST:
         axis.legend(**(BESIDE if aside or len(names) > 4 else {}))
         return
@@ -208,7 +209,7 @@ def dots(
     own, trained = frame.attrs.get("own", False), frame.attrs.get("here", [])
     here = np.zeros(len(frame), dtype=bool) if own else frame.index.isin(trained)
     intervals = []
-    for k, (arm, look) in enumerate(looks(frame).items()):
+    for k, look in enumerate(looks(frame).values()):
         values = frame.iloc[:, k].to_numpy()
         there = np.isfinite(values)
         intervals.append(mean_interval(values[there], limits))
@@ -368,7 +369,8 @@ def _facet(
 ) -> None:
     """One small plot of `facets`."""
     at = part.groupby(x)[y]
-    axis.fill_between(at.min().index, at.min(), at.max(), color=INK, alpha=0.1, linewidth=0)
+    if len(part) and at.count().max() >= LEAST:
+        axis.fill_between(at.min().index, at.min(), at.max(), color=INK, alpha=0.1, linewidth=0)
     axis.plot(at.median().index, at.median(), color=INK, linewidth=1)
     for kind, look in styles.items():
         marks = part[part[colour] == kind]

@@ -142,17 +142,20 @@ def blank(width: float, height: float, rows: int = 1, columns: int = 1, **layout
     return figure, figure.subplots(rows, columns, squeeze=False, **layout)
 
 
-@styled
 def show(figure: Figure, alt: str) -> None:
     """Show a figure as SVG, its finding `alt` beneath it and as its alternative text."""
-    display({"text/html": framed(svg(figure), alt), "text/plain": alt}, raw=True)
+    caption = f"<figcaption>{escape(alt)}</figcaption>"
+    framed = f'<figure style="margin:0">{picture(figure, alt)}{caption}</figure>'
+    display({"text/html": framed, "text/plain": alt}, raw=True)
 
 
-def framed(drawing: str, alt: str) -> str:
-    """HTML of an SVG with what it shows as caption: survives sanitisers, takes no page's styles."""
-    words = escape(alt)
-    picture = f'<img alt="{words}" style="max-width:100%" src="{data_uri(drawing)}">'
-    return f'<figure style="margin:0">{picture}<figcaption>{words}</figcaption></figure>'
+@styled
+def picture(figure: Figure, alt: str) -> str:
+    """A figure as an HTML image with its alternative text.
+
+    An SVG in an address passes sanitisers, and no style of the page reaches into it.
+    """
+    return f'<img alt="{escape(alt)}" style="max-width:100%" src="{data_uri(svg(figure))}">'
 
 
 def empty(values, alt: str) -> bool:

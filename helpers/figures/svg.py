@@ -26,6 +26,7 @@ def svg(figure: Figure) -> str:
     drawn = re.sub(r">\s+<", "><", drawn)
     drawn = re.sub(r"<[^!?][^>]*>", _shortened, drawn)
     drawn = _unwrapped(drawn)
+    drawn = _renamed(drawn)
     drawn, styles = _gathered(drawn)
     head, body = drawn.split(">", 1)
     return f'{head}>{_sheet(styles)}<rect class="page" width="100%" height="100%" rx="4"/>{body}'
@@ -56,12 +57,20 @@ def _font(family: re.Match) -> str:
 
 
 def _smaller(picture: re.Match) -> str:
-    """A PNG of few colours with a palette, a third of the bytes."""
+    """A PNG of the same pixels, grey or with a palette where that is shorter."""
     image = Image.open(io.BytesIO(base64.b64decode(picture[0])))
-    opaque = image.getchannel("A").getextrema() == (255, 255) if image.mode == "RGBA" else True
-    image = image.convert("RGB") if opaque else image
-    if opaque and image.getcolors(256):
-        image = image.quantize(256, dither=Image.Dither.NONE)
+    ways = [image]
+    if image.mode != "RGBA" or image.getchannel("A").getextrema() == (255, 255):
+        image = image.convert("RGB")
+        colours = image.getcolors(256) or []
+        grey = all(red == green == blue for _, (red, green, blue) in colours)
+        ways += [image] + [image.convert("L") if grey else image.quantize(len(colours))] * bool(
+            colours
+        )
+    return min(map(_written, ways), key=len)
+
+
+def _written(image: Image.Image) -> str:
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()
@@ -79,6 +88,16 @@ def _unwrapped(drawn: str) -> str:
         drawn = re.sub(r"<g>(<(?:path|use|text)\b[^>]*/>)?</g>", r"\1", drawn)
         drawn = re.sub(r"<defs></defs>|<defs/>|<g/>", "", drawn)
     return drawn
+
+
+def _renamed(drawn: str) -> str:
+    """With short names for what is referred to."""
+    names: dict[str, str] = {}
+
+    def short(name: re.Match) -> str:
+        return name[1] + names.setdefault(name[2], f"n{len(names)}")
+
+    return re.sub(r'(<[^>]*?(?: id="|"#|url\(#))([\w-]+)', short, drawn)
 
 
 def _gathered(drawn: str) -> tuple[str, dict[str, str]]:

@@ -1,26 +1,30 @@
-"""Every figure: a valid small PNG with its alt text, the same bytes each time."""
+"""Every figure: a small SVG for light and dark pages, its finding beneath it, always the same."""
 
+import html
 import inspect
 import itertools
+import re
 import warnings
-from functools import partial
+from collections.abc import Sequence
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from images import colours_of, picture
+from images import Drawing
+from matplotlib.text import Text
 
 from helpers import figures
-from helpers.figures import plots, style
+from helpers.figures import plots, style, svg
 
 ALT = "What the figure shows: a finding."
-NAN = float("nan")
+NAN, INF = float("nan"), float("inf")
 
 
-def frame(columns: tuple[str, ...], rows: int = 8) -> pd.DataFrame:
+def frame(columns: Sequence[str], rows: int = 8) -> pd.DataFrame:
     values = np.random.default_rng(0).uniform(0.5, 1, (rows, len(columns)))
-    return pd.DataFrame(values, index=range(1, rows + 1), columns=columns)
+    return pd.DataFrame(values, index=range(1, rows + 1), columns=list(columns))
 
 
 PICTURES = torch.linspace(-1, 2, 4 * 25).reshape(4, 5, 5)
@@ -82,26 +86,43 @@ DRAW = {
         log="x",
     ),
     "forest": lambda: figures.forest(FOREST, ALT, xlabel="margin", limits=(-5, 5)),
-    "seeds": lambda: figures.seeds(frame(("a", "b")), ALT, xlabel="accuracy", threshold=0.7),
+    "dots": lambda: figures.dots(frame(("a", "b")), ALT, xlabel="accuracy", threshold=0.7),
     "explore": lambda: figures.explore(draw_chosen, arm=["a", "b"]),
 }
 
 
 def draw_chosen(arm: str = "a") -> None:
-    figures.seeds(frame((arm,)), ALT, xlabel="accuracy")
+    figures.dots(frame((arm,)), ALT, xlabel="accuracy")
 
 
 @pytest.fixture
-def shown(monkeypatch) -> list[tuple[dict, dict]]:
-    """What was displayed, as pairs of data and metadata."""
+def shown(monkeypatch) -> list[dict]:
+    """What was displayed."""
     calls = []
 
-    def display(data, raw, metadata=None):
+    def display(data, raw):
         assert raw
-        calls.append((data, metadata or {}))
+        calls.append(data)
 
     monkeypatch.setattr(style, "display", display)
     return calls
+
+
+def drawn(shown: list[dict]) -> Drawing:
+    """The last figure."""
+    return Drawing(shown[-1]["text/html"])
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance, WCAG 2.1."""
+    srgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+def contrast(one: str, other: str) -> float:
+    dark, light = sorted(map(luminance, (one, other)))
+    return (light + 0.05) / (dark + 0.05)
 
 
 # ---------------------------------------------------------------- every figure
@@ -113,25 +134,47 @@ def test_every_figure_is_tested():
         for name, member in inspect.getmembers(figures, inspect.isfunction)
         if member.__module__.startswith(figures.__name__) and not name.startswith("_")
     }
-    assert public - {"show", "blank", "png", "strip"} == set(DRAW)
+    assert public - {"show", "blank", "picture", "strip", "styled", "looks"} == set(DRAW)
 
 
 @pytest.mark.parametrize("name", DRAW)
-def test_a_figure_is_a_small_png_with_alt_text(name, shown):
-    DRAW[name]()
-    ((data, metadata),) = shown
-    assert data["text/plain"] == ALT and metadata["image/png"]["alt"] == ALT
-    image = picture(data["image/png"])
-    assert image.format == "PNG" and 100 < image.width <= 700 and 40 < image.height <= 700
-    assert len(data["image/png"]) < 60_000
-    assert len(colours_of(image)) > 5  # not blank
-
-
-@pytest.mark.parametrize("name", DRAW)
-def test_a_figure_is_the_same_bytes_every_time(name, shown):
+def test_a_figure_is_a_small_svg_that_states_its_finding(name, shown):
     DRAW[name]()
     DRAW[name]()
     assert shown[0] == shown[1]
+    assert shown[0]["text/plain"] == ALT
+    assert f"<figcaption>{ALT}</figcaption>" in shown[0]["text/html"]
+    figure = drawn(shown)
+    assert figure.alt == ALT and 1 < figure.width <= 9.2 and 0.5 < figure.height <= 9
+    assert len(figure.source) < 45_000 and len(figure.texts) >= 2
+    sizes = re.findall(r"font-size:([\d.]+)px(?!;font-family:monospace)", figure.source)
+    assert min(map(float, sizes)) >= 6  # exponents
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_ink_and_paper_change_in_the_dark(name, shown):
+    DRAW[name]()
+    figure = drawn(shown)
+    for colours, sheet in ((svg.LIGHT, str(figure.styles)), (svg.DARK, figure.dark)):
+        ink, paper = colours.values()
+        assert ink in sheet and paper in sheet
+    assert "#000000" not in figure.source
+    words = {text.get("class") for text in figure.root.iter("{http://www.w3.org/2000/svg}text")}
+    fixed = [figure.styles[f".{word}"] for word in words if word]
+    assert all("fill" not in text or "#1f2328" in text.lower() for text in fixed)
+
+
+def test_hundreds_of_dots_stay_small(shown):
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(100, 6)), columns=list("abcdef"))
+    figures.dots(table, ALT, xlabel="x")
+    assert len(shown[0]["text/html"]) < 60_000
+
+
+def test_what_is_shown_survives_odd_words(shown):
+    alt = 'a < b & "c"'
+    figures.dots(frame(("<i>", "$x_1$")), alt, xlabel="x & y")
+    assert html.unescape(drawn(shown).alt) == alt == shown[0]["text/plain"]
+    assert "<i>" in drawn(shown).texts and "x & y" in drawn(shown).texts
 
 
 def test_figures_leave_nothing_open(shown):
@@ -141,11 +184,58 @@ def test_figures_leave_nothing_open(shown):
     assert pyplot.get_fignums() == []
 
 
-def test_the_palette_tells_seven_apart():
-    assert len(set(figures.COLOURS)) == len(set(figures.LINES)) == len(set(figures.MARKERS)) == 7
+def test_a_notebooks_own_figures_keep_their_style(shown):
+    for draw in DRAW.values():
+        draw()
+    for key in style.STYLE:
+        assert matplotlib.rcParams[key] == matplotlib.rcParamsDefault[key]
+
+
+# ---------------------------------------------------------------- who has which colour
+
+
+@pytest.mark.parametrize("page", [svg.LIGHT["#ffffff"], svg.DARK["#ffffff"]])
+def test_colours_stand_out_from_every_page(page):
+    for colour in (*figures.COLOURS, figures.GREY, figures.ACCENT):
+        assert contrast(colour, page) >= 3
+    ink = {svg.LIGHT["#ffffff"]: svg.LIGHT, svg.DARK["#ffffff"]: svg.DARK}[page]["#000000"]
+    assert contrast(ink, page) >= 7
+
+
+def test_the_palette_tells_eight_apart():
+    assert len(set(figures.COLOURS)) == len(set(figures.LINES)) == len(set(figures.MARKERS)) == 8
     channels = [[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in figures.COLOURS]
     for one, other in itertools.combinations(np.array(channels), 2):
-        assert abs(one - other).sum() > 60
+        assert abs(one - other).sum() > 40
+
+
+@pytest.mark.parametrize(
+    ("name", "like"),
+    [
+        ("LSTM, forget bias 1", "LSTM"),
+        ("plain RNN", "RNN"),
+        ("CNN, window 5, all steps", "CNN"),
+        ("LSTM / narrow CNN", "LSTM"),
+        ("MLP", "dense"),
+        ("logistic regression", "linear"),
+        ("3-gram", "counts"),
+        ("conv1 random", "frozen"),
+        ("no clipping", "none"),
+    ],
+)
+def test_an_architecture_has_one_look(name, like):
+    alone = figures.looks([like])[like]
+    assert figures.looks([name])[name] == alone
+    both = figures.looks(["GRU", like, name])
+    assert both[like] == alone and both[name].colour == alone.colour
+    assert both[name].line != alone.line and both[name].marker != alone.marker
+
+
+def test_unknown_arms_take_the_colours_that_are_left():
+    found = figures.looks(["CNN", "LSTM", *"abcdef", "none"])
+    assert len({look.colour for look in found.values()}) == 9
+    assert found["none"].colour == figures.GREY
+    assert len(figures.looks(map(str, range(30)))) == 30
 
 
 # ---------------------------------------------------------------- what single figures promise
@@ -155,89 +245,136 @@ def test_the_palette_tells_seven_apart():
 def test_pictures_stretch_contrast_only_within_their_scale(scale, black, shown):
     """A row of values between 1 and 2 beside one from 0 to 2: black only on its own scale."""
     low, high = torch.tensor([[[0.0, 2], [0, 2]]]), torch.tensor([[[1.0, 2], [1, 2]]])
-    draw = partial(figures.pictures, alt=ALT, scale=scale, size=2)
-    draw({"": low, " ": high})
-    image = picture(shown[0][0]["image/png"]).convert("L")
-    lower = image.crop(
-        (image.width // 2 - 30, image.height * 3 // 4 - 20, image.width, image.height)
-    )
-    darkest_area = np.sort(np.asarray(lower).ravel())[200]
-    assert (darkest_area < 20) == black
+    figures.pictures({"": low, " ": high}, ALT, scale=scale)
+    darkest = np.asarray(drawn(shown).pictures()[1]).min()
+    assert (darkest < 20) == black
 
 
 def test_signed_pictures_show_zero_as_white(shown):
     zero, half = torch.zeros(1, 3, 3), torch.tensor([[[-1.0, 0, 1]] * 3])
-    figures.pictures({"": torch.cat([zero, half])}, ALT, signed=True, size=2)
-    image = picture(shown[0][0]["image/png"]).convert("RGB")
-    assert min(image.getpixel((image.width // 3, image.height // 2))) > 240
-    assert any(b - g > 60 for _, g, b in colours_of(image))  # purple
-    assert any(r - b > 100 for r, _, b in colours_of(image))  # orange
+    figures.pictures({"": torch.cat([zero, half])}, ALT, signed=True)
+    flat, sides = map(np.asarray, drawn(shown).pictures())
+    assert flat.min() > 240
+    (_, low_g, low_b), middle, (high_r, _, high_b) = sides.astype(int)[0]
+    assert low_b - low_g > 60 and middle.min() > 240 and high_r - high_b > 100  # purple to orange
 
 
-BROKEN = {
-    "pictures": lambda: figures.pictures({"a": PICTURES * NAN, "b": PICTURES}, ALT),
-    "signed pictures": lambda: figures.pictures({"a": PICTURES * NAN}, ALT, signed=True),
-    "one picture": lambda: figures.pictures({"a": PICTURES * NAN}, ALT, scale="each"),
-    "tables": lambda: figures.tables({"a": torch.full((2, 2), NAN)}, ALT),
+def test_pixels_stay_as_they_are(shown):
+    values = torch.rand(28, 28)
+    values = (values - values.min()) / (values.max() - values.min())
+    figures.pictures({"": values[None]}, ALT)
+    (image,) = drawn(shown).pictures()
+    assert abs(np.asarray(image)[..., 0] / 255 - values.numpy()).max() < 0.01
+    assert "image-rendering:pixelated" in drawn(shown).source
+
+
+NOTHING = {
+    "pictures": lambda bad: figures.pictures({"a": PICTURES * bad}, ALT),
+    "no pictures": lambda bad: figures.pictures({}, ALT),
+    "tables": lambda bad: figures.tables({"a": torch.full((2, 2), bad)}, ALT),
+    "heatmap": lambda bad: figures.heatmap(PICTURES[0] * bad, ALT, xlabel="", ylabel="", bar=""),
+    "bars": lambda bad: figures.bars({"a": pd.Series({"b": bad})}, ALT, xlabel=""),
+    "text": lambda bad: figures.coloured_text("abc", torch.full((3,), bad), ALT, bar=""),
+    "curves": lambda bad: figures.curves({"a": frame("1") * bad}, ALT, xlabel="", ylabel=""),
+    "no curves": lambda bad: figures.curves({}, ALT, xlabel="", ylabel=""),
+    "dots": lambda bad: figures.dots(frame("ab") * bad, ALT, xlabel=""),
+    "no dots": lambda bad: figures.dots(pd.DataFrame(), ALT, xlabel=""),
+    "rates": lambda bad: figures.rates({"a": frame("1") * NAN}, ALT, xlabel=""),
+    "forest": lambda bad: figures.forest(FOREST.assign(middle=bad), ALT, xlabel=""),
+    "no forest": lambda bad: figures.forest(FOREST[:0], ALT, xlabel=""),
+    "facets": lambda bad: figures.facets(
+        FACETS.assign(loss=bad),
+        ALT,
+        x="lr",
+        y="loss",
+        rows="net",
+        columns="by",
+        colour="seed",
+        xlabel="",
+        ylabel="",
+    ),
+    "descents": lambda bad: figures.descents(
+        np.square, {"a": [bad]}, ALT, domain=(-2, 2), xlabel="x", ylabel="y"
+    ),
+    "points": lambda bad: figures.labelled_points(
+        {"a": frame("xy") * bad}, ALT, xlabel="", ylabel=""
+    ),
+}
+
+
+@pytest.mark.parametrize("bad", [NAN, float("inf")])
+@pytest.mark.parametrize("name", NOTHING)
+def test_where_nothing_can_be_drawn_a_sentence_says_so(name, bad, shown):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        NOTHING[name](bad)
+    (data,) = shown
+    assert data["text/plain"].startswith("Nothing to draw here") and ALT in data["text/plain"]
+    assert "<img" not in data["text/html"]
+
+
+INF = float("inf")
+HOLES = {
+    "pictures": lambda: figures.pictures({"a": PICTURES * NAN, "b": PICTURES}, ALT, scale="each"),
     "heatmap": lambda: figures.heatmap(
         torch.tensor([[NAN, 1], [2, 3]]), ALT, xlabel="class", ylabel="channel", bar="selectivity"
     ),
     "curves": lambda: figures.curves(
-        {"a": frame(("1", "2")).assign(**{"2": NAN})}, ALT, xlabel="x", ylabel="y"
+        {"a": frame(("1", "2")).assign(**{"2": NAN}), "b": frame("1") * NAN, "c": frame("1") * 0},
+        ALT,
+        xlabel="x",
+        ylabel="y",
+        log="y",
     ),
-    "forest": lambda: figures.forest(FOREST, ALT, xlabel="margin", limits=(-5, 5)),
-    "seeds": lambda: figures.seeds(frame(("a", "b")).replace({1: NAN}), ALT, xlabel="x"),
-    "a diverged arm": lambda: figures.seeds(frame(("a", "b")).assign(b=NAN), ALT, xlabel="x"),
+    "dots": lambda: figures.dots(frame("abc").assign(b=NAN, c=INF), ALT, xlabel="x"),
+    "constant dots": lambda: figures.dots(frame("ab") * 0 + 1, ALT, xlabel="x", limits=(0, 1)),
+    "rates": lambda: figures.rates({"a": frame("12").assign(**{"1": NAN}) > 0.7}, ALT, xlabel="x"),
+    "forest": lambda: figures.forest(FOREST.replace({2: NAN, -10: -INF}), ALT, xlabel="margin"),
+    "points": lambda: figures.labelled_points(
+        {"a": frame("xy").replace(frame("xy").iloc[0, 0], NAN)}, ALT, xlabel="", ylabel=""
+    ),
 }
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_dead_channels_and_diverged_runs_can_be_drawn(name, shown):
+@pytest.mark.parametrize("name", HOLES)
+def test_dead_channels_and_diverged_runs_leave_holes(name, shown):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        BROKEN[name]()
-    assert picture(shown[0][0]["image/png"]).width <= 700
+        HOLES[name]()
+    assert "nan" not in drawn(shown).source.lower()
 
 
-def lower_half(shown: list) -> np.ndarray:
-    image = picture(shown.pop()[0]["image/png"]).convert("RGB")
-    lower = image.crop((0, image.height // 2 + 8, image.width, image.height))
-    return np.asarray(lower, dtype=int)
+@pytest.mark.parametrize("guess", ["half", (0.5, 0.6), NAN, True, ...])
+def test_an_odd_guess_is_a_sentence_and_the_figure_goes_on(guess, shown, capsys):
+    figures.dots(frame("ab"), ALT, xlabel="x", guess=guess)
+    figures.curves({"a": frame("1")}, ALT, xlabel="x", ylabel="y", guess=guess)
+    figures.rates({"a": frame("1") > 0.7}, ALT, xlabel="x", guess=guess)
+    assert capsys.readouterr().out.count("is not a number, so it is not drawn") == 3
+    assert not any("your guess" in Drawing(data["text/html"]).texts for data in shown)
 
 
-def look_the_same(shown: list) -> bool:
-    """Whether the lower halves of two figures differ by no more than the choice of 256 colours."""
-    difference = np.abs(lower_half(shown) - lower_half(shown)).max(axis=2)
-    return difference.mean() < 1 and (difference > 16).mean() < 0.002
-
-
-@pytest.mark.parametrize("signed", [True, False])
-def test_a_dead_row_leaves_the_others_their_contrast(signed, shown):
-    dead = PICTURES.clone()
-    dead[0, 0, 0] = NAN
-    for row in (PICTURES, dead):
-        figures.pictures({"a": row, "b": PICTURES}, ALT, signed=signed)
-    assert look_the_same(shown)
+@pytest.mark.parametrize("guess", [0, 0.6, np.float32(0.7), np.int64(1)])
+def test_a_guess_is_drawn(guess, shown, capsys):
+    figures.dots(frame("ab"), ALT, xlabel="x", guess=guess)
+    assert "your guess" in drawn(shown).texts and drawn(shown).count(figures.ACCENT) >= 2
+    assert capsys.readouterr().out == ""
 
 
 def test_a_heatmap_without_negative_values_has_one_colour(shown):
     values = torch.tensor([[0, 0.5], [0.2, 1]])
     figures.heatmap(values, ALT, xlabel="x", ylabel="y", bar="share", signed=False)
-    image = picture(shown[0][0]["image/png"])
-    assert not any(b - g > 60 for _, g, b in colours_of(image))
-    assert any(r - b > 100 for r, _, b in colours_of(image))
+    red, _, blue = np.asarray(drawn(shown).pictures()[0], int).reshape(-1, 3).T
+    assert (red >= blue).all() and (red - blue).max() > 100
 
 
-def test_a_dead_cell_leaves_a_heatmap_its_scale(shown):
-    for cell in (0.0, NAN):
-        values = torch.tensor([[cell, -1], [0.5, 1]])
+@pytest.mark.parametrize("cell", [NAN, INF])
+def test_a_dead_cell_leaves_a_heatmap_its_scale(cell, shown):
+    pixels = []
+    for value in (0.0, cell):
+        values = torch.tensor([[value, -1], [0.5, 1]])
         figures.heatmap(values, ALT, xlabel="x", ylabel="y", bar="b")
-    assert look_the_same(shown)
-
-
-def test_a_row_of_sixteen_filters_fits_the_page(shown):
-    figures.pictures({"filters": torch.rand(16, 3, 3)}, ALT)
-    assert picture(shown[0][0]["image/png"]).width <= 700
+        pixels.append(np.asarray(drawn(shown).pictures()[0]).reshape(-1, 3)[1:])
+    assert (pixels[0] == pixels[1]).all()
 
 
 def test_a_live_reader_chooses_what_is_drawn(monkeypatch):
@@ -259,8 +396,82 @@ def test_coloured_text_needs_a_value_for_every_character(shown):
 def test_coloured_text_breaks_lines_where_the_text_does(shown):
     for text in ("abcdef", "abc\nde", "a\nb\nc\n"):
         figures.coloured_text(text, torch.ones(6), ALT, bar="nats", columns=6)
-    heights = [picture(data["image/png"]).height for data, _ in shown]
+    heights = [Drawing(data["text/html"]).height for data in shown]
     assert heights[0] < heights[1] < heights[2]
+
+
+# ---------------------------------------------------------------- honest intervals
+
+
+def table_of(*columns: list[float]) -> pd.DataFrame:
+    return pd.DataFrame(dict(zip("abcdef", columns, strict=False)))
+
+
+GROUPS = [0.1, 0.11, 0.12, 0.13, 0.97, 0.98, 0.99, 1.0]
+ONE = [0.5, 0.52, 0.53, 0.55, 0.56, 0.6]
+
+
+@pytest.mark.parametrize(
+    ("values", "limits", "drawn_"),
+    [
+        (ONE, None, True),
+        (ONE[:5], None, False),
+        (GROUPS, None, False),
+        ([0.99, 0.99, 1.0, 1.0, 1.0, 0.93], (0, 1), False),
+        ([0.99, 0.99, 1.0, 1.0, 1.0, 0.93], None, True),
+    ],
+)
+def test_an_interval_is_drawn_where_it_means_something(values, limits, drawn_, axes):
+    figures.dots(table_of(values), ALT, xlabel="x", limits=limits)
+    assert ("interval" in axes[0].get_title()) == drawn_
+    dots = [line for line in axes[0].lines if line.get_marker() not in ("None", "|")]
+    assert sorted(x for line in dots for x in line.get_xdata()) == sorted(values)
+
+
+@pytest.mark.parametrize(("seeds", "said"), [(1, ""), (5, "thin: single"), (6, "band: smallest")])
+def test_few_seeds_are_lines_and_many_a_band(seeds, said, axes):
+    figures.curves({"LSTM": frame([str(k) for k in range(seeds)])}, ALT, xlabel="x", ylabel="y")
+    assert said in axes[0].get_title()
+    assert len(axes[0].lines) == (1 + seeds if seeds == 5 else 1)
+    assert len(axes[0].collections) == (seeds >= 6)
+
+
+def test_networks_trained_here_stand_out(axes):
+    table = table_of(ONE, ONE)
+    table.attrs = {"here": [2], "own": False}
+    figures.dots(table, ALT, xlabel="x")
+    large = [line for line in axes[0].lines if line.get_markersize() > 6 and len(line.get_xdata())]
+    assert [line.get_xdata()[0] for line in large if line.get_marker() != "|"] == [ONE[2]] * 2
+    assert "trained here" in axes[0].get_title()
+    table.attrs["own"] = True
+    figures.dots(table, ALT, xlabel="x")
+    assert "your own experiment" in axes[1].get_title()
+
+
+def test_names_stand_at_the_ends_of_lines_and_apart(axes):
+    close = {name: frame("1") * 0 + 1 + k / 1000 for k, name in enumerate(("RNN", "LSTM", "GRU"))}
+    figures.curves(close, ALT, xlabel="x", ylabel="y", threshold=3)
+    axis = axes[0]
+    axis.figure.draw_without_rendering()
+    assert axis.get_legend() is None
+    assert [text.get_text() for text in axis.texts] == ["RNN", "LSTM", "GRU", "threshold"]
+    boxes = [Text.get_window_extent(text) for text in axis.texts]  # without their leaders
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    assert all(box.x0 >= axis.get_window_extent().x1 for box in boxes)
+    assert all(box.x1 <= axis.figure.bbox.x1 for box in boxes)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        {"a": frame("1"), "b": frame("1").iloc[:4]},  # one ends early
+        {f"window {k}": frame("1") for k in range(20)},
+        {"a": frame("1"), "a name that is far too long to stand beside its line": frame("1")},
+    ],
+)
+def test_a_legend_names_lines_that_leave_no_room(lines, axes):
+    figures.curves(lines, ALT, xlabel="x", ylabel="y")
+    assert [text.get_text() for text in axes[0].get_legend().get_texts()] == list(lines)
 
 
 @pytest.fixture
@@ -281,9 +492,9 @@ def test_few_places_on_a_logarithmic_axis_are_labelled_one_by_one(axes):
 def test_the_dotted_line_is_called_what_it_is(mark, axes):
     named = {} if mark == "threshold" else {"mark": mark}
     figures.curves({"": frame(("1",))}, ALT, xlabel="x", ylabel="y", threshold=0.7, **named)
-    figures.seeds(frame(("a", "b")), ALT, xlabel="x", threshold=0.7, **named)
-    for axis in axes:
-        assert mark in [text.get_text() for text in axis.get_legend().get_texts()]
+    figures.dots(frame(("a", "b")), ALT, xlabel="x", threshold=0.7, **named)
+    assert mark in [text.get_text() for text in axes[0].texts]
+    assert mark in [text.get_text() for text in axes[1].get_legend().get_texts()]
 
 
 def test_a_legend_set_aside_covers_no_line(axes):
@@ -296,7 +507,7 @@ def test_a_legend_set_aside_covers_no_line(axes):
 
 def test_dots_are_called_what_they_are(axes):
     for named in ({}, {"dot": "one part"}):
-        figures.seeds(frame(("a", "b")), ALT, xlabel="x", **named)
+        figures.dots(frame(("a", "b")), ALT, xlabel="x", **named)
     assert [axis.get_title().split(";")[0] for axis in axes] == ["dot: one seed", "dot: one part"]
 
 
@@ -313,15 +524,11 @@ def test_a_kind_looks_the_same_in_every_forest(axes):
     for rows in (FOREST, FOREST[FOREST["kind"] != "inconclusive"]):
         figures.forest(rows, ALT, xlabel="margin", kinds=kinds)
     looks = [
-        {
-            dots.get_label(): tuple(dots.get_facecolor()[0])
-            for dots in axis.collections
-            if dots.get_label() in kinds
-        }
+        {line.get_label(): (line.get_color(), line.get_marker()) for line in axis.lines}
         for axis in axes
     ]
     assert looks[0]["supported"] == looks[1]["supported"]
-    assert len(set(looks[0].values())) == 3
+    assert len({looks[0][kind] for kind in kinds}) == 3
 
 
 def test_few_decades_are_labelled_with_plain_numbers(axes):
@@ -334,5 +541,5 @@ def test_few_decades_are_labelled_with_plain_numbers(axes):
 
 
 def test_the_band_says_what_it_spans(axes):
-    figures.curves({"": frame(("1", "2"))}, ALT, xlabel="x", ylabel="y", each="units")
-    assert "median of the units" in axes[0].get_title()
+    figures.curves({"": frame("123456")}, ALT, xlabel="x", ylabel="y", each="units")
+    assert axes[0].get_title() == "line: median of the units; band: smallest to largest"
