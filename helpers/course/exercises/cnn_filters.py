@@ -205,9 +205,23 @@ FIELD = Code(
 
 EXERCISES = {
     "01.first-number": Quick(
-        3,
+        -3,
         "Multiply each of the nine pixels by the weight on top of it, then add up.",
-        "(0 + 0 + 0)(-1) + (0 + 0 + 0)(0) + (1 + 1 + 1)(+1) = 3.",
+        "1(-1) + 2(0) + 2(1) + 2(-2) + 2(0) + 1(2) + 2(-1) + 1(0) + 0(1) = -3.",
+        mistakes={
+            "That is the number of the window where it stands: move it one pixel to the right.": 6,
+            "Its sign is the other way round: the left column counts negative.": 3,
+        },
+    ),
+    "01.block": Quick(
+        144,
+        "It lies on all sixteen maps at once, 3 x 3 numbers of each.",
+        "16 x 3 x 3 = 144.",
+        mistakes={
+            "That is a filter of the first layer. One of the second reads sixteen maps.": 9,
+            "144 are the weights; the bias stands beside them.": 145,
+            "Those are the weights of all 32 filters. How many has one?": 4608,
+        },
     ),
     "01.output-size": Quick(
         14,
