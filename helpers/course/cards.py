@@ -130,13 +130,13 @@ def _strip(
     axis.set_yticks(range(len(rows)), [name for _, name, _ in rows] if own else [""] * len(rows))
     axis.tick_params(axis="y", length=0)
     axis.set(ylim=(len(rows) - 0.5, -0.5))
-    when = f", {test.when}" if test.when else ""
-    title = f"{test.name}{when}: claimed {_asked(test)}, found {_found(rows[0][0])}"
-    axis.set_title(textwrap.fill(title, WIDTH), loc="left", fontsize=9)
-    axis.set_xlabel(textwrap.fill(test.unit, WIDTH), fontsize=9)
+    asked = f"If {test.when}: {test.statement}" if test.when else test.statement
+    axis.set_title(textwrap.fill(asked, WIDTH), loc="left", fontsize=9)
+    numbers = f"{test.unit}: claimed {_asked(test)}, found {_found(rows[0][0])}"
+    axis.set_xlabel(textwrap.fill(numbers, WIDTH), fontsize=9)
     _shade(axis, test)
     said = " and ".join(f"{name} {_said(o)}" if own else _said(o) for o, name, _ in rows)
-    return f"{test.name}: {said}; claimed: {_asked(test)}"
+    return f"{asked} Measured: {said}; claimed: {_asked(test)}"
 
 
 def _of_each_seed(outcome: Outcome) -> np.ndarray:
