@@ -1,21 +1,24 @@
 """The course as a whole: which notebooks there are, and running them side by side."""
 
-import subprocess
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from os import environ
 from pathlib import Path
 
-from helpers.commands import runner
-from helpers.commands.runner import NotebookError
+from helpers.commands import kernels
 from helpers.evidence.closing import count_words
 from helpers.evidence.files import ROOT, build_folder
 
 NOTEBOOKS = ROOT / "notebooks"
 TIMEOUT = 1800  # seconds for a cell; a proof takes as long as it takes
+
+
+class NotebookError(Exception):
+    """A notebook could not be run; the message names notebook, cell and error."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ def built(profile: str) -> Path:
 
 def execute(source: Path, target: Path, choice: Choice) -> str:
     """Execute one notebook in this process; returns a line about it."""
+    from helpers.commands import runner
+
     parameters = {"profile": choice.profile, "device": choice.device}
     parameters |= {"seeds": choice.seeds} if choice.seeds else {}
     begun, training = time.perf_counter(), environ.get("EVIDENCE", "").startswith("{")
@@ -70,28 +75,42 @@ def run_all(choice: Choice, folder: Path, more: Mapping[str, str] | None = None)
     `more` goes into their environment. All are run, whatever becomes of one.
     """
     _silence_kernels()
-    begun = time.perf_counter()
-    with ThreadPoolExecutor(choice.jobs) as pool:
-        calls = [
-            pool.submit(_execute_apart, path, folder, choice, more) for path in choice.notebooks
-        ]
-        try:
-            failed = sum(call.result() for call in calls)
-        except KeyboardInterrupt:
-            pool.shutdown(cancel_futures=True)
-            raise
-    print(f"{len(calls) - failed} of {len(calls)} notebooks in {time.perf_counter() - begun:.0f} s")
+    begun, failed = time.perf_counter(), 0
+    environment, context = surroundings(more), kernels.context(surroundings())
+    waiting, running = list(choice.notebooks), {}
+    while waiting or running:
+        while waiting and len(running) < choice.jobs:
+            source = waiting.pop(0)
+            how = (_arguments(source, folder / source.name, choice), environment)
+            process = context.Process(target=_execute_apart, args=how)
+            process.start()
+            running[process.sentinel] = process
+        for sentinel in wait(running):
+            process = running.pop(sentinel)
+            process.join()
+            failed += process.exitcode != 0
+    count = len(choice.notebooks)
+    print(f"{count - failed} of {count} notebooks in {time.perf_counter() - begun:.0f} s")
     return int(failed > 0)
 
 
-def _execute_apart(
-    source: Path, folder: Path, choice: Choice, more: Mapping[str, str] | None
-) -> bool:
-    """Execute a notebook in a process of its own; whether it failed."""
+def _arguments(source: Path, target: Path, choice: Choice) -> list[str]:
+    """What `python -m helpers` is told, to execute a notebook."""
     flags = ["--profile", choice.profile, "--device", choice.device]
     flags += ["--seeds", str(choice.seeds)] if choice.seeds else []
-    command = [sys.executable, "-m", "helpers", "execute", str(source), str(folder / source.name)]
-    return subprocess.run(command + flags, cwd=ROOT, env=surroundings(more)).returncode != 0
+    return ["execute", str(source), str(target), *flags]
+
+
+def _execute_apart(arguments: list[str], environment: Mapping[str, str]) -> None:
+    """Execute a notebook in this process, which was forked for it; exits with the status."""
+    from helpers.commands import cli
+
+    os.chdir(ROOT)
+    os.environ.clear()
+    os.environ |= environment
+    with kernels.one_forked():
+        status = cli.main(arguments)
+    sys.exit(status)
 
 
 def surroundings(more: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -14,6 +14,7 @@ import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError
 
+from helpers.commands.course import NotebookError
 from helpers.evidence.closing import MIME
 
 KERNEL_RACES = ("Kernel died before replying", "Address already in use")  # worth one retry
@@ -21,10 +22,6 @@ KEPT_METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-
-
-class NotebookError(Exception):
-    """A notebook could not be run; the message names notebook, cell and error."""
 
 
 def execute(
