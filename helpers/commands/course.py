@@ -1,5 +1,6 @@
 """The course as a whole: which notebooks there are, and running them side by side."""
 
+import json
 import os
 import sys
 import time
@@ -10,7 +11,7 @@ from os import environ
 from pathlib import Path
 
 from helpers.commands import kernels
-from helpers.evidence.closing import count_words
+from helpers.evidence.closing import MIME, count_words
 from helpers.evidence.files import ROOT, build_folder
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -77,7 +78,7 @@ def run_all(choice: Choice, folder: Path, more: Mapping[str, str] | None = None)
     _silence_kernels()
     begun, failed = time.perf_counter(), 0
     environment, context = surroundings(more), kernels.context(surroundings())
-    waiting, running = list(choice.notebooks), {}
+    waiting, running = _longest_first(choice), {}
     while waiting or running:
         while waiting and len(running) < choice.jobs:
             source = waiting.pop(0)
@@ -92,6 +93,20 @@ def run_all(choice: Choice, folder: Path, more: Mapping[str, str] | None = None)
     count = len(choice.notebooks)
     print(f"{count - failed} of {count} notebooks in {time.perf_counter() - begun:.0f} s")
     return int(failed > 0)
+
+
+def _longest_first(choice: Choice) -> list[Path]:
+    """The notebooks in an order that leaves no core idle; one after the other in their own."""
+    if choice.jobs == 1:
+        return list(choice.notebooks)
+    return sorted(choice.notebooks, key=_seconds, reverse=True)
+
+
+def _seconds(source: Path) -> float:
+    """How long a notebook took when its outputs were stored."""
+    cells = json.loads(source.read_text(encoding="utf-8"))["cells"]
+    outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
+    return max((data[MIME]["seconds"] for data in outputs if MIME in data), default=0)
 
 
 def _arguments(source: Path, target: Path, choice: Choice) -> list[str]:

@@ -15,7 +15,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from typing import Any
 
-IMPORTED = ["ipykernel.kernelapp", "ipykernel.ipkernel", "helpers.commands.runner"]
+# All that notebooks import; torch's compiler comes with the first optimizer.
+IMPORTED = ["ipykernel.kernelapp", "ipykernel.ipkernel", "helpers.commands.runner", "torch._dynamo"]
 IMPORTED += ["helpers.course.lab", "helpers.course.exercises", "helpers.analysis", "helpers.text"]
 FORKING = sys.platform == "linux"  # elsewhere libraries do not survive it
 
