@@ -8,6 +8,7 @@ import nbval.plugin
 import pytest
 from nbval.kernel import RunningKernel
 
+from helpers.commands import course, kernels
 from helpers.evidence.closing import MIME
 
 # Kernels inherit it: evidence of another experiment is an error, and no widget is drawn.
@@ -44,3 +45,4 @@ class Kernel(RunningKernel):
 
 
 nbval.plugin.RunningKernel = Kernel
+kernels.offer(kernels.forked(course.surroundings()))

@@ -50,6 +50,14 @@ def offer(kernels: Iterable["Kernel"]) -> None:
     local_provisioner.launch_kernel = launch
 
 
+def forked(environment: Mapping[str, str]) -> Iterator["Kernel"]:
+    """As many kernels as are taken, each forked when it is; none where that cannot be."""
+    if FORKING:
+        forking = context(environment)
+        while True:
+            yield Kernel(forking)
+
+
 @contextmanager
 def one_forked() -> Iterator[None]:
     """Offer a kernel forked from this process, which is at its beginning."""
@@ -114,8 +122,10 @@ def _become_kernel(pipe: Connection, other_end: Connection) -> None:
     # By it a kernel notices that the process that launched it is gone.
     os.environ |= environment | {"JPY_PARENT_PID": str(os.getppid())}
     pipe.send("ready")
+    import pandas as pd
     from ipykernel import kernelapp
 
+    pd.set_option("display.max_columns", 20)  # as it is where pandas is imported in a notebook
     try:
         kernelapp.launch_new_instance(argv=command[command.index("ipykernel_launcher") + 1 :])
     finally:
