@@ -36,6 +36,7 @@ OURS = LOOP | {"system": "ours", "losses": [1.03, 0.99, 1.0, 1.01], "seconds": 0
 ABSENT = dict.fromkeys(("ray", "jax"), "not installed: No module named 'it'")
 
 
+@pytest.mark.nightly
 def test_quick_run_of_the_loop_and_ours(tmp_path):
     command = [sys.executable, SCRIPT, "--quick", "--device", "cpu"]
     command += ["--skip", "joblib", "ray", "jax", "--out", tmp_path]
@@ -113,6 +114,7 @@ def test_the_networks_of_users_and_ours_compute_the_same():
         torch.testing.assert_close(plain(x), ours(x))
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", ["rnn-50", "gru-50"])
 def test_jax_computes_what_torch_does(name):
     pytest.importorskip("jax")
