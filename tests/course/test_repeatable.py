@@ -19,7 +19,8 @@ conducted, conduct = {}, Lab.experiment
 
 
 def experiment(self, name, arms, data, **settings):
-    asked = list(arms), len(data.train.y), list(settings["seeds"])
+    size = len(data.train.y) if hasattr(data, "train") else type(data).__name__  # drawn by the seed
+    asked = list(arms), size, list(settings["seeds"])
     if name not in conducted:
         conducted[name] = asked, conduct(self, name, arms, data, **settings)
     assert conducted[name][0] == asked

@@ -10,7 +10,7 @@ from experiments import CHECK, DESIGN, PROVE, READ, changed, evidence  # noqa: F
 from torch import nn
 
 from helpers.data import DataError, Dataset, Resplit, Split, adding_problem, drawn, seeded
-from helpers.evidence.experiment import conduct
+from helpers.evidence.experiment import conduct, rehearse_briefly
 from helpers.evidence.store import EvidenceError
 from helpers.training.many import fit_many
 
@@ -126,6 +126,7 @@ def test_evidence_of_a_set_that_is_not_here_is_shown_but_not_replayed(evidence):
         conduct(changed(absent, steps=9), 1, READ)
     conduct(absent, 0, PROVE)  # keeps what is there
     assert conduct(absent, 0, CHECK).line == shown.line
+    assert rehearse_briefly(changed(absent, steps=1)).line == shown.line  # at profile smoke
 
 
 def fresh(seed: int) -> Dataset:
