@@ -411,7 +411,7 @@ def _announce(runs: Sequence[Run], how: Circumstances) -> None:
 def rehearse_briefly(design: Design) -> Experiment:
     """Profile smoke: every arm on one seed, with what stands in the middle of a grid to tune.
 
-    Where the data is elsewhere there is nothing to train on: what the evidence says is brought back.
+    Where the data is elsewhere there is nothing to train on: the evidence is brought back.
     """
     if design.elsewhere:
         record = store.read(store.place(design.notebook, design.name))
