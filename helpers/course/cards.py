@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from IPython.display import display
 
-from helpers.evidence.registry import ClaimError, Test
+from helpers.evidence import findings
+from helpers.evidence.registry import ClaimError, Test, registry
 from helpers.evidence.statistics import rate_interval
 from helpers.evidence.verdicts import LEAST_SEEDS, Outcome, Verdict
 from helpers.figures import ACCENT, COLOURS, INK, Look, blank, picture, strip, styled
@@ -42,6 +43,21 @@ def show_verdict(verdict: Verdict, found: Verdict | None = None, here: Here | No
     """
     text = repr(verdict) + (f"; on the evidence: {found!r}" if found else "")
     display({"text/plain": text, "text/html": verdict_card(verdict, found, here)}, raw=True)
+
+
+def show_found(claim_id: str) -> None:
+    """Show the card of what was found on a claim, whichever notebook settles it.
+
+    Where it was not measured, a sentence stands in its place. Raises ClaimError for an unknown
+    claim.
+    """
+    if claim_id not in registry():
+        raise ClaimError(f"{claim_id} is not registered")
+    finding, reason = findings.find(registry()[claim_id])
+    if finding:
+        show_verdict(finding.verdict)
+    else:
+        print(f"The card of {claim_id} cannot be shown: {reason}")
 
 
 def verdict_card(verdict: Verdict, found: Verdict | None = None, here: Here | None = None) -> str:

@@ -75,7 +75,8 @@ ALIASES = {
     **{family.lower(): family for family in FAMILIES},
 }
 CONTROLS = set(
-    "counts count gram control random frozen none reference guessing chance undecided".split()
+    "counts count gram control random frozen none reference guessing chance undecided "
+    "stored".split()
 )
 NEW = (5, 4, 6, 7, 3, 2, 1, 0)  # colours of arms that are no architecture: rare families first
 
@@ -95,7 +96,7 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
     An architecture has one look throughout the course: that of the first word of its name, or of
     any other word that names one ("LSTM, forget bias 1", "narrow CNN"). Controls ("counts",
     "random", "none", "no clipping") are grey. Arms of one kind differ by line style and marker.
-    All other names take the colours that are left, in order.
+    "Yours" has the accent. All other names take the colours that are left, in order.
 
     >>> looks(["RNN", "RNN, orthogonal"])["RNN, orthogonal"].colour == looks(["RNN"])["RNN"].colour
     True
@@ -110,6 +111,8 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
             colour, line, marker = COLOURS[k], k + seen[family], k + seen[family]
         elif family:
             colour, line, marker = GREY, seen[family], 5 + seen[family]
+        elif name.split(",")[0].lower() == "yours":
+            colour, line, marker = ACCENT, seen[family], 3 + seen[family]
         else:
             colour, line, marker = COLOURS[free[seen[""] % len(free)]], seen[""], seen[""]
         seen[family] += 1
