@@ -17,7 +17,8 @@ from helpers.evidence import findings
 from helpers.evidence.registry import ClaimError, Test, registry
 from helpers.evidence.statistics import rate_interval
 from helpers.evidence.verdicts import LEAST_SEEDS, Outcome, Verdict
-from helpers.figures import ACCENT, COLOURS, INK, Look, blank, picture, strip, styled
+from helpers.figures import COLOURS, INK, blank, picture, strip, styled
+from helpers.figures.style import OWN
 
 WIDTH = 84  # characters of nine points across a card
 MOST = 4  # strips on a card; the tests beyond stand in the fold alone
@@ -30,8 +31,7 @@ WORD_COLOURS = {
     "open": "#555555",
 }
 CLAIMED = COLOURS[2]
-EVIDENCE = Look(INK, "-", "o")
-YOURS = Look(ACCENT, "-", "D")
+YOURS, EVIDENCE = OWN["yours"], OWN["stored"]
 SAID = {"supported": "Holds", "refuted": "Fails", "undecided": "Undecided"}
 OUTCOME_MARKS = {"supported": "✓", "refuted": "✗", "undecided": "?"}
 

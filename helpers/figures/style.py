@@ -75,8 +75,7 @@ ALIASES = {
     **{family.lower(): family for family in FAMILIES},
 }
 CONTROLS = set(
-    "counts count gram control random frozen none reference guessing chance undecided "
-    "stored".split()
+    "counts count gram control random frozen none reference guessing chance undecided".split()
 )
 NEW = (5, 4, 6, 7, 3, 2, 1, 0)  # colours of arms that are no architecture: rare families first
 
@@ -90,13 +89,17 @@ class Look:
     marker: str
 
 
+OWN = {"yours": Look(ACCENT, "-", "D"), "stored": Look(INK, "-", "o")}
+
+
 def looks(names: Iterable[str]) -> dict[str, Look]:
     """Colour, line style and marker of every arm of a figure, by name.
 
     An architecture has one look throughout the course: that of the first word of its name, or of
     any other word that names one ("LSTM, forget bias 1", "narrow CNN"). Controls ("counts",
     "random", "none", "no clipping") are grey. Arms of one kind differ by line style and marker.
-    "Yours" has the accent. All other names take the colours that are left, in order.
+    "yours, ..." and "stored, ..." look as on cards. All other names take the colours that are left,
+    in order.
 
     >>> looks(["RNN", "RNN, orthogonal"])["RNN, orthogonal"].colour == looks(["RNN"])["RNN"].colour
     True
@@ -111,8 +114,9 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
             colour, line, marker = COLOURS[k], k + seen[family], k + seen[family]
         elif family:
             colour, line, marker = GREY, seen[family], 5 + seen[family]
-        elif name.split(",")[0].lower() == "yours":
-            colour, line, marker = ACCENT, seen[family], 3 + seen[family]
+        elif (whose := str(name).split(",")[0]) in OWN:
+            found[name] = OWN[whose]
+            continue
         else:
             colour, line, marker = COLOURS[free[seen[""] % len(free)]], seen[""], seen[""]
         seen[family] += 1
