@@ -27,8 +27,8 @@ def patterns(effects: torch.Tensor) -> torch.Tensor:
 
 
 def some_effects(generator: torch.Generator) -> tuple:
-    """Four to eight effects, mostly above zero."""
-    count = int(torch.randint(4, 9, (), generator=generator))
+    """Four to six effects, mostly above zero."""
+    count = int(torch.randint(4, 7, (), generator=generator))
     return (torch.randn(count, generator=generator, dtype=torch.float64) + 0.8,)
 
 
