@@ -59,7 +59,9 @@ def show_found(claim_id: str) -> None:
         raise ClaimError(f"{claim_id} is not registered")
     finding, reason = findings.find(registry()[claim_id])
     if finding:
-        show_verdict(finding.verdict)
+        text = f"Found in notebook {finding.verdict.claim.notebook[:2]}: {finding.verdict!r}"
+        card = verdict_card(finding.verdict)
+        display({"text/plain": text, "text/html": card}, raw=True)
     else:
         print(f"The card of {claim_id} cannot be shown: {reason}")
 

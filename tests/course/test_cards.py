@@ -246,7 +246,7 @@ def test_a_card_of_another_notebook_is_the_one_that_was_found_there(monkeypatch,
     monkeypatch.setattr(cards, "display", lambda data, raw: shown.append(data))
     finding = findings.read(findings.place(registry()["rnn.vanishing"]))
     cards.show_found("rnn.vanishing")
-    assert shown[0]["text/plain"] == repr(finding.verdict)
+    assert shown[0]["text/plain"] == f"Found in notebook 03: {finding.verdict!r}"
     monkeypatch.setattr(findings, "find", lambda claim: (None, "not measured"))
     cards.show_found("rnn.vanishing")
     assert capsys.readouterr().out == "The card of rnn.vanishing cannot be shown: not measured\n"
