@@ -25,7 +25,7 @@ HOW = $(WHICH) --device $(call quoted,$(DEVICE))
 CORES = $(or $(JOBS),$(shell $(PY) -c 'import joblib; print(joblib.cpu_count())'))
 TEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup run-all check test lint nbval lab refresh register prove audit replicate compare verdicts
+.PHONY: help setup run-all check test nightly lint nbval lab refresh register prove audit replicate compare verdicts
 .PHONY: mutants anatomy site bench bench-many lock clean distclean
 
 help:  ## this list
@@ -40,8 +40,11 @@ run-all: .venv/course  ## execute every notebook into build/, one line each
 check: .venv/dev lint  ## lint, architecture, fast tests: what to run all day
 	$(TEST) tests helpers
 
-test: .venv/dev lint  ## everything: lint, all tests, stored outputs of all notebooks (nbval)
-	$(TEST) -m "" notebooks tests helpers
+test: .venv/dev lint  ## lint, all tests but the nightly ones, stored outputs of all notebooks
+	$(TEST) -m "not nightly" notebooks tests helpers
+
+nightly: .venv/dev  ## tests of what is seldom touched: clusters, benchmarks, the site in a browser
+	$(TEST) -m nightly tests
 
 mutants: .venv/dev  ## plant scientific faults into the helpers: each must turn a named test red
 	OMP_NUM_THREADS=1 $(PY) tests/mutants.py

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import joblib
 
-from helpers.commands import course, proofs, runner
-from helpers.commands.course import Choice
-from helpers.commands.runner import NotebookError
+from helpers.commands import course
+from helpers.commands.course import Choice, NotebookError
 from helpers.evidence.closing import PROFILES
 from helpers.evidence.registry import ClaimError
 from helpers.evidence.store import EvidenceError
@@ -106,22 +105,32 @@ def _refresh(options: argparse.Namespace) -> int:
 
 
 def _register(options: argparse.Namespace) -> int:
+    from helpers.commands import proofs
+
     return proofs.register(_choice(options))
 
 
 def _prove(options: argparse.Namespace) -> int:
+    from helpers.commands import proofs
+
     return proofs.prove(_choice(options), options.experiment, options.stale)
 
 
 def _audit(options: argparse.Namespace) -> int:
+    from helpers.commands import proofs
+
     return proofs.audit(_choice(options), _whole("N", options.networks) or 20)
 
 
 def _replicate(options: argparse.Namespace) -> int:
+    from helpers.commands import proofs
+
     return proofs.replicate(_choice(options), _whole("SEEDS", options.first) or 5000)
 
 
 def _compare(_: argparse.Namespace) -> int:
+    from helpers.commands import proofs
+
     return proofs.compare()
 
 
@@ -135,6 +144,8 @@ def _verdicts(_: argparse.Namespace) -> int:
 
 def _figure(options: argparse.Namespace) -> int:
     import nbformat
+
+    from helpers.commands import runner
 
     notebook = nbformat.read(options.source, as_version=4)
     options.target.write_bytes(runner.figure(notebook, options.alt))

@@ -1,5 +1,6 @@
 """The course as a whole: which notebooks there are, and running them side by side."""
 
+import json
 import subprocess
 import sys
 import time
@@ -9,13 +10,15 @@ from dataclasses import dataclass
 from os import environ
 from pathlib import Path
 
-from helpers.commands import runner
-from helpers.commands.runner import NotebookError
-from helpers.evidence.closing import count_words
+from helpers.evidence.closing import MIME, count_words
 from helpers.evidence.files import ROOT, build_folder
 
 NOTEBOOKS = ROOT / "notebooks"
 TIMEOUT = 1800  # seconds for a cell; a proof takes as long as it takes
+
+
+class NotebookError(Exception):
+    """A notebook could not be run; the message names notebook, cell and error."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ def built(profile: str) -> Path:
 
 def execute(source: Path, target: Path, choice: Choice) -> str:
     """Execute one notebook in this process; returns a line about it."""
+    from helpers.commands import runner
+
     parameters = {"profile": choice.profile, "device": choice.device}
     parameters |= {"seeds": choice.seeds} if choice.seeds else {}
     begun, training = time.perf_counter(), environ.get("EVIDENCE", "").startswith("{")
@@ -73,7 +78,8 @@ def run_all(choice: Choice, folder: Path, more: Mapping[str, str] | None = None)
     begun = time.perf_counter()
     with ThreadPoolExecutor(choice.jobs) as pool:
         calls = [
-            pool.submit(_execute_apart, path, folder, choice, more) for path in choice.notebooks
+            pool.submit(_execute_apart, path, folder, choice, more)
+            for path in _longest_first(choice)
         ]
         try:
             failed = sum(call.result() for call in calls)
@@ -82,6 +88,20 @@ def run_all(choice: Choice, folder: Path, more: Mapping[str, str] | None = None)
             raise
     print(f"{len(calls) - failed} of {len(calls)} notebooks in {time.perf_counter() - begun:.0f} s")
     return int(failed > 0)
+
+
+def _longest_first(choice: Choice) -> list[Path]:
+    """The notebooks in an order that leaves no core idle; one after the other in their own."""
+    if choice.jobs == 1:
+        return list(choice.notebooks)
+    return sorted(choice.notebooks, key=_seconds, reverse=True)
+
+
+def _seconds(source: Path) -> float:
+    """How long a notebook took when its outputs were stored."""
+    cells = json.loads(source.read_text(encoding="utf-8"))["cells"]
+    outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
+    return max((data[MIME]["seconds"] for data in outputs if MIME in data), default=0)
 
 
 def _execute_apart(

@@ -15,8 +15,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from helpers.commands.course import Choice, run_all
-from helpers.commands.runner import NotebookError
+from helpers.commands.course import Choice, NotebookError, run_all
 from helpers.evidence import findings, store
 from helpers.evidence.files import ROOT, build_folder, write_whole
 

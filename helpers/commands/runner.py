@@ -16,6 +16,7 @@ import papermill
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from helpers.commands.course import NotebookError
 from helpers.evidence.closing import MIME
 
 KERNEL_RACES = ("Kernel died before replying", "Address already in use")  # worth one retry
@@ -33,10 +34,6 @@ DIED = (
     "the kernel died here, most often because memory ran out or native code crashed: close other "
     "programs or set JOBS=1, and run this notebook again; others that are finished are kept"
 )
-
-
-class NotebookError(Exception):
-    """A notebook could not be run; the message names notebook, cell and error."""
 
 
 def execute(

@@ -4,8 +4,11 @@ The stable line is text; the card is HTML that reads well without styles, in the
 """
 
 import html
+import operator
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from IPython.display import display
@@ -28,6 +31,7 @@ WORD_COLOURS = {
 CLAIMED = COLOURS[2]
 EVIDENCE = Look(INK, "-", "o")
 YOURS = Look(ACCENT, "-", "D")
+SAID = {"supported": "Holds", "refuted": "Fails", "undecided": "Undecided"}
 OUTCOME_MARKS = {"supported": "✓", "refuted": "✗", "undecided": "?"}
 
 
@@ -50,17 +54,25 @@ def verdict_card(verdict: Verdict, found: Verdict | None = None, here: Here | No
     A reader's own, which is no verdict, stands beside the one that was found.
     """
     claim = verdict.claim
-    parts = [f'<p id="{html.escape(claim.id)}">The recap: “{html.escape(claim.quote)}”</p>']
+    quote, question = html.escape(claim.quote), html.escape(claim.question)
+    parts = [f'<p id="{html.escape(claim.id)}">The recap: “{quote}”<br>Asked here: {question}</p>']
     if verdict.provisional:
         note = "<b>Yours.</b> It is not the registered experiment, so it is no verdict: "
         parts.append(f"<p>{note}{coloured(verdict)}</p>")
         parts += [f"<p>On the evidence: {coloured(found)}</p>"] if found else []
     else:
-        parts.append(f"<p>{coloured(verdict)}</p>")
+        parts.append(f"<p>{coloured(verdict)}{_not_if(verdict)}</p>")
     if not verdict.run:
         return "".join(parts) + "<p>Profile smoke is too short to judge by.</p>"
     parts += [_answer(found or verdict), _picture(verdict, found, here or {})]
     return "".join(parts) + _fine_print(verdict, found)
+
+
+def _not_if(verdict: Verdict) -> str:
+    """The conditions under which a sentence that is true under another one fails."""
+    core = [o for o in verdict.outcomes if o.test.role == "core" and o.verdict == "refuted"]
+    failed = dict.fromkeys(html.escape(outcome.test.when) for outcome in core)
+    return f"; not if {' or if '.join(failed)}" if verdict.word == "true if" else ""
 
 
 def _answer(verdict: Verdict) -> str:
@@ -89,14 +101,10 @@ def _picture(verdict: Verdict, found: Verdict | None, here: Here) -> str:
     """Every seed of the core tests against what was claimed, a strip each, with its legend."""
     own = {o.test.name: o for o in verdict.outcomes} if verdict.provisional else {}
     stored = {o.test.name: o for o in (found or verdict).outcomes} if found or not own else {}
-    core = [
-        outcome.test
-        for outcome in verdict.outcomes
-        if outcome.test.role == "core" and outcome.test.kind != "assertion"
-    ]
-    if not core:
-        return ""
-    shown = core[:MOST]
+    tests = _drawn(found or verdict)
+    if not tests:
+        return "<p>Checked by counting and calculating: no chance is at play.</p>"
+    shown = tests[:MOST]
     heights = [1 + bool(own and stored) + 0.5 * (k == 0) for k in range(len(shown))]
     ratios = {"gridspec_kw": {"height_ratios": [height + 0.4 for height in heights]}}
     figure, axes = blank(6.4, 0.62 * sum(heights) + 0.5 * len(shown), len(shown), **ratios)
@@ -106,16 +114,25 @@ def _picture(verdict: Verdict, found: Verdict | None, here: Here) -> str:
     ]
     bars = any(map(_interval, [*own.values(), *stored.values()]))
     large = any(map(any, here.values())) and not own
-    more = f" {len(core) - MOST} more tests are in the fold." if len(core) > MOST else ""
+    rest = len(tests) - MOST
+    more = f" Open the lines below for {rest} more tests." if rest > 0 else ""
     return f"<p>{picture(figure, '; '.join(alts))}</p><p>{_legend(large, bars)}{more}</p>"
+
+
+def _drawn(verdict: Verdict) -> list[Test]:
+    """The tests that decide by measurement, those first of which the answer speaks."""
+    roles = ("core", "weaker") if verdict.word == "overstated" else ("core",)
+    tests = [o.test for o in verdict.outcomes if o.test.role in roles]
+    tests = [test for test in tests if test.kind != "assertion"]
+    return sorted(tests, key=lambda test: f"{{{test.name}." not in verdict.claim.answer)
 
 
 def _legend(large: bool, bars: bool) -> str:
     """What the marks of the picture are, in plain words."""
-    parts = ["Each dot is one seed (a network, or the networks compared)"]
+    parts = ["Each dot is one seed: a network, or networks compared with each other"]
     parts += ["large dots were trained here"] if large else []
-    parts += ["the bar is the average with its 95 % interval"] if bars else []
-    return "; ".join([*parts, "shaded: where the claim would be right."])
+    parts += ["bar: average (or rate) and its 95 % interval"] if bars else []
+    return "; ".join([*parts, "shaded: where the claim would hold."])
 
 
 def _strip(
@@ -123,20 +140,37 @@ def _strip(
 ) -> str:
     """One test: the claimed side shaded, a row of dots, two with a reader's own; what it says."""
     rows = [(stored, "evidence", EVIDENCE), (own, "yours", YOURS)]
-    rows = [row for row in rows if row[0]]
+    rows = [(_readable(outcome), *row) for outcome, *row in rows if outcome]
+    test = rows[0][0].test
     for height, (outcome, _, look) in enumerate(rows):
         marks = () if own else here
         strip(axis, height, _of_each_seed(outcome), look, marks, _interval(outcome))
     axis.set_yticks(range(len(rows)), [name for _, name, _ in rows] if own else [""] * len(rows))
     axis.tick_params(axis="y", length=0)
     axis.set(ylim=(len(rows) - 0.5, -0.5))
-    when = f", {test.when}" if test.when else ""
-    title = f"{test.name}{when}: claimed {_asked(test)}, found {_found(rows[0][0])}"
-    axis.set_title(textwrap.fill(title, WIDTH), loc="left", fontsize=9)
-    axis.set_xlabel(textwrap.fill(test.unit, WIDTH), fontsize=9)
+    asked = f"If {test.when}: {test.statement}" if test.when else test.statement
+    became = SAID[rows[0][0].verdict]
+    axis.set_title(textwrap.fill(f"{became}. {asked}", WIDTH), loc="left", fontsize=9)
+    numbers = f"{test.unit}: claimed {_asked(test)}, found {_found(rows[0][0])}"
+    axis.set_xlabel(textwrap.fill(numbers, WIDTH), fontsize=9)
     _shade(axis, test)
     said = " and ".join(f"{name} {_said(o)}" if own else _said(o) for o, name, _ in rows)
-    return f"{test.name}: {said}; claimed: {_asked(test)}"
+    return f"{became}. {asked} Measured: {said}; claimed: {_asked(test)}"
+
+
+def _readable(outcome: Outcome) -> Outcome:
+    """Accuracies in points, logarithms as the ratios they stand for."""
+    test = outcome.test
+    if test.kind == "mean" and test.unit == "accuracy":
+        unit, change = "points of accuracy", partial(operator.mul, 100.0)
+    elif test.kind == "mean" and test.unit.startswith("log10 of "):
+        unit, change = test.unit.removeprefix("log10 of "), partial(pow, 10.0)
+    else:
+        return outcome
+    edges = {name: change(getattr(test, name)) for name in ("threshold", "around")}
+    numbers = {name: change(getattr(outcome, name)) for name in ("effect", "low", "high")}
+    effects = tuple(map(change, outcome.effects))
+    return replace(outcome, test=replace(test, unit=unit, **edges), effects=effects, **numbers)
 
 
 def _of_each_seed(outcome: Outcome) -> np.ndarray:
@@ -171,8 +205,9 @@ def _edges(test: Test) -> tuple[float, ...]:
 
 def _asked(test: Test) -> str:
     """'above 0.1', 'within 0.05 of 0.5'."""
-    band = f" of {test.around:g}" if test.direction == "within" else ""
-    return f"{test.direction} {test.threshold:g}{band}"
+    threshold, around = (float(f"{edge:.3g}") for edge in (test.threshold, test.around))
+    band = f" of {around:g}" if test.direction == "within" else ""
+    return f"{test.direction} {threshold:g}{band}"
 
 
 def _found(outcome: Outcome) -> str:
@@ -181,7 +216,7 @@ def _found(outcome: Outcome) -> str:
         return ", ".join(_solved(outcome))
     if outcome.test.kind == "count":
         return f"{np.sum(outcome.effects):.0f} of {len(outcome.effects)}"
-    return f"{outcome.effect:.3g}"
+    return f"{float(f'{outcome.effect:.3g}'):g}"
 
 
 def _said(outcome: Outcome) -> str:
@@ -210,11 +245,11 @@ def _fine_print(verdict: Verdict, found: Verdict | None) -> str:
     """What was asked and expected, and every number of every test, in a fold."""
     claim = verdict.claim
     tables = _table(verdict)
-    if found:
+    if found and verdict.provisional:
         tables = f"<p>Yours:</p>{tables}<p>On the evidence:</p>{_table(found)}"
     return (
         "<details><summary>What was registered, every interval, what was expected</summary>"
-        f"<p>Question: {html.escape(claim.question)}</p>{tables}"
+        f"{tables}"
         f"<p>Expected, before anything was measured: {html.escape(claim.expected)}</p></details>"
     )
 

@@ -29,6 +29,7 @@ from helpers.evidence.experiment import (
     Design,
     Experiment,
     Grid,
+    Here,
     conduct,
     rehearse_briefly,
 )
@@ -111,7 +112,7 @@ class Lab:
         grid: Grid | None = None,
         train: Callable[..., pd.DataFrame] = fit,
         measure: Callable[..., Mapping[str, float]] | None = None,
-        here: int = 1,
+        here: Here = 1,
         updates: int = UPDATES,
         pack: int | None = None,
         **settings: Any,
@@ -128,7 +129,8 @@ class Lab:
         the dtype of the data it is given, and the replay gives it a small part in float64.
 
         Where declaration and replay (the first `updates` of each arm) agree with the evidence, its
-        table of all seeds comes back, and `here` networks of every arm are trained in this cell.
+        table of all seeds comes back, and `here` networks of every arm, or so many of the arms it
+        names, are trained in this cell.
         Where something was changed it trains here, on few seeds, and is the reader's own.
 
         Raises EvidenceError for evidence that is missing, damaged or of another experiment, where

@@ -53,8 +53,8 @@ class Resplit:
     def __call__(self, seed: int) -> Dataset:
         """The data as the seed splits it."""
         pool, rows = self.pool(), self.rows(seed)
-        splits = {name: Split(pool.x[rows[name]], pool.y[rows[name]]) for name in SPLITS}
-        return replace(self.whole, **splits)
+        train, valid, test = (Split(pool.x[rows[name]], pool.y[rows[name]]) for name in SPLITS)
+        return replace(self.whole, train=train, valid=valid, test=test)
 
     def pool(self) -> Split:
         """All examples."""

@@ -40,6 +40,7 @@ STRICT = ("check", "refresh", "audit")  # networks trained here are compared wit
 SLACK = 0.01  # relative: how far a network trained anew may lie from the stored one
 
 Grid = Mapping[str, Sequence | Mapping[str, Any]]
+Here = int | Mapping[str, int]  # how many networks of every arm, or of these, are trained here
 
 
 @dataclass(frozen=True)
@@ -230,7 +231,7 @@ class Circumstances:
     expect: Callable[[int], None] | None = None  # hears how many updates are coming
 
 
-def conduct(design: Design, here: int, how: Circumstances) -> Experiment:
+def conduct(design: Design, here: Here, how: Circumstances) -> Experiment:
     """The experiment as it is fitting here. Raises EvidenceError where a check fails."""
     if set(design.tuning_seeds) & set(_all_seeds(design.seeds)):
         raise EvidenceError(f"{design.name}: seeds for tuning are never judged, and some are here")
@@ -294,7 +295,7 @@ def _as_json(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def _stored(design: Design, record: Record, here: int, how: Circumstances) -> Experiment:
+def _stored(design: Design, record: Record, here: Here, how: Circumstances) -> Experiment:
     """The stored table of the seeds that are asked for, and a few networks trained here."""
     axes, missing = tuple(design.grid or {}), {}
     parts = []
@@ -344,11 +345,12 @@ def _train_seeds(part: Design, record: Record, how: Circumstances, **more: Any) 
     return part.train_all(chosen, n_jobs=1, tick=how.tick, **more)
 
 
-def _train_here(design: Design, record: Record, here: int, how: Circumstances) -> dict:
+def _train_here(design: Design, record: Record, here: Here, how: Circumstances) -> dict:
     """The first networks of every arm, trained; where outputs are checked compared with theirs."""
     seeds = {}
     for arm in design.arms:
-        first = _of_arm(record.declared["seeds"], arm)[:here]
+        count = here.get(arm, 0) if isinstance(here, Mapping) else here
+        first = _of_arm(record.declared["seeds"], arm)[:count]
         seeds[arm] = [seed for seed in first if seed in _of_arm(design.seeds, arm)]
     if not any(seeds.values()):
         return {}
@@ -629,7 +631,7 @@ def _audit(design: Design, record: Record, how: Circumstances) -> None:
             file.write(json.dumps(said | {"found": found, "why": str(trouble or "")}) + "\n")
 
 
-def _replicated(design: Design, here: int, how: Circumstances) -> Experiment:
+def _replicated(design: Design, here: Here, how: Circumstances) -> Experiment:
     """The same experiment on other seeds, at the rates of the evidence; written to `how.root`."""
     record, found = _look_up(design, replace(how, mode="read", root=None))
     both = set(_all_seeds(design.seeds)) & set(

@@ -232,8 +232,7 @@ def _decide_mean(test: Test, values: np.ndarray) -> Outcome:
     limits = _limits(test)
     finite = [limit for limit in limits if np.isfinite(limit)]
     p = max(sign_flip_p(values - limit) for limit in finite)
-    clear = all(sign_flip_p(values - limit) <= 1 - CONFIDENCE for limit in finite)
-    verdict = _compare(low, high, limits) if clear else "undecided"
+    verdict = _compare(low, high, limits) if p <= 1 - CONFIDENCE else "undecided"
     return Outcome(test, verdict, tuple(values), values.mean(), low, high, p, bca_interval(values))
 
 

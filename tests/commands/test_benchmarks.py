@@ -36,6 +36,7 @@ OURS = LOOP | {"system": "ours", "losses": [1.03, 0.99, 1.0, 1.01], "seconds": 0
 ABSENT = dict.fromkeys(("ray", "jax"), "not installed: No module named 'it'")
 
 
+@pytest.mark.nightly
 def test_quick_run_of_the_loop_and_ours(tmp_path):
     command = [sys.executable, SCRIPT, "--quick", "--device", "cpu"]
     command += ["--skip", "joblib", "ray", "jax", "--out", tmp_path]

@@ -15,8 +15,7 @@ from filelock import FileLock
 from registered import register
 
 from helpers.commands import cli, course, proofs
-from helpers.commands.course import Choice
-from helpers.commands.runner import NotebookError
+from helpers.commands.course import Choice, NotebookError
 from helpers.course import cards, progress
 from helpers.course.lab import Lab
 from helpers.evidence import findings, store

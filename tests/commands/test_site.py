@@ -15,24 +15,26 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FRONT = ROOT / "notebooks" / "11_phase_summary.ipynb"
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not FRONT.exists(), reason="the summary is the site's front page"),
-]
 PAGES = ["index", "drawings", "helpers", *(path.stem for path in NOTEBOOKS if path != FRONT)]
 
 
+def call(*command: str | Path) -> None:
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.fixture(scope="module")
-def site(tmp_path_factory) -> Path:
+def source(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("site") / "source"
+    call(ROOT / ".site" / "prepare.py", ROOT / "notebooks", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(source) -> Path:
     pytest.importorskip("myst_nb")
-    folder = tmp_path_factory.mktemp("site")
-    for command in (
-        [ROOT / ".site" / "prepare.py", ROOT / "notebooks", folder / "source"],
-        ["-m", "sphinx", "-q", "-W", "--keep-going", folder / "source", folder / "html"],
-    ):
-        done = subprocess.run([sys.executable, *command], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-    return folder / "html"
+    call("-m", "sphinx", "-q", "-W", "--keep-going", source, source.parent / "html")
+    return source.parent / "html"
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +80,17 @@ def page(browser, address):
     page.close()
 
 
+@pytest.mark.slow
+def test_every_page_has_a_source(source):
+    assert set(PAGES) <= {path.stem for path in source.iterdir()}
+
+
+@pytest.mark.nightly
 def test_every_page_is_built(site):
     assert {f"{name}.html" for name in PAGES} <= {path.name for path in site.glob("*.html")}
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_shows_all_it_has_and_fetches_nothing_from_elsewhere(name, page, address):
     page.goto(f"{address}/{name}.html", wait_until="networkidle")
@@ -95,6 +104,7 @@ def test_a_page_shows_all_it_has_and_fetches_nothing_from_elsewhere(name, page, 
         assert page.locator("mjx-container").count() >= page.locator(".math").count()
 
 
+@pytest.mark.nightly
 def test_links_between_pages_lead_somewhere(page, address):
     page.goto(f"{address}/index.html")
     links = page.eval_on_selector_all("a[href]", "all => all.map(a => a.href)")
@@ -106,6 +116,7 @@ def test_links_between_pages_lead_somewhere(page, address):
     assert not [link for link in links if link.endswith(".ipynb") and link in inside]
 
 
+@pytest.mark.nightly
 def test_a_verdict_links_to_the_card_that_measured_it(page, address):
     page.goto(f"{address}/index.html")
     page.click('a[href="01_cnn_filters.html#cnn.learn-filters"]')
@@ -114,6 +125,7 @@ def test_a_verdict_links_to_the_card_that_measured_it(page, address):
     page.wait_for_function(f"() => 0 <= {place} && {place} < innerHeight", timeout=20_000)
 
 
+@pytest.mark.nightly
 def test_search_finds_a_topic(page, address):
     page.goto(f"{address}/search.html?q=vanishing")
     page.wait_for_selector("ul.search li a")
@@ -121,6 +133,7 @@ def test_search_finds_a_topic(page, address):
     assert any("03_recurrent_memory" in link for link in found)
 
 
+@pytest.mark.nightly
 def test_there_is_a_dark_mode(page, address):
     page.goto(f"{address}/index.html")
     shade = "getComputedStyle(document.body).backgroundColor"
@@ -131,6 +144,7 @@ def test_there_is_a_dark_mode(page, address):
     assert len(seen) == 2
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", ["index", "helpers", "01_cnn_filters", "03_recurrent_memory"])
 def test_a_page_passes_an_accessibility_check(name, page, address):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()

@@ -1,5 +1,6 @@
 """The verdict card: every number of a verdict, quoted safely, with a picture for the eye."""
 
+import html
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -72,14 +73,16 @@ def test_the_card_states_effect_interval_and_rule():
 def test_the_card_draws_every_seed_against_what_was_claimed():
     card = cards.verdict_card(verdict())
     figure = Drawing(card)
-    assert figure.alt == (
-        "gain: 8 seeds from 0.02 to 0.03, average 0.025; claimed: above 0.01; "
-        "solved: 5 of 6 seeds solved; claimed: above 0.5"
+    assert html.unescape(figure.alt) == (
+        f"Holds. {MEAN.statement} Measured: 8 seeds from 0.02 to 0.03, average 0.025; "
+        "claimed: above 0.01; "
+        f"Undecided. {COUNT.statement} Measured: 5 of 6 seeds solved; claimed: above 0.5"
     )
-    assert "gain: claimed above 0.01, found 0.025" in figure.texts
-    assert "solved: claimed above 0.5, found 5 of 6" in figure.texts and MEAN.unit in figure.texts
+    assert {f"Holds. {MEAN.statement}", f"Undecided. {COUNT.statement}"} <= set(figure.texts)
+    assert f"{MEAN.unit}: claimed above 0.01, found 0.025" in figure.texts
+    assert f"{COUNT.unit}: claimed above 0.5, found 5 of 6" in figure.texts
     legend = card[card.index("</p>", card.index("<img")) : card.index("<details>")]
-    assert "Each dot is one seed" in legend and "shaded: where the claim would be right" in legend
+    assert "Each dot is one seed" in legend and "shaded: where the claim would hold" in legend
     assert "trained here" not in legend
 
 
@@ -93,8 +96,10 @@ def test_four_strips_at_most_are_drawn():
     tests = [replace(MEAN, name=f"test-{k}", when=f"it is day {k}") for k in range(6)]
     outcomes = tuple(decide(test, np.linspace(0.02, 0.03, 8)) for test in tests)
     card = cards.verdict_card(replace(verdict(answer=""), outcomes=outcomes))
-    assert "test-3, it is day 3: claimed above 0.01, found 0.025" in Drawing(card).texts
-    assert "test-4" not in Drawing(card).alt and "2 more tests are in the fold" in card
+    assert "Holds. If it is day 3: " + MEAN.statement in Drawing(card).texts
+    assert (
+        "it is day 4" not in Drawing(card).alt and "Open the lines below for 2 more tests" in card
+    )
     assert all(f"<b>test-{k}</b>" in card for k in range(6))
 
 
@@ -109,7 +114,7 @@ def test_the_claimed_side_is_shaded(direction, side):
     (band,) = [name[1:] for name, style in figure.styles.items() if "opacity:0.2" in style]
     (patch,) = [element for element in figure.root.iter() if element.get("class") == band]
     xs = [float(x) for x in re.findall(r"[ML] ([\d.]+)", patch.get("d"))]
-    left, right = min(xs) < 40, max(xs) > 72 * figure.width - 40
+    left, right = min(xs) < 20, max(xs) > 72 * figure.width - 20
     assert {"right": (False, True), "left": (True, False), "middle": (False, False)}[side] == (
         left,
         right,
@@ -117,12 +122,37 @@ def test_the_claimed_side_is_shaded(direction, side):
     assert max(xs) > min(xs)
 
 
+def test_accuracies_are_drawn_in_points_and_logarithms_as_ratios():
+    gain, rate = replace(MEAN, unit="accuracy"), replace(MEAN, name="rate", unit="log10 of a ratio")
+    outcomes = (decide(gain, np.linspace(0.02, 0.03, 8)), decide(rate, np.full(8, 0.30103)))
+    texts = Drawing(cards.verdict_card(replace(verdict(answer=""), outcomes=outcomes))).texts
+    assert "points of accuracy: claimed above 1, found 2.5" in texts
+    assert "a ratio: claimed above 1.02, found 2" in texts
+
+
+def test_what_is_true_under_one_condition_says_where_it_is_not():
+    tests = (replace(MEAN, when="data are few"), replace(MEAN, name="b", when="data are plenty"))
+    effects = (np.linspace(0.02, 0.03, 8), np.linspace(-0.03, -0.02, 8))
+    outcomes = tuple(map(decide, tests, effects))
+    text = Tags(cards.verdict_card(replace(verdict(answer=""), outcomes=outcomes))).text
+    assert "true if data are few; not if data are plenty" in text
+
+
+def test_the_test_that_the_answer_speaks_of_comes_first():
+    claim = verdict(answer="{solved.percent:.0f} % of 6", answered="open")
+    alt = Drawing(cards.verdict_card(claim)).alt
+    assert alt.index(COUNT.statement) < alt.index("Holds.")
+
+
 def test_only_core_tests_are_drawn_and_the_others_stand_in_the_fold():
     tests = (replace(MEAN, role="beside"), replace(COUNT, when="it rains"))
     outcomes = tuple(decide(test, [1, 1, 1, 1, 1, 0]) for test in tests)
     card = Tags(cards.verdict_card(replace(verdict(answer=""), outcomes=outcomes)))
     ((_, image),) = [tag for tag in card.tags if tag[0] == "img"]
-    assert image["alt"].startswith("solved: 5 of 6 seeds") and "gain" not in image["alt"]
+    assert image["alt"].startswith(
+        "Undecided. If it rains: Most runs solve it. Measured: 5 of 6 seeds"
+    )
+    assert MEAN.statement not in image["alt"]
     assert "gain (beside)" in card.text and "Asked where it rains." in card.text
 
 
@@ -134,8 +164,9 @@ def test_an_answer_for_another_word_is_not_shown():
 
 def test_the_head_says_sentence_word_and_answer():
     text = Tags(cards.verdict_card(verdict())).text
-    head = "The recap: “<i>a & b</i>”open (3 core tests: 0 refuted, 1 undecided)2 < 3 points"
-    assert text.startswith(head)
+    question = registry()["cnn.learn-filters"].question
+    head = f"The recap: “<i>a & b</i>”Asked here: {question}"
+    assert text.startswith(f"{head}open (3 core tests: 0 refuted, 1 undecided)2 < 3 points")
 
 
 def test_the_card_of_within_says_around_what():
@@ -155,8 +186,8 @@ def test_the_card_of_rates_shows_both_arms():
     assert f"asked: above 0.1; against it p = {outcome.p:.2g}" in card.text
     assert outcome.caution in card.text
     ((_, image),) = [tag for tag in card.tags if tag[0] == "img"]
-    said = "solves: <LSTM> 8 of 8, R&N 1 of 8 seeds solved; claimed: above 0.1"
-    assert image["alt"] == said
+    said = "Measured: <LSTM> 8 of 8, R&N 1 of 8 seeds solved; claimed: above 0.1"
+    assert image["alt"] == f"Holds. {RATES.statement} {said}"
 
 
 def test_the_card_says_what_the_rule_cannot_promise():
@@ -182,9 +213,9 @@ def test_a_readers_own_has_what_was_found_beside_it():
     assert "2 < 3 points" in card.text
     assert figure.texts.count("yours") == figure.texts.count("evidence") == 2
     assert figure.count(ACCENT) > 0
-    assert figure.alt.startswith("gain: evidence 8 seeds from 0.02") and "yours 8" in figure.alt
+    assert "Measured: evidence 8 seeds from 0.02" in figure.alt and "yours 8" in figure.alt
     alone = cards.verdict_card(verdict(), verdict())
-    assert "Yours" not in alone and "yours" not in Drawing(alone).texts
+    assert "Yours" not in Tags(alone).text and "yours" not in Drawing(alone).texts
 
 
 def test_an_experiment_without_evidence_stands_alone():

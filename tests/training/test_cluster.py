@@ -15,7 +15,13 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 PACKAGES = {"processes": "joblib", "Dask": "distributed", "Ray": "ray"}
 
 
-@pytest.mark.parametrize("engine", PACKAGES)
+ENGINES = [
+    "processes",
+    *(pytest.param(name, marks=pytest.mark.nightly) for name in ("Dask", "Ray")),
+]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_same_table_on_every_engine_though_a_worker_is_killed(engine):
     pytest.importorskip(PACKAGES[engine])
     command = [sys.executable, str(BENCHMARKS / "cluster.py"), "--engines", engine, "--kill"]

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from helpers.data.dataset import Dataset
-from helpers.nets.recurrent import LSTM
+from helpers.nets.recurrent import LSTM, Cell
 from helpers.nets.starts import Build, initialise
 
 PER_NETWORK = ("lr", "weight_decay", "clip")  # what may differ within a pack
@@ -113,7 +113,7 @@ def _of_arm(arm: str, name: str, value: Any) -> Any:
 
 def _faster_alone(module: nn.Module) -> bool:
     """Whether a CPU trains it faster one by one, as measured by benchmarks/many.py."""
-    return isinstance(module, ALONE_ON_CPU) or (isinstance(module, LSTM) and module.uses_kernel)
+    return isinstance(module, ALONE_ON_CPU) or type(module) is LSTM
 
 
 def training_memory(model: nn.Module, data: Dataset, settings: Mapping[str, Any]) -> int:
@@ -129,7 +129,7 @@ def training_memory(model: nn.Module, data: Dataset, settings: Mapping[str, Any]
         return tensor
 
     for module in model.modules():
-        if hasattr(module, "fused"):
+        if isinstance(module, Cell):
             module.fused = False
     on_gpu = [data.train.y.device] if data.train.y.is_cuda else []
     saving = torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor)
