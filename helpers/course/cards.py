@@ -13,10 +13,12 @@ from functools import partial
 import numpy as np
 from IPython.display import display
 
-from helpers.evidence.registry import ClaimError, Test
+from helpers.evidence import findings
+from helpers.evidence.registry import ClaimError, Test, registry
 from helpers.evidence.statistics import rate_interval
 from helpers.evidence.verdicts import LEAST_SEEDS, Outcome, Verdict
-from helpers.figures import ACCENT, COLOURS, INK, Look, blank, picture, strip, styled
+from helpers.figures import COLOURS, INK, blank, picture, strip, styled
+from helpers.figures.style import OWN
 
 WIDTH = 84  # characters of nine points across a card
 MOST = 4  # strips on a card; the tests beyond stand in the fold alone
@@ -29,8 +31,7 @@ WORD_COLOURS = {
     "open": "#555555",
 }
 CLAIMED = COLOURS[2]
-EVIDENCE = Look(INK, "-", "o")
-YOURS = Look(ACCENT, "-", "D")
+YOURS, EVIDENCE = OWN["yours"], OWN["stored"]
 SAID = {"supported": "Holds", "refuted": "Fails", "undecided": "Undecided"}
 OUTCOME_MARKS = {"supported": "✓", "refuted": "✗", "undecided": "?"}
 
@@ -46,6 +47,23 @@ def show_verdict(verdict: Verdict, found: Verdict | None = None, here: Here | No
     """
     text = repr(verdict) + (f"; on the evidence: {found!r}" if found else "")
     display({"text/plain": text, "text/html": verdict_card(verdict, found, here)}, raw=True)
+
+
+def show_found(claim_id: str) -> None:
+    """Show the card of what was found on a claim, whichever notebook settles it.
+
+    Where it was not measured, a sentence stands in its place. Raises ClaimError for an unknown
+    claim.
+    """
+    if claim_id not in registry():
+        raise ClaimError(f"{claim_id} is not registered")
+    finding, reason = findings.find(registry()[claim_id])
+    if finding:
+        text = f"Found in notebook {finding.verdict.claim.notebook[:2]}: {finding.verdict!r}"
+        card = verdict_card(finding.verdict)
+        display({"text/plain": text, "text/html": card}, raw=True)
+    else:
+        print(f"The card of {claim_id} cannot be shown: {reason}")
 
 
 def verdict_card(verdict: Verdict, found: Verdict | None = None, here: Here | None = None) -> str:

@@ -89,13 +89,17 @@ class Look:
     marker: str
 
 
+OWN = {"yours": Look(ACCENT, "-", "D"), "stored": Look(INK, "-", "o")}
+
+
 def looks(names: Iterable[str]) -> dict[str, Look]:
     """Colour, line style and marker of every arm of a figure, by name.
 
     An architecture has one look throughout the course: that of the first word of its name, or of
     any other word that names one ("LSTM, forget bias 1", "narrow CNN"). Controls ("counts",
     "random", "none", "no clipping") are grey. Arms of one kind differ by line style and marker.
-    All other names take the colours that are left, in order.
+    "yours, ..." and "stored, ..." look as on cards. All other names take the colours that are left,
+    in order.
 
     >>> looks(["RNN", "RNN, orthogonal"])["RNN, orthogonal"].colour == looks(["RNN"])["RNN"].colour
     True
@@ -110,6 +114,9 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
             colour, line, marker = COLOURS[k], k + seen[family], k + seen[family]
         elif family:
             colour, line, marker = GREY, seen[family], 5 + seen[family]
+        elif (whose := str(name).split(",")[0]) in OWN:
+            found[name] = OWN[whose]
+            continue
         else:
             colour, line, marker = COLOURS[free[seen[""] % len(free)]], seen[""], seen[""]
         seen[family] += 1

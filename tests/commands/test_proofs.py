@@ -249,7 +249,7 @@ def test_notebooks_are_chosen_by_number_or_beginning():
     every = course.notebooks()
     assert [path.stem[:2] for path in every] == sorted(path.stem[:2] for path in every)
     assert [p.stem for p in course.notebooks("3")] == [p.stem for p in course.notebooks("03_rec")]
-    with pytest.raises(NotebookError, match="no notebook matches NOTEBOOK=77: there are 01_cnn"):
+    with pytest.raises(NotebookError, match="no notebook matches NOTEBOOK=77: there are 00_start"):
         course.notebooks("77")
 
 

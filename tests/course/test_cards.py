@@ -11,7 +11,8 @@ import pytest
 from images import Drawing
 
 from helpers.course import cards
-from helpers.evidence.registry import Test, registry
+from helpers.evidence import findings
+from helpers.evidence.registry import ClaimError, Test, registry
 from helpers.evidence.statistics import t_interval
 from helpers.evidence.verdicts import Verdict, decide
 from helpers.figures import ACCENT
@@ -238,6 +239,19 @@ def test_show_verdict_prints_the_stable_line_beside_the_card(monkeypatch):
     cards.show_verdict(own, verdict())
     line = f"cnn.learn-filters: PROVISIONAL; on the evidence: {verdict()!r}"
     assert shown[1] == {"text/plain": line, "text/html": cards.verdict_card(own, verdict())}
+
+
+def test_a_card_of_another_notebook_is_the_one_that_was_found_there(monkeypatch, capsys):
+    shown = []
+    monkeypatch.setattr(cards, "display", lambda data, raw: shown.append(data))
+    finding = findings.read(findings.place(registry()["rnn.vanishing"]))
+    cards.show_found("rnn.vanishing")
+    assert shown[0]["text/plain"] == f"Found in notebook 03: {finding.verdict!r}"
+    monkeypatch.setattr(findings, "find", lambda claim: (None, "not measured"))
+    cards.show_found("rnn.vanishing")
+    assert capsys.readouterr().out == "The card of rnn.vanishing cannot be shown: not measured\n"
+    with pytest.raises(ClaimError, match=r"no\.such is not registered"):
+        cards.show_found("no.such")
 
 
 @pytest.mark.parametrize("colour", cards.WORD_COLOURS.values())

@@ -235,6 +235,8 @@ def test_unknown_arms_take_the_colours_that_are_left():
     found = figures.looks(["CNN", "LSTM", *"abcdef", "none"])
     assert len({look.colour for look in found.values()}) == 9
     assert found["none"].colour == figures.GREY
+    both = figures.looks(["stored", "yours"])
+    assert [look.colour for look in both.values()] == [figures.INK, figures.ACCENT]
     assert len(figures.looks(map(str, range(30)))) == 30
 
 

@@ -19,11 +19,13 @@ from helpers.course.exercises import (
     lstm_sequence_prediction,
     phase_summary,
     recurrent_memory,
+    start_here,
     text_to_tensors,
 )
 from helpers.course.exercises.kinds import UNANSWERED, Code, Exercise, Quick
 
 NOTEBOOKS = (
+    start_here,
     cnn_filters,
     cnn_training_loop,
     recurrent_memory,

@@ -96,6 +96,7 @@ class Code:
     readable: Callable | None = None
     cases: int = 8
     within: float = 1e-4
+    equals: str = "PyTorch"  # what the oracle is
 
     @property
     def _shown(self) -> Callable:
@@ -104,7 +105,7 @@ class Code:
     @property
     def praise(self) -> str:
         """What is said of a right answer."""
-        return f"It equals PyTorch on {self.cases} random inputs."
+        return f"It equals {self.equals} on {self.cases} random inputs."
 
     @property
     def solution(self) -> str:
