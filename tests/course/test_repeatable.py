@@ -8,7 +8,7 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 # The second time an experiment is not trained again, which its own tests look at; what is asked for
 # must be the same.
