@@ -32,7 +32,7 @@ WORD_COLOURS = {
 }
 CLAIMED = COLOURS[2]
 YOURS, EVIDENCE = OWN["yours"], OWN["stored"]
-SAID = {"supported": "Holds", "refuted": "Fails", "undecided": "Undecided"}
+SAID = {"supported": "Supported", "refuted": "Refuted", "undecided": "Undecided"}
 OUTCOME_MARKS = {"supported": "✓", "refuted": "✗", "undecided": "?"}
 
 

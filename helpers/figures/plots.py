@@ -21,6 +21,7 @@ from helpers.figures.style import (
     looks,
     mean_interval,
     show,
+    spread,
     strip,
     styled,
 )
@@ -190,12 +191,14 @@ def dots(
     limits: tuple[float, float] | None = None,
     guess: float | None = None,
     dot: str = "one seed",
+    paired: bool = False,
 ) -> None:
     """Draw one dot per seed (rows) for each arm (columns), with mean and 95 % interval.
 
     There is no interval of fewer than six seeds, of two groups, nor one that would leave
     `limits`, which fix the ends of the axis. `guess` marks what the reader predicted. A dotted line
     lies at `threshold`; `mark` says what it is. `dot` names the rows where they are no seeds.
+    `paired` joins the dots of each row by a thin line.
     Seeds in `frame.attrs["here"]` were trained here and stand out (`Experiment.final`);
     `frame.attrs["own"]` says that the experiment is the reader's own.
     """
@@ -208,16 +211,21 @@ def dots(
     axis = axes[0, 0]
     own, trained = frame.attrs.get("own", False), frame.attrs.get("here", [])
     here = np.zeros(len(frame), dtype=bool) if own else frame.index.isin(trained)
-    intervals = []
+    intervals, heights = [], np.full(frame.shape, np.nan)
     for k, look in enumerate(looks(frame).values()):
         values = frame.iloc[:, k].to_numpy()
         there = np.isfinite(values)
         intervals.append(mean_interval(values[there], limits))
         strip(axis, k, values[there], look, here[there], intervals[-1])
+        heights[there, k] = spread(k, there.sum())
+    if paired:
+        axis.plot(frame.to_numpy().T, heights.T, color=INK, linewidth=0.7, alpha=0.35, zorder=1)
     _reference(axis.axvline, threshold, mark, guess)
     if named:  # between title and axes: beside them it would take the room of the dots
         axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, borderaxespad=0.1)
-    axis.set_title(_dots_said(dot, own, here, intervals), fontsize=9, pad=24 if named else None)
+    axis.set_title(
+        _dots_said(dot, own, here, intervals, paired), fontsize=9, pad=24 if named else None
+    )
     axis.set_yticks(range(frame.shape[1]), frame.columns)
     axis.set(xlabel=xlabel, ylim=(frame.shape[1] - 0.5, -0.5), xlim=limits)
     axis.locator_params(axis="x", nbins=7)  # long names of arms leave little room
@@ -228,9 +236,10 @@ def _named(name) -> str:
     return ", ".join(map(str, name)) if isinstance(name, tuple) else str(name)
 
 
-def _dots_said(dot: str, own: bool, here: np.ndarray, intervals: Sequence) -> str:
+def _dots_said(dot: str, own: bool, here: np.ndarray, intervals: Sequence, paired: bool) -> str:
     """What the marks of `dots` are, in words."""
     parts = [f"dot: {dot}" + " of your own experiment" * own]
+    parts += ["line: a pair"] if paired else []
     parts += ["large: trained here"] if here.any() else []
     parts += ["bar: mean and its 95 % interval"] if any(intervals) else []
     return "; ".join(parts)

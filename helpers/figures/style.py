@@ -213,14 +213,19 @@ def strip(
     Dots that `here` marks were trained here and stand out.
     """
     values = np.asarray(values, dtype=float)
-    spread = height - 0.28 + 0.4 * ((np.arange(len(values)) * 0.618 + 0.2) % 1)  # no two the same
+    heights = spread(height, len(values))
     here = np.asarray(here, dtype=bool) if len(here) else np.zeros(len(values), dtype=bool)
     how = {"linestyle": "", "marker": look.marker, "color": look.colour}
-    axis.plot(values[~here], spread[~here], markersize=4.5, markeredgewidth=0, alpha=0.65, **how)
-    axis.plot(values[here], spread[here], markersize=7.5, markeredgecolor=INK, **how)
+    axis.plot(values[~here], heights[~here], markersize=4.5, markeredgewidth=0, alpha=0.65, **how)
+    axis.plot(values[here], heights[here], markersize=7.5, markeredgecolor=INK, **how)
     if interval:
         axis.plot(interval, [height + 0.3] * 2, color=INK, linewidth=1.5)
         axis.plot(values.mean(), height + 0.3, "|", color=INK, markersize=9)
+
+
+def spread(height: float, count: int) -> np.ndarray:
+    """Heights of `count` dots about `height`, (count,), no two the same."""
+    return height - 0.28 + 0.4 * ((np.arange(count) * 0.618 + 0.2) % 1)
 
 
 def mean_interval(

@@ -75,11 +75,11 @@ def test_the_card_draws_every_seed_against_what_was_claimed():
     card = cards.verdict_card(verdict())
     figure = Drawing(card)
     assert html.unescape(figure.alt) == (
-        f"Holds. {MEAN.statement} Measured: 8 seeds from 0.02 to 0.03, average 0.025; "
+        f"Supported. {MEAN.statement} Measured: 8 seeds from 0.02 to 0.03, average 0.025; "
         "claimed: above 0.01; "
         f"Undecided. {COUNT.statement} Measured: 5 of 6 seeds solved; claimed: above 0.5"
     )
-    assert {f"Holds. {MEAN.statement}", f"Undecided. {COUNT.statement}"} <= set(figure.texts)
+    assert {f"Supported. {MEAN.statement}", f"Undecided. {COUNT.statement}"} <= set(figure.texts)
     assert f"{MEAN.unit}: claimed above 0.01, found 0.025" in figure.texts
     assert f"{COUNT.unit}: claimed above 0.5, found 5 of 6" in figure.texts
     legend = card[card.index("</p>", card.index("<img")) : card.index("<details>")]
@@ -97,7 +97,7 @@ def test_four_strips_at_most_are_drawn():
     tests = [replace(MEAN, name=f"test-{k}", when=f"it is day {k}") for k in range(6)]
     outcomes = tuple(decide(test, np.linspace(0.02, 0.03, 8)) for test in tests)
     card = cards.verdict_card(replace(verdict(answer=""), outcomes=outcomes))
-    assert "Holds. If it is day 3: " + MEAN.statement in Drawing(card).texts
+    assert "Supported. If it is day 3: " + MEAN.statement in Drawing(card).texts
     assert (
         "it is day 4" not in Drawing(card).alt and "Open the lines below for 2 more tests" in card
     )
@@ -142,7 +142,7 @@ def test_what_is_true_under_one_condition_says_where_it_is_not():
 def test_the_test_that_the_answer_speaks_of_comes_first():
     claim = verdict(answer="{solved.percent:.0f} % of 6", answered="open")
     alt = Drawing(cards.verdict_card(claim)).alt
-    assert alt.index(COUNT.statement) < alt.index("Holds.")
+    assert alt.index(COUNT.statement) < alt.index("Supported.")
 
 
 def test_only_core_tests_are_drawn_and_the_others_stand_in_the_fold():
@@ -188,7 +188,7 @@ def test_the_card_of_rates_shows_both_arms():
     assert outcome.caution in card.text
     ((_, image),) = [tag for tag in card.tags if tag[0] == "img"]
     said = "Measured: <LSTM> 8 of 8, R&N 1 of 8 seeds solved; claimed: above 0.1"
-    assert image["alt"] == f"Holds. {RATES.statement} {said}"
+    assert image["alt"] == f"Supported. {RATES.statement} {said}"
 
 
 def test_the_card_says_what_the_rule_cannot_promise():

@@ -513,6 +513,18 @@ def test_dots_are_called_what_they_are(axes):
     assert [axis.get_title().split(";")[0] for axis in axes] == ["dot: one seed", "dot: one part"]
 
 
+def test_pairs_are_joined_by_lines_from_dot_to_dot(axes):
+    table = frame(("a", "b", "c"))
+    table.loc[2, "b"] = np.nan  # diverged: nothing to join there
+    figures.dots(table, ALT, xlabel="x", paired=True)
+    pairs = [line for line in axes[0].lines if line.get_linestyle() == "-"][-len(table) :]
+    np.testing.assert_array_equal([line.get_xdata() for line in pairs], table)
+    dots = [line.get_xydata() for line in axes[0].lines if line.get_marker() not in ("None", "|")]
+    ends = [point for line in pairs for point in line.get_xydata() if np.isfinite(point).all()]
+    assert {tuple(point) for point in ends} == {tuple(p) for dots in dots for p in dots}
+    assert "line: a pair" in axes[0].get_title()
+
+
 @pytest.mark.parametrize("log", ["", "x"])
 def test_names_of_close_points_do_not_cover_each_other(log, axes):
     close = pd.DataFrame({"x": [1.0, 1.001, 9.0], "y": [2.0, 2.0, 3.0]}, index=["dull", "bad", "x"])
