@@ -223,6 +223,14 @@ def test_a_step_left_out_is_crossed_and_explained(drawn):
         drawings.training_circle(crossed="test")
 
 
+def test_the_circle_has_the_order_of_a_loop(drawn):
+    figure, alt = drawn(drawings.training_circle)
+    order = ["forward", "loss", "zero_grad", "backward", "step"]
+    assert [text for text in texts(figure) if text in order] == order
+    assert ", ".join(order) in alt
+    assert "one update" in texts(figure)
+
+
 def test_an_unrolled_net_takes_any_labels_and_cuts(drawn):
     figure, _ = drawn(drawings.unrolled, ["x = 1", "x = 2"], ["h = 0.6", "h = 0.9"], "Two steps.")
     assert {"x = 1", "h = 0.9"} <= set(texts(figure))

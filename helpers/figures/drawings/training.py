@@ -21,17 +21,17 @@ from helpers.figures.drawings.grammar import (
 STEPS = {
     "forward": "logits = model(images)",
     "loss": "loss = criterion(logits, labels)",
+    "zero_grad": "optimizer.zero_grad()",
     "backward": "loss.backward()",
     "step": "optimizer.step()",
-    "zero_grad": "optimizer.zero_grad()",
 }
 WITHOUT = {
-    "": "one update,\nthousands of times",
+    "": "one update",
     "forward": "without it:\nthere is no prediction to judge",
     "loss": "without it:\nnothing says what is better",
+    "zero_grad": "without it:\ngradients of all updates add up",
     "backward": "without it:\nthere is no gradient",
     "step": "without it:\nthe weights never move",
-    "zero_grad": "without it:\ngradients of all updates add up",
 }
 
 
@@ -39,10 +39,10 @@ WITHOUT = {
 def training_circle(
     *, crossed: str | None = None, highlight: str | None = "backward", alt: str = ""
 ) -> None:
-    """The four steps of an update, and `zero_grad` before the next one, as a circle.
+    """The five steps of an update as a circle, `zero_grad` among them, in the order of a loop.
 
     `crossed` names a step that is left out: it is crossed out, and the middle says what follows.
-    Parts, and what may be crossed: forward, loss, backward, step, zero_grad.
+    Parts, and what may be crossed: forward, loss, zero_grad, backward, step.
     """
     check_part("training_circle", crossed, tuple(STEPS))
     width, height = 7.2, 3.9
@@ -66,8 +66,8 @@ def training_circle(
     left_out = f" Without {crossed} {WITHOUT[crossed].splitlines()[1]}." if crossed else ""
     sheet.show(
         alt
-        or "An update of training as a circle: forward, loss, backward, step, then zero_grad "
-        f"before the next forward.{left_out}"
+        or "An update of training as a circle: forward, loss, zero_grad, backward, step, and "
+        f"round again.{left_out}"
     )
 
 
