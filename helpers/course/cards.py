@@ -33,6 +33,7 @@ WORD_COLOURS = {
 CLAIMED = COLOURS[2]
 YOURS, EVIDENCE = OWN["yours"], OWN["stored"]
 SAID = {"supported": "Supported", "refuted": "Refuted", "undecided": "Undecided"}
+SHORT = {"supported": "true", "refuted": "not", "undecided": "undecided"}
 OUTCOME_MARKS = {"supported": "✓", "refuted": "✗", "undecided": "?"}
 
 
@@ -87,10 +88,15 @@ def verdict_card(verdict: Verdict, found: Verdict | None = None, here: Here | No
 
 
 def _not_if(verdict: Verdict) -> str:
-    """The conditions under which a sentence that is true under another one fails."""
-    core = [o for o in verdict.outcomes if o.test.role == "core" and o.verdict == "refuted"]
-    failed = dict.fromkeys(html.escape(outcome.test.when) for outcome in core)
-    return f"; not if {' or if '.join(failed)}" if verdict.word == "true if" else ""
+    """Under which conditions a sentence that is true under another one, or open, came out how."""
+    shown = {"true if": ("refuted",), "open": tuple(SHORT)}.get(verdict.word, ())
+    core = [outcome for outcome in verdict.outcomes if outcome.test.role == "core"]
+    said = ""
+    for kind in shown:
+        found = [o.test.when for o in core if o.verdict == kind and o.test.when]
+        conditions = " or if ".join(html.escape(when) for when in dict.fromkeys(found))
+        said += f"; {SHORT[kind]} if {conditions}" if conditions else ""
+    return said
 
 
 def _answer(verdict: Verdict) -> str:
@@ -138,11 +144,12 @@ def _picture(verdict: Verdict, found: Verdict | None, here: Here) -> str:
 
 
 def _drawn(verdict: Verdict) -> list[Test]:
-    """The tests that decide by measurement, those first of which the answer speaks."""
+    """The tests that decide by measurement, and those of which the answer speaks; these first."""
     roles = ("core", "weaker") if verdict.word == "overstated" else ("core",)
-    tests = [o.test for o in verdict.outcomes if o.test.role in roles]
-    tests = [test for test in tests if test.kind != "assertion"]
-    return sorted(tests, key=lambda test: f"{{{test.name}." not in verdict.claim.answer)
+    tests = [o.test for o in verdict.outcomes if o.test.kind != "assertion"]
+    spoken_of = {test.name for test in tests if f"{{{test.name}." in verdict.claim.answer}
+    tests = [test for test in tests if test.role in roles or test.name in spoken_of]
+    return sorted(tests, key=lambda test: test.name not in spoken_of)
 
 
 def _legend(large: bool, bars: bool) -> str:
@@ -167,7 +174,7 @@ def _strip(
     axis.tick_params(axis="y", length=0)
     axis.set(ylim=(len(rows) - 0.5, -0.5))
     asked = f"If {test.when}: {test.statement}" if test.when else test.statement
-    became = SAID[rows[0][0].verdict]
+    became = SAID[rows[0][0].verdict] + ", beside the verdict" * (test.role == "beside")
     axis.set_title(textwrap.fill(f"{became}. {asked}", WIDTH), loc="left", fontsize=9)
     numbers = f"{test.unit}: claimed {_asked(test)}, found {_found(rows[0][0])}"
     axis.set_xlabel(textwrap.fill(numbers, WIDTH), fontsize=9)

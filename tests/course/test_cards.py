@@ -139,6 +139,21 @@ def test_what_is_true_under_one_condition_says_where_it_is_not():
     assert "true if data are few; not if data are plenty" in text
 
 
+def test_what_is_open_says_under_which_condition_it_came_out_how():
+    tests = (replace(MEAN, when="data are few"), replace(MEAN, name="b", when="<data> are plenty"))
+    effects = (np.linspace(-0.03, -0.02, 8), np.linspace(0, 0.02, 8))
+    outcomes = tuple(map(decide, tests, effects))
+    text = Tags(cards.verdict_card(replace(verdict(answer=""), outcomes=outcomes))).text
+    assert "; not if data are few; undecided if <data> are plenty" in text
+
+
+def test_a_test_beside_the_verdict_is_drawn_where_the_answer_speaks_of_it():
+    beside = decide(replace(MEAN, role="beside"), np.linspace(0.02, 0.03, 8))
+    claim = replace(verdict().claim, answer="{gain.effect:.2f} more", answered="true")
+    card = cards.verdict_card(Verdict(claim, (decide(FACT, True), beside)))
+    assert html.unescape(Drawing(card).alt).startswith("Supported, beside the verdict. x < y")
+
+
 def test_the_test_that_the_answer_speaks_of_comes_first():
     claim = verdict(answer="{solved.percent:.0f} % of 6", answered="open")
     alt = Drawing(cards.verdict_card(claim)).alt
