@@ -139,8 +139,8 @@ MUTATIONS = {
     ),
     "batches shared by all seeds": Mutation(
         "training/engine/stacking.py",
-        "yield torch.stack(drawn)[which]",
-        "yield torch.stack(drawn)[which * 0]",
+        "yield torch.stack(indices)[which]",
+        "yield torch.stack(indices)[which * 0]",
         "tests/training/test_stacking.py",
         "alone_for_every and LayerNorm-SGD",
     ),

@@ -176,7 +176,7 @@ def test_evaluation_and_new_networks_know_no_state():
 def test_batches_that_cannot_be():
     with pytest.raises(ValueError, match="use 1 to 300 rows"):
         carried(batch_size=301)()
-    with pytest.raises(ValueError, match="a batch of 5 rows for 4 states"):
+    with pytest.raises(ValueError, match="a batch of 5 rows, where 4 are carried on"):
         carried()().train()(data_of(ids).train.x[:5])
 
 
