@@ -28,7 +28,6 @@ NOT_YET = {  # notebooks of the first form: this list only shrinks
     "02_cnn_training_loop",
     "03_recurrent_memory",
     "04_lstm_and_gru_gates",
-    "05_text_to_tensors",
     "06_lstm_sequence_prediction",
     "07_cnn_vs_rnn",
     "08_dropout_and_normalization",
