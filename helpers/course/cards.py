@@ -80,14 +80,14 @@ def verdict_card(verdict: Verdict, found: Verdict | None = None, here: Here | No
         parts.append(f"<p>{note}{coloured(verdict)}</p>")
         parts += [f"<p>On the evidence: {coloured(found)}</p>"] if found else []
     else:
-        parts.append(f"<p>{coloured(verdict)}{_not_if(verdict)}</p>")
+        parts.append(f"<p>{coloured(verdict)}{_conditions(verdict)}</p>")
     if not verdict.run:
         return "".join(parts) + "<p>Profile smoke is too short to judge by.</p>"
     parts += [_answer(found or verdict), _picture(verdict, found, here or {})]
     return "".join(parts) + _fine_print(verdict, found)
 
 
-def _not_if(verdict: Verdict) -> str:
+def _conditions(verdict: Verdict) -> str:
     """Under which conditions a sentence that is true under another one, or open, came out how."""
     shown = {"true if": ("refuted",), "open": tuple(SHORT)}.get(verdict.word, ())
     core = [outcome for outcome in verdict.outcomes if outcome.test.role == "core"]
@@ -133,7 +133,7 @@ def _picture(verdict: Verdict, found: Verdict | None, here: Here) -> str:
     ratios = {"gridspec_kw": {"height_ratios": [height + 0.4 for height in heights]}}
     figure, axes = blank(6.4, 0.62 * sum(heights) + 0.5 * len(shown), len(shown), **ratios)
     alts = [
-        _strip(axis, test, stored.get(test.name), own.get(test.name), here.get(test.name, ()))
+        _strip(axis, stored.get(test.name), own.get(test.name), here.get(test.name, ()))
         for axis, test in zip(axes[:, 0], shown, strict=True)
     ]
     bars = any(map(_interval, [*own.values(), *stored.values()]))
@@ -160,16 +160,15 @@ def _legend(large: bool, bars: bool) -> str:
     return "; ".join([*parts, "shaded: where the claim would hold."])
 
 
-def _strip(
-    axis, test: Test, stored: Outcome | None, own: Outcome | None, here: Sequence[bool]
-) -> str:
+def _strip(axis, stored: Outcome | None, own: Outcome | None, here: Sequence[bool]) -> str:
     """One test: the claimed side shaded, a row of dots, two with a reader's own; what it says."""
     rows = [(stored, "evidence", EVIDENCE), (own, "yours", YOURS)]
     rows = [(_readable(outcome), *row) for outcome, *row in rows if outcome]
     test = rows[0][0].test
     for height, (outcome, _, look) in enumerate(rows):
         marks = () if own else here
-        strip(axis, height, _of_each_seed(outcome), look, marks, _interval(outcome))
+        dots = _of_each_seed(outcome)
+        strip(axis, height, dots, look, marks, _interval(outcome), outcome.effect)
     axis.set_yticks(range(len(rows)), [name for _, name, _ in rows] if own else [""] * len(rows))
     axis.tick_params(axis="y", length=0)
     axis.set(ylim=(len(rows) - 0.5, -0.5))

@@ -8,6 +8,7 @@ What a few updates cannot show (all data, all batches) is summed up beside them.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, partial
 from inspect import signature
 from numbers import Real
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from helpers.data.dataset import Dataset
 from helpers.data.rehearsal import in_float64, rehearsal
-from helpers.data.seeded import Source, drawn
+from helpers.data.seeded import Source, changed, drawn
 from helpers.data.streams import stream
 from helpers.nets.starts import initialise
 from helpers.training.many import Run
@@ -73,13 +74,10 @@ def replay(
     updates: int = UPDATES,
 ) -> dict[str, Any]:
     """What the first updates of these runs give, as JSON keeps it."""
-    sets = {}  # by the seed; of fixed data one for all
-    for seed in [run.seed for run in runs] if callable(data) else [runs[0].seed]:
-        sets.setdefault(seed, rehearsal(drawn(data, seed).to("cpu")))
-    networks = {}
-    for run in runs:
-        small = sets.get(run.seed, sets[runs[0].seed])
-        networks[_name(run)] = _rehearse(run, arms, small, train, measure, updates)
+    small = cache(partial(drawn, changed(data, lambda whole: rehearsal(whole.to("cpu")))))
+    networks = {
+        _name(run): _rehearse(run, arms, small(run.seed), train, measure, updates) for run in runs
+    }
     return {"updates": updates, "data": summary(drawn(data, runs[0].seed)), "networks": networks}
 
 

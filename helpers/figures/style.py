@@ -207,10 +207,12 @@ def strip(
     look: Look,
     here: Sequence[bool] = (),
     interval: tuple[float, float] | None = None,
+    middle: float | None = None,
 ) -> None:
     """Dots about `height`, a dot a seed; beneath them the mean in its interval, where there is one.
 
-    Dots that `here` marks were trained here and stand out.
+    Dots that `here` marks were trained here and stand out. `middle` stands in the interval where
+    the mean does not, as for ratios, whose logarithms were averaged.
     """
     values = np.asarray(values, dtype=float)
     heights = spread(height, len(values))
@@ -220,7 +222,8 @@ def strip(
     axis.plot(values[here], heights[here], markersize=7.5, markeredgecolor=INK, **how)
     if interval:
         axis.plot(interval, [height + 0.3] * 2, color=INK, linewidth=1.5)
-        axis.plot(values.mean(), height + 0.3, "|", color=INK, markersize=9)
+        middle = values.mean() if middle is None else middle
+        axis.plot(middle, height + 0.3, "|", color=INK, markersize=9)
 
 
 def spread(height: float, count: int) -> np.ndarray:

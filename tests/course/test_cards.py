@@ -131,6 +131,16 @@ def test_accuracies_are_drawn_in_points_and_logarithms_as_ratios():
     assert "a ratio: claimed above 1.02, found 2" in texts
 
 
+def test_the_bar_marks_the_average_that_is_said(monkeypatch):
+    """Of ratios the geometric mean: 1 and 4 have 2, not 2.5."""
+    marked, strip = [], cards.strip
+    monkeypatch.setattr(cards, "strip", lambda *given: (marked.append(given[-1]), strip(*given)))
+    rate = decide(replace(MEAN, unit="log10 of a ratio"), np.log10([1.0, 4.0] * 4))
+    card = cards.verdict_card(replace(verdict(answer=""), outcomes=(rate,)))
+    assert "a ratio: claimed above 1.02, found 2" in Drawing(card).texts
+    assert marked == pytest.approx([2.0])
+
+
 def test_what_is_true_under_one_condition_says_where_it_is_not():
     tests = (replace(MEAN, when="data are few"), replace(MEAN, name="b", when="data are plenty"))
     effects = (np.linspace(0.02, 0.03, 8), np.linspace(-0.03, -0.02, 8))

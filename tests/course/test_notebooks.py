@@ -231,7 +231,7 @@ def test_every_figure_has_alt_text_and_fits_the_page(notebook):
             alt = output.data["text/plain"]
             assert len(alt) > 20 and f'<img alt="{escape(alt)}"' in page
             width = re.search(r'<svg width="([\d.]+)pt"', figure(notebook, alt).decode())
-            assert float(width[1]) <= 72 * 9.5
+            assert float(width[1]) <= 72 * 9.2
 
 
 def test_outputs_are_compared_and_every_verdict_is(notebook):

@@ -37,6 +37,8 @@ FACETS = pd.DataFrame(
     [(a, b, lr, s, lr * s) for a in "ab" for b in "pqrs" for lr in (0.1, 1.0) for s in (1, 2)],
     columns=["net", "by", "lr", "seed", "loss"],
 )
+BY_NET = {"x": "lr", "y": "loss", "rows": "net", "columns": "by", "colour": "seed"}
+BY_NET |= {"xlabel": "x", "ylabel": "y"}
 
 DRAW = {
     "tables": lambda: figures.tables({"in": torch.eye(5), "by": torch.ones(3, 3)}, ALT, decimals=1),
@@ -44,17 +46,7 @@ DRAW = {
     "coloured_text": lambda: figures.coloured_text(
         "To be,\nor $not$\n\n to be", torch.linspace(-1, 3, 23), ALT, bar="nats", columns=5
     ),
-    "facets": lambda: figures.facets(
-        FACETS,
-        ALT,
-        x="lr",
-        y="loss",
-        rows="net",
-        columns="by",
-        colour="seed",
-        xlabel="x",
-        ylabel="y",
-    ),
+    "facets": lambda: figures.facets(FACETS, ALT, **BY_NET),
     "descents": lambda: figures.descents(
         np.square, {"a": [1, 0.5, 0], "b": [1, -1]}, ALT, domain=(-2, 2), xlabel="x", ylabel="y"
     ),
@@ -284,17 +276,7 @@ NOTHING = {
     "rates": lambda bad: figures.rates({"a": frame("1") * NAN}, ALT, xlabel=""),
     "forest": lambda bad: figures.forest(FOREST.assign(middle=bad), ALT, xlabel=""),
     "no forest": lambda bad: figures.forest(FOREST[:0], ALT, xlabel=""),
-    "facets": lambda bad: figures.facets(
-        FACETS.assign(loss=bad),
-        ALT,
-        x="lr",
-        y="loss",
-        rows="net",
-        columns="by",
-        colour="seed",
-        xlabel="",
-        ylabel="",
-    ),
+    "facets": lambda bad: figures.facets(FACETS.assign(loss=bad), ALT, **BY_NET),
     "descents": lambda bad: figures.descents(
         np.square, {"a": [bad]}, ALT, domain=(-2, 2), xlabel="x", ylabel="y"
     ),

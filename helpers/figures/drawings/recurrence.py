@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from helpers.figures.drawings.grammar import BLUE, GREEN, INK, Box, Sheet, number, with_parts
 
+PAGE = 9.0  # inches: a chain of many steps draws closer together
+
 # --- along time ------------------------------------------------------------------------------
 
 
@@ -27,8 +29,9 @@ def unrolled(
     if len(inputs) != len(states):
         raise ValueError(f"{len(inputs)} inputs and {len(states)} states: one state for each input")
     wide = max(0.62, *(0.1 * len(text.strip("$")) + 0.1 for text in (*inputs, *states)))
-    step, first = wide + 0.62, 2.2 + wide / 2
-    sheet = Sheet(first + (len(states) - 1) * step + wide / 2 + 0.3, 2.35, highlight)
+    first, end = 2.2 + wide / 2, wide / 2 + 0.3
+    step = min(wide + 0.62, (PAGE - first - end) / max(len(states) - 1, 1))
+    sheet = Sheet(first + (len(states) - 1) * step + end, 2.35, highlight)
     x, h = _pair(sheet, 0.75, 0.62, "$x_t$", "$h_t$", weights[0])
     loop = (h.right, (1.35, h.y), (1.35, h.y + 0.5), (h.x, h.y + 0.5), h.top)
     sheet.arrow(*loop, part="chain", colour=BLUE, rounding=0.15, width=1.4)
