@@ -160,9 +160,6 @@ EXERCISES = {
         "At step t those sentences go on that have t tokens or more; there are 5, 3 and 1.",
         "[3, 2, 2, 1, 1]: all three, then two until step 3, then the longest alone.",
     ),
-    "05.count-embedding": Quick(
-        16_000, "One row of numbers for each word.", "1,000 x 16 = 16,000."
-    ),
     "05.company": Quick(
         2.5,
         "Independent words meet in 0.2 x 0.2 of the reviews.",
