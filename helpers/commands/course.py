@@ -1,7 +1,7 @@
 """The course as a whole: which notebooks there are, and running them side by side."""
 
 import json
-import subprocess
+import multiprocessing
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,12 @@ from helpers.evidence.files import ROOT, build_folder
 
 NOTEBOOKS = ROOT / "notebooks"
 TIMEOUT = 1800  # seconds for a cell; a proof takes as long as it takes
+
+# Forked from a server that has imported papermill, which takes four seconds of a core.
+FORKS = "forkserver" in multiprocessing.get_all_start_methods()
+PROCESSES = multiprocessing.get_context("forkserver" if FORKS else "spawn")
+if FORKS:
+    PROCESSES.set_forkserver_preload(["helpers.commands.runner"])
 
 
 class NotebookError(Exception):
@@ -108,14 +114,23 @@ def _execute_apart(
     source: Path, folder: Path, choice: Choice, more: Mapping[str, str] | None
 ) -> bool:
     """Execute a notebook in a process of its own; whether it failed."""
-    flags = ["--profile", choice.profile, "--device", choice.device]
-    flags += ["--seeds", str(choice.seeds)] if choice.seeds else []
-    command = [sys.executable, "-m", "helpers", "execute", str(source), str(folder / source.name)]
-    status = subprocess.run(command + flags, cwd=ROOT, env=surroundings(more)).returncode
-    if status < 0:  # a process that fails says so itself
-        cause = f"stopped by signal {-status}, most often because memory ran out"
+    command = ["execute", str(source), str(folder / source.name), "--profile", choice.profile]
+    command += ["--device", choice.device]
+    command += ["--seeds", str(choice.seeds)] if choice.seeds else []
+    process = PROCESSES.Process(target=_command, args=(command, surroundings(more)))
+    process.start()
+    process.join()
+    if process.exitcode < 0:  # a process that fails says so itself
+        cause = f"stopped by signal {-process.exitcode}, most often because memory ran out"
         print(f"FAILED {source}: {cause}: set JOBS=1 and run it again", file=sys.stderr)
-    return status != 0
+    return process.exitcode != 0
+
+
+def _command(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    from helpers.commands.cli import main
+
+    environ.update(environment)
+    sys.exit(main(list(arguments)))
 
 
 def surroundings(more: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -125,21 +125,22 @@ def _picture(verdict: Verdict, found: Verdict | None, here: Here) -> str:
     """Every seed of the core tests against what was claimed, a strip each, with its legend."""
     own = {o.test.name: o for o in verdict.outcomes} if verdict.provisional else {}
     stored = {o.test.name: o for o in (found or verdict).outcomes} if found or not own else {}
-    tests = _drawn(found or verdict)
-    if not tests:
+    shown = _drawn(found or verdict)[:MOST]
+    if not shown:
         return "<p>Checked by counting and calculating: no chance is at play.</p>"
-    shown = tests[:MOST]
     heights = [1 + bool(own and stored) + 0.5 * (k == 0) for k in range(len(shown))]
     ratios = {"gridspec_kw": {"height_ratios": [height + 0.4 for height in heights]}}
     figure, axes = blank(6.4, 0.62 * sum(heights) + 0.5 * len(shown), len(shown), **ratios)
-    alts = [
+    strips = [
         _strip(axis, stored.get(test.name), own.get(test.name), here.get(test.name, ()))
         for axis, test in zip(axes[:, 0], shown, strict=True)
     ]
+    tests, alts = zip(*strips, strict=True)
+    _shade(axes[:, 0], tests)
     bars = any(map(_interval, [*own.values(), *stored.values()]))
     large = any(map(any, here.values())) and not own
-    rest = len(tests) - MOST
-    more = f" Open the lines below for {rest} more tests." if rest > 0 else ""
+    rest = len((found or verdict).outcomes) - len(shown)
+    more = f" {rest} more test{'s' * (rest > 1)} in the fold below." if rest > 0 else ""
     return f"<p>{picture(figure, '; '.join(alts))}</p><p>{_legend(large, bars)}{more}</p>"
 
 
@@ -160,8 +161,10 @@ def _legend(large: bool, bars: bool) -> str:
     return "; ".join([*parts, "shaded: where the claim would hold."])
 
 
-def _strip(axis, stored: Outcome | None, own: Outcome | None, here: Sequence[bool]) -> str:
-    """One test: the claimed side shaded, a row of dots, two with a reader's own; what it says."""
+def _strip(
+    axis, stored: Outcome | None, own: Outcome | None, here: Sequence[bool]
+) -> tuple[Test, str]:
+    """One test: a row of dots, two with a reader's own; the test as it is drawn, what it says."""
     rows = [(stored, "evidence", EVIDENCE), (own, "yours", YOURS)]
     rows = [(_readable(outcome), *row) for outcome, *row in rows if outcome]
     test = rows[0][0].test
@@ -177,9 +180,8 @@ def _strip(axis, stored: Outcome | None, own: Outcome | None, here: Sequence[boo
     axis.set_title(textwrap.fill(f"{became}. {asked}", WIDTH), loc="left", fontsize=9)
     numbers = f"{test.unit}: claimed {_asked(test)}, found {_found(rows[0][0])}"
     axis.set_xlabel(textwrap.fill(numbers, WIDTH), fontsize=9)
-    _shade(axis, test)
     said = " and ".join(f"{name} {_said(o)}" if own else _said(o) for o, name, _ in rows)
-    return f"{became}. {asked} Measured: {said}; claimed: {_asked(test)}"
+    return test, f"{became}. {asked} Measured: {said}; claimed: {_asked(test)}"
 
 
 def _readable(outcome: Outcome) -> Outcome:
@@ -208,17 +210,26 @@ def _interval(outcome: Outcome) -> tuple[float, float] | None:
     return None if few or not np.isfinite(outcome.low) else (outcome.low, outcome.high)
 
 
-def _shade(axis, test: Test) -> None:
-    """The claimed side of the threshold, or the claimed band; the axis reaches past its edges."""
-    edges = _edges(test)
-    low, high = axis.get_xlim()
-    room = 0.06 * max(high - low, *(abs(high - edge) for edge in edges))
-    low, high = min(low, min(edges) - room), max(high, max(edges) + room)
-    starts = {"above": (edges[0], high), "below": (low, edges[0])}
-    axis.axvspan(*starts.get(test.direction, edges), color=CLAIMED, alpha=0.2, linewidth=0)
-    for edge in edges:
-        axis.axvline(edge, color=INK, linestyle=":", linewidth=1)
-    axis.set_xlim(low, high)
+def _shade(axes: Sequence, tests: Sequence[Test]) -> None:
+    """The claimed side of each threshold, or the claimed band; every axis reaches past its edges.
+
+    Tests that ask for the same share a range: their dots can be compared by eye.
+    """
+    asked = [(test.unit, test.direction, _edges(test)) for test in tests]
+    for one in dict.fromkeys(asked):
+        alike = [axis for axis, other in zip(axes, asked, strict=True) if other == one]
+        _, direction, edges = one
+        lows, highs = zip(*(axis.get_xlim() for axis in alike), strict=True)
+        low, high = min(lows), max(highs)
+        low, high = low - 0.02 * (high - low), high + 0.02 * (high - low)  # no dot is cut
+        room = 0.06 * max(high - low, *(abs(high - edge) for edge in edges))
+        low, high = min(low, min(edges) - room), max(high, max(edges) + room)
+        claimed = {"above": (edges[0], high), "below": (low, edges[0])}.get(direction, edges)
+        for axis in alike:
+            axis.axvspan(*claimed, color=CLAIMED, alpha=0.2, linewidth=0)
+            for edge in edges:
+                axis.axvline(edge, color=INK, linestyle=":", linewidth=1)
+            axis.set_xlim(low, high)
 
 
 def _edges(test: Test) -> tuple[float, ...]:
@@ -229,9 +240,13 @@ def _edges(test: Test) -> tuple[float, ...]:
 
 def _asked(test: Test) -> str:
     """'above 0.1', 'within 0.05 of 0.5'."""
-    threshold, around = (float(f"{edge:.3g}") for edge in (test.threshold, test.around))
-    band = f" of {around:g}" if test.direction == "within" else ""
-    return f"{test.direction} {threshold:g}{band}"
+    band = f" of {_short(test.around)}" if test.direction == "within" else ""
+    return f"{test.direction} {_short(test.threshold)}{band}"
+
+
+def _short(number: float) -> str:
+    """Three digits: '0.0123', '1.68', '1,680'."""
+    return f"{float(f'{number:.3g}'):,g}"
 
 
 def _found(outcome: Outcome) -> str:
@@ -240,7 +255,7 @@ def _found(outcome: Outcome) -> str:
         return ", ".join(_solved(outcome))
     if outcome.test.kind == "count":
         return f"{np.sum(outcome.effects):.0f} of {len(outcome.effects)}"
-    return f"{float(f'{outcome.effect:.3g}'):g}"
+    return _short(outcome.effect)
 
 
 def _said(outcome: Outcome) -> str:
@@ -249,7 +264,7 @@ def _said(outcome: Outcome) -> str:
         return f"{_found(outcome)} seeds solved"
     low, high = min(outcome.effects), max(outcome.effects)
     average = f"average {_found(outcome)}"
-    return f"{len(outcome.effects)} seeds from {low:.3g} to {high:.3g}, {average}"
+    return f"{len(outcome.effects)} seeds from {_short(low)} to {_short(high)}, {average}"
 
 
 def _solved(outcome: Outcome) -> list[str]:
@@ -296,14 +311,17 @@ def _test_row(outcome: Outcome) -> str:
 
 
 def _numbers(outcome: Outcome) -> list[str]:
-    """Effect, intervals, what was asked, p, and how often the rule is wrong."""
+    """Effect, intervals, what was asked, p."""
     test = outcome.test
     return [
-        f"{outcome.effect:.3g} {html.escape(test.unit)}",
-        f"95 % [{outcome.low:.3g}, {outcome.high:.3g}]; {html.escape(_beside(outcome))}",
+        f"{_short(outcome.effect)} {html.escape(test.unit)}",
+        f"95 % {_range(outcome.low, outcome.high)}; {html.escape(_beside(outcome))}",
         f"asked: {_asked(test)}; against it p = {outcome.p:.2g}",
-        *([f"<i>{html.escape(outcome.caution)}</i>"] if outcome.caution else []),
     ]
+
+
+def _range(low: float, high: float) -> str:
+    return f"[{_short(low)}, {_short(high)}]"
 
 
 def _beside(outcome: Outcome) -> str:
@@ -315,4 +333,4 @@ def _beside(outcome: Outcome) -> str:
         ]
         return ", ".join(rates)
     low, high = outcome.bootstrap
-    return f"bootstrap [{low:.3g}, {high:.3g}]" if np.isfinite(low) else "bootstrap –"
+    return f"bootstrap {_range(low, high)}" if np.isfinite(low) else "bootstrap –"

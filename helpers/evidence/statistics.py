@@ -59,13 +59,6 @@ def bca_interval(values: np.ndarray) -> tuple[float, float]:
     return tuple(result.confidence_interval)
 
 
-def skewness(values: np.ndarray) -> float:
-    """Sample skewness of `values` (n,), adjusted for n; nan when equal but for rounding."""
-    if np.allclose(values, values[0], rtol=1e-5, atol=0):
-        return float("nan")
-    return float(stats.skew(values, bias=False))
-
-
 def variance_shares(table: pd.DataFrame, response: str, factors: Sequence[str]) -> pd.Series:
     """Share of the variance of `response` that each factor of a full design explains by itself.
 

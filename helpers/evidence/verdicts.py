@@ -17,8 +17,8 @@ Rates, solved or not, are judged by exact tests instead. Core tests combine to t
 
 Where the true effect lies exactly at the threshold, *supported* comes out at most 2.5 % of the time
 for symmetric effects, at six seeds or more. No rule promises that for the mean of every shape, and
-a few seeds do not show theirs, so `Outcome.caution` says what may go wrong. Steps of rounding as
-wide as the effects' standard deviation do harm too. All is simulated in tests/evidence.
+a few seeds do not show theirs: notebook 00 says what may go wrong. Steps of rounding as wide as the
+effects' standard deviation do harm too. All is simulated in tests/evidence.
 """
 
 import math
@@ -40,23 +40,11 @@ from helpers.evidence.statistics import (
     rates_interval,
     rates_p,
     sign_flip_p,
-    skewness,
     t_interval,
 )
 
 LEAST_SEEDS = 6  # with fewer, an exact sign-flip test cannot reach p = 0.05
 ROUNDING = 1e-5  # relative; accuracies in float32 differ by as much
-
-# Percent of wrong *supported* for a true mean at the threshold, from so many seeds up: effects with
-# an exponential or log-normal tail away from the claim; one run in ten that collapses.
-WRONGLY_SUPPORTED = {
-    6: (16, 54),
-    8: (16, 44),
-    10: (16, 36),
-    15: (14, 21),
-    20: (13, 13),
-    30: (12, 16),
-}
 
 
 @dataclass(frozen=True)
@@ -77,24 +65,6 @@ class Outcome:
         """Name and outcome; effect and interval where there is one."""
         numbers = f" {self.effect:.3g} [{self.low:.3g}, {self.high:.3g}]"
         return f"{self.test.name} {self.verdict}" + numbers * (self.test.kind != "assertion")
-
-    @property
-    def caution(self) -> str:
-        """How often the rule supports wrongly, and where; empty where that is 2.5 % at most."""
-        count = len(self.effects)
-        if count < LEAST_SEEDS or self.test.kind not in ("mean", "rates"):
-            return ""
-        promise = "a wrong “supported” at the threshold: at most 2.5 %"
-        if self.test.kind == "rates":
-            return f"{promise}, or 16 % where seeds that solve it in one arm fail in the other"
-        tail, collapse = WRONGLY_SUPPORTED[max(n for n in WRONGLY_SUPPORTED if n <= count)]
-        skew = skewness(np.asarray(self.effects))
-        seen = f"skewness of these effects: {round(skew, 1) + 0.0:.1f}"  # + 0.0 turns -0.0 into 0.0
-        return (
-            f"{promise} for symmetric effects, up to {tail} % ({count} seeds) where a long tail "
-            f"points away from the claim, {collapse} % where one run in ten collapses; "
-            + ("these effects are all equal: no width" if math.isnan(skew) else seen)
-        )
 
 
 @dataclass(frozen=True)

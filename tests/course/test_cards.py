@@ -99,7 +99,7 @@ def test_four_strips_at_most_are_drawn():
     card = cards.verdict_card(replace(verdict(answer=""), outcomes=outcomes))
     assert "Supported. If it is day 3: " + MEAN.statement in Drawing(card).texts
     assert (
-        "it is day 4" not in Drawing(card).alt and "Open the lines below for 2 more tests" in card
+        "it is day 4" not in Drawing(card).alt and "2 more tests in the fold below" in card
     )
     assert all(f"<b>test-{k}</b>" in card for k in range(6))
 
@@ -210,16 +210,9 @@ def test_the_card_of_rates_shows_both_arms():
     assert f"0.875 difference95 % [{low:.3g}, {high:.3g}]; <LSTM> 8 of 8 [0.63, 1], " in card.text
     assert "R&N 1 of 8 [0.0032, 0.53]" in card.text
     assert f"asked: above 0.1; against it p = {outcome.p:.2g}" in card.text
-    assert outcome.caution in card.text
     ((_, image),) = [tag for tag in card.tags if tag[0] == "img"]
     said = "Measured: <LSTM> 8 of 8, R&N 1 of 8 seeds solved; claimed: above 0.1"
     assert image["alt"] == f"Supported. {RATES.statement} {said}"
-
-
-def test_the_card_says_what_the_rule_cannot_promise():
-    text = Tags(cards.verdict_card(verdict())).text
-    assert text.count("a wrong “supported” at the threshold: at most 2.5 %") == 1  # the mean's
-    assert verdict().outcomes[0].caution in text
 
 
 def test_a_single_seed_can_be_shown():

@@ -57,7 +57,6 @@ def test_a_verdict_comes_back_as_it_was_judged(root):
     for here, there in zip(verdict.outcomes, found.verdict.outcomes, strict=True):
         assert np.asarray(there.effects) == pytest.approx(np.asarray(here.effects))
         assert there.arms == here.arms
-        assert there.caution == here.caution
         for number in findings.NUMBERS:
             expected = getattr(here, number)
             assert getattr(there, number) == pytest.approx(expected, rel=1e-8, nan_ok=True)

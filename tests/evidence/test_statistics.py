@@ -62,18 +62,6 @@ def test_bootstrap_interval_of_equal_values_is_open():
         assert all(map(math.isnan, statistics.bca_interval(values)))
 
 
-@pytest.mark.parametrize(("values", "skew"), [([1.0, 2, 3], 0), ([0.0, 0, 1], math.sqrt(3))])
-def test_skewness_is_the_adjusted_coefficient(values, skew):
-    """G1 = g1 sqrt(n (n - 1)) / (n - 2), where (0, 0, 1) has g1 = 1 / sqrt(2)."""
-    assert statistics.skewness(np.array(values)) == pytest.approx(skew)
-    assert statistics.skewness(-np.array(values)) == pytest.approx(-skew)
-
-
-@pytest.mark.parametrize("values", [[3.0], [0.01] * 6, [0.97 - 0.96, 0.95 - 0.94, 0.01]])
-def test_equal_values_have_no_skewness(values):
-    assert math.isnan(statistics.skewness(np.array(values)))
-
-
 # ---------------------------------------------------------------- solved or not for each seed
 
 

@@ -333,42 +333,6 @@ def test_effects_must_fit_the_registered_tests(claim, change):
         judge(claim, given)
 
 
-# ---------------------------------------------------------------- what the rule cannot promise
-
-
-@pytest.mark.parametrize(
-    ("count", "tail", "collapse"),
-    [(6, 16, 54), (7, 16, 54), (8, 16, 44), (12, 16, 36), (60, 12, 16)],
-)
-def test_a_mean_says_how_often_it_is_wrong(count, tail, collapse):
-    outcome = decide(MEAN, 0.02 + 0.001 * np.array([99, *range(count - 1)]))
-    skew = stats.skew(outcome.effects, bias=False)
-    assert outcome.caution == (
-        "a wrong “supported” at the threshold: at most 2.5 % for symmetric effects, up to "
-        f"{tail} % ({count} seeds) where a long tail points away from the claim, {collapse} % "
-        f"where one run in ten collapses; skewness of these effects: {skew:.1f}"
-    )
-
-
-def test_equal_effects_say_so():
-    assert decide(MEAN, [0.02] * 8).caution.endswith("; these effects are all equal: no width")
-
-
-def test_rates_say_what_they_assume():
-    caution = decide(RATES, arms(8, 1, 8)).caution
-    assert (
-        "at most 2.5 %, or 16 % where seeds that solve it in one arm fail in the other" in caution
-    )
-
-
-@pytest.mark.parametrize(
-    ("test", "effects"),
-    [(COUNT, [1] * 10), (FACT, True), (MEAN, [0.02] * 5), (RATES, [[1, 0]] * 5)],
-)
-def test_what_keeps_the_promise_needs_no_caution(test, effects):
-    assert decide(test, effects).caution == ""
-
-
 # ---------------------------------------------------------------- many tests at once
 
 
@@ -544,8 +508,20 @@ def test_coarse_rounding_breaks_the_promise_at_few_seeds(shape, bounds):
         assert bound / 100 - 0.03 < worst <= tolerated(bound / 100)
 
 
+# Percent of wrong *supported* for a true mean at the threshold, from so many seeds up: effects with
+# an exponential or log-normal tail away from the claim; one run in ten that collapses.
+WRONGLY_SUPPORTED = {
+    6: (16, 54),
+    8: (16, 44),
+    10: (16, 36),
+    15: (14, 21),
+    20: (13, 13),
+    30: (12, 16),
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("least", verdicts.WRONGLY_SUPPORTED)
+@pytest.mark.parametrize("least", WRONGLY_SUPPORTED)
 def test_the_table_of_worst_rates_is_what_simulation_gives(least):
     """Neither too low for any number of seeds it stands for, nor two points too high for all.
 
@@ -555,7 +531,7 @@ def test_the_table_of_worst_rates_is_what_simulation_gives(least):
     collapse        53.3  44.0  34.9  20.3  12.4   7.4  (15.9 at 32)
     """
     counts = {6: (6, 7), 8: (8, 9), 10: (10, 11), 15: (15, 18), 20: (20, 25), 30: (30, 32, 40)}
-    tail, rare = (percent / 100 for percent in verdicts.WRONGLY_SUPPORTED[least])
+    tail, rare = (percent / 100 for percent in WRONGLY_SUPPORTED[least])
     worst_tail = max(share_supported(shape, n) for shape in TAILED for n in counts[least])
     worst_rare = max(share_supported("collapse", n) for n in counts[least])
     assert tail - 0.02 < worst_tail <= tolerated(tail)
