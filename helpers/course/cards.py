@@ -125,7 +125,7 @@ def _picture(verdict: Verdict, found: Verdict | None, here: Here) -> str:
     """Every seed of the core tests against what was claimed, a strip each, with its legend."""
     own = {o.test.name: o for o in verdict.outcomes} if verdict.provisional else {}
     stored = {o.test.name: o for o in (found or verdict).outcomes} if found or not own else {}
-    shown = _drawn(found or verdict)[:MOST]
+    shown = _drawn(found or verdict)
     if not shown:
         return "<p>Checked by counting and calculating: no chance is at play.</p>"
     heights = [1 + bool(own and stored) + 0.5 * (k == 0) for k in range(len(shown))]
@@ -145,12 +145,16 @@ def _picture(verdict: Verdict, found: Verdict | None, here: Here) -> str:
 
 
 def _drawn(verdict: Verdict) -> list[Test]:
-    """The tests that decide by measurement, and those of which the answer speaks; these first."""
+    """The tests that decide by measurement, and those of which the answer speaks; MOST of them.
+
+    Those of which it speaks have precedence; they are drawn in the order of their registration.
+    """
     roles = ("core", "weaker") if verdict.word == "overstated" else ("core",)
     tests = [o.test for o in verdict.outcomes if o.test.kind != "assertion"]
     spoken_of = {test.name for test in tests if f"{{{test.name}." in verdict.claim.answer}
     tests = [test for test in tests if test.role in roles or test.name in spoken_of]
-    return sorted(tests, key=lambda test: test.name not in spoken_of)
+    chosen = sorted(tests, key=lambda test: test.name not in spoken_of)[:MOST]
+    return [test for test in tests if test in chosen]
 
 
 def _legend(large: bool, bars: bool) -> str:
