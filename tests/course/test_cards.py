@@ -164,10 +164,12 @@ def test_a_test_beside_the_verdict_is_drawn_where_the_answer_speaks_of_it():
     assert html.unescape(Drawing(card).alt).startswith("Supported, beside the verdict. x < y")
 
 
-def test_the_test_that_the_answer_speaks_of_comes_first():
-    claim = verdict(answer="{solved.percent:.0f} % of 6", answered="open")
-    alt = Drawing(cards.verdict_card(claim)).alt
-    assert alt.index(COUNT.statement) < alt.index("Supported.")
+def test_tests_that_the_answer_speaks_of_are_drawn_in_the_order_of_registration():
+    tests = [replace(MEAN, name=f"test-{k}", when=f"it is day {k}") for k in range(6)]
+    outcomes = tuple(decide(test, np.linspace(0.02, 0.03, 8)) for test in tests)
+    claim = replace(verdict().claim, answer="{test-5.effect:.2f} more", answered="true")
+    alt = Drawing(cards.verdict_card(Verdict(claim, outcomes))).alt
+    assert re.findall(r"it is day (\d)", alt) == ["0", "1", "2", "5"]
 
 
 def test_only_core_tests_are_drawn_and_the_others_stand_in_the_fold():
