@@ -63,7 +63,9 @@ class BytePairs:
 
     def pieces(self, text: str) -> list[str]:
         """What each id of the text stands for, to look at; part of a character is U+FFFD."""
-        return [self.decode([i]) for i in self.encode(text).tolist()]
+        ids = self.tokenizer.encode(_encodable(text)).ids
+        piece = {i: self.tokenizer.decode([i]) for i in set(ids)}
+        return [piece[i] for i in ids]
 
 
 def train_bpe(text: str, size: int = 1000) -> BytePairs:
