@@ -72,6 +72,10 @@ def _sections(cells: Sequence[NotebookNode]) -> Iterator[str]:
     numbers = [int(number) for cell in _prose(cells) for number in SECTION.findall(cell.source)]
     if len(numbers) not in SECTIONS or numbers != list(range(1, len(numbers) + 1)):
         yield f"its numbered sections are {numbers}, not 1 to 4, 5 or 6"
+    for cell in _prose(cells):
+        for number in re.findall(r"\b[Ss]ection (\d+)", cell.source):
+            if int(number) not in numbers:
+                yield f"there is no section {number}, of which {_begins(cell)} speaks"
     levels = [len(marks) for cell in _prose(cells) for marks, _ in MARKED.findall(cell.source)]
     if levels[:1] != [1] or levels.count(1) != 1 or any(b > a + 1 for a, b in pairwise(levels)):
         yield "its headings do not descend one level at a time from one title"
@@ -96,8 +100,11 @@ def _lengths(cells: Sequence[NotebookNode]) -> Iterator[str]:
 
 
 def _predictions(cells: Sequence[NotebookNode]) -> Iterator[str]:
-    """Each answer is drawn or printed by a later cell, or followed by prose, before the next."""
+    """Each is asked for, and drawn or printed by a later cell, or followed by prose, in time."""
     asking = [n for n, cell in enumerate(cells) if _asks(cell)]
+    for n in asking:
+        if "?" not in cells[n - 1].source and "check(" not in cells[n].source:
+            yield f"no question stands before {_begins(cells[n])}"
     for here, following in pairwise([*asking, len(cells)]):
         answers = [_without_headings(cell) for cell in _prose(cells[here + 1 : following])]
         for name in ASKED.findall(cells[here].source):
