@@ -23,7 +23,7 @@ SHEET = Path(__file__).parent / "sheet"  # styles; Kalam by Indian Type Foundry,
 MOST_WORDS = 15  # of a correction
 WIDTH, HEIGHT = 794, 1123  # an A4 page at 96 dots an inch
 STRUCK = ("overstated", "false")
-NO_WORD = "not measured"
+NO_WORD = "no verdict"
 MARKS = {  # in the margin; of a line's claims the last one in this order decides
     "true": "✓",
     "true if": "if",
@@ -116,7 +116,7 @@ def _troubles(line: Line) -> Iterator[str]:
 
 
 def word(claim_id: str, found: Found) -> str:
-    """The verdict on a claim, or "not measured"."""
+    """The verdict on a claim, or "no verdict": not measured, or its evidence is malformed."""
     one, _ = found[claim_id]
     return one.verdict.word if one else NO_WORD
 
@@ -127,7 +127,7 @@ def shown(word: str) -> str:
 
 
 def tally(found: Found) -> dict[str, int]:
-    """How many claims came out with each word; "not measured" where there are any.
+    """How many claims came out with each word; "no verdict" where there are any.
 
     >>> list(tally({}))[:2]
     ['true', 'true if …']
@@ -196,7 +196,7 @@ def _sheet(found: Found, address: Callable[[str], str] | None = None) -> str:
     return (
         '<main class="sheet"><header><h1>Phase 3: the recap</h1>'
         "<p>Filters, memory, training. What one takes along, in few words.</p>"
-        f"<ins>Measured, claim by claim: {counts}.</ins></header>\n"
+        f'<p class="pen">Measured, claim by claim: {counts}.</p></header>\n'
         f'<div class="columns">{columns}</div>\n'
         f"<footer>{legend} <span><small>04</small> measured in notebook 04</span>"
         "<span>Numbers are averages over seeds; points are of accuracy.</span></footer></main>"

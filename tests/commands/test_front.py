@@ -28,7 +28,7 @@ def test_the_table_has_a_row_per_claim_in_order():
 
 def test_without_evidence_nothing_is_answered(tmp_path):
     nothing = find_all(tmp_path)
-    assert front.table(nothing).count("[not measured]") == len(registry())
+    assert front.table(nothing).count("[no verdict]") == len(registry())
     answers = front.blocks(nothing)["answers"].splitlines()
     assert all("not measured: make prove NOTEBOOK=" in one for one in answers)
     assert f"| 0 | 0 | 0 | 0 | 0 | {len(registry())} |" in front.blocks(nothing)["tally"]

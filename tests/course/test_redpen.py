@@ -120,17 +120,17 @@ def test_stale_corrections_are_named_by_their_lines(monkeypatch):
 
 
 def test_without_evidence_there_is_no_answer(tmp_path):
-    assert ">not measured\u00a0" in item(replace(LINE, corrections=pen("false")), None)
+    assert ">no verdict\u00a0" in item(replace(LINE, corrections=pen("false")), None)
     nothing = findings.find_all(tmp_path)
     assert redpen.tally(nothing) == dict.fromkeys(map(redpen.shown, WORDS), 0) | {
-        "not measured": len(registry())
+        "no verdict": len(registry())
     }
     place = findings.place(registry()[CLAIM], tmp_path)
     place.parent.mkdir(parents=True)
     place.write_text('{"claim": 3')
     page = redpen.page(findings.find_all(tmp_path))
     lines = sum(len(line.claims) for lines in redpen.recap().values() for line in lines)
-    assert page.count("not measured\u00a0<small>") == lines and "<del>" not in page
+    assert page.count("no verdict\u00a0<small>") == lines and "<del>" not in page
 
 
 def test_a_number_that_there_is_not_is_named():
