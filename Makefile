@@ -25,7 +25,7 @@ HOW = $(WHICH) --device $(call quoted,$(DEVICE))
 CORES = $(or $(JOBS),$(shell $(PY) -c 'import joblib; print(joblib.cpu_count())'))
 TEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup run-all check test nightly lint nbval lab refresh register prove audit replicate compare verdicts
+.PHONY: help setup run-all check test nightly lint nbval lab refresh register recap prove audit replicate compare verdicts
 .PHONY: mutants anatomy site bench bench-many lock clean distclean
 
 help:  ## this list
@@ -64,9 +64,11 @@ nbval: .venv/dev  ## only the stored outputs of the chosen notebooks
 lab: .venv/course  ## open the course in JupyterLab
 	$(PY) -m jupyter lab notebooks
 
-refresh: .venv/course  ## execute against the evidence; store outputs, findings, README's table
+refresh: .venv/course  ## execute against the evidence; store outputs, findings, README, VERDICTS.md, the red pen
 	@$(COURSE) refresh $(WHICH)
-	@$(COURSE) figure notebooks/01_cnn_filters.ipynb "A random first layer costs" .github/random_filters.svg
+
+recap: .venv/course  ## build/recap.html and, with a browser, .pdf: the recap in red pen on one page
+	@$(COURSE) recap
 
 register: .venv/course  ## freeze the design of a notebook before it is proved; commit it then
 	@$(COURSE) register $(call flag,notebook,$(NOTEBOOK))

@@ -8,8 +8,8 @@ training    `fit`, the four steps in the open; `fit_many`, a sweep; schedules, b
 analysis    looking into networks: gradients, curvature, filters; timing; deployment
 figures     the house style, plots and pictures
 evidence    experiments, their store and replay; the registry, the rule and its verdicts, statistics
-course      what a notebook talks to: Lab, cards, predictions, exercises, the summary
-commands    what make calls: run-all, refresh, prove, audit, replicate, compare
+course      what a notebook talks to: Lab, cards, predictions, exercises, the summary, the red pen
+commands    what make calls: run-all, refresh, recap, prove, audit, replicate, compare
 
 Imports go down this list, never up, and import-linter holds that: data, nets, text, then training
 and analysis, then evidence.experiment and figures, then course, then commands. The rest of evidence

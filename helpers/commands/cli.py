@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     add("replicate", _replicate, "prove on other seeds and compare", chosen, first, device, jobs)
     add("compare", _compare, "verdicts of this evidence against the committed one")
     add("verdicts", _verdicts, "print what was found on every claim")
-    add("figure", _figure, "save one figure of a notebook", source, ("alt", {}), out)
+    add("recap", _recap, "write the red pen, README's tables and VERDICTS.md; print the page")
     return parser
 
 
@@ -142,11 +142,9 @@ def _verdicts(_: argparse.Namespace) -> int:
     return 0
 
 
-def _figure(options: argparse.Namespace) -> int:
-    import nbformat
+def _recap(_: argparse.Namespace) -> int:
+    from helpers.commands import front
 
-    from helpers.commands import runner
-
-    notebook = nbformat.read(options.source, as_version=4)
-    options.target.write_bytes(runner.figure(notebook, options.alt))
+    front.write()
+    print("\n".join(map(str, front.publish())))
     return 0

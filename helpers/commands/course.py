@@ -153,15 +153,14 @@ def _silence_kernels() -> None:
 
 
 def refresh(choice: Choice) -> int:
-    """Execute notebooks against the evidence; store their outputs, findings and README's table."""
+    """Execute notebooks against the evidence; store their outputs, findings and what shows them."""
     folder = build_folder() / "refresh"
     if status := run_all(choice, folder, {"EVIDENCE": "refresh"}):
         return status
-    from helpers.commands import openings
-    from helpers.course import summary
+    from helpers.commands import front, openings
 
     for path in choice.notebooks:
         openings.into(folder / path.name)
         (folder / path.name).replace(path)
-    summary.into_readme(ROOT / "README.md", summary.find_all())
+    front.write()
     return 0

@@ -126,11 +126,24 @@ def _time(before: re.Match | None, seconds: float | None) -> int:
 
 def _with_block(source: str, name: str, text: str, heading: str) -> str:
     """`source` with `text` between its markers; where there are none, under the heading."""
+    if f"<!-- {name} -->" not in source:
+        marks = f"<!-- {name} -->\n<!-- end of {name} -->"
+        source = re.sub(heading, lambda m: f"{m[0]}\n\n{marks}", source, count=1, flags=re.M)
+    return with_block(source, name, text)
+
+
+def with_block(source: str, name: str, text: str) -> str:
+    """`source` with `text` between its markers. Raises ClaimError where one is missing.
+
+    >>> with_block("<!-- a -->old<!-- end of a -->", "a", "new").split()
+    ['<!--', 'a', '-->', 'new', '<!--', 'end', 'of', 'a', '-->']
+    """
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    if begin not in source:
-        source = re.sub(heading, lambda m: f"{m[0]}\n\n{begin}\n{end}", source, count=1, flags=re.M)
     before, _, rest = source.partition(begin)
-    return f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}"
+    _, found, after = rest.partition(end)
+    if not found:
+        raise ClaimError(f"the lines {begin} and {end} are missing: restore them with git")
+    return f"{before}{begin}\n{text}\n{end}{after}"
 
 
 def reading_minutes(notebook: NotebookNode) -> int:

@@ -4,8 +4,6 @@ papermill executes it into a temporary file, which is stripped of everything tha
 to run and only then moved to its place: whatever interrupts a run, no reader meets half a notebook.
 """
 
-import base64
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -171,14 +169,3 @@ def verdict_lines(notebook: nbformat.NotebookNode, claims: Mapping[str, Any]) ->
         if "text/plain" in output.get("data", {})
     ]
     return [text for text in texts if text.split(":")[0] in claims]
-
-
-def figure(notebook: nbformat.NotebookNode, alt: str) -> bytes:
-    """The SVG whose alt text begins with `alt`. Raises NotebookError when there is none."""
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            drawn = re.search(r"data:image/svg\+xml;base64,([^\"]+)", data.get("text/html", ""))
-            if drawn and data.get("text/plain", "").startswith(alt):
-                return base64.b64decode(drawn[1])
-    raise NotebookError(f"no figure whose alt text begins with {alt!r}")

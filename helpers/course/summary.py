@@ -1,10 +1,6 @@
 """The phase summary: every line of the recap beside its verdicts, or why it has none."""
 
 import html
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,47 +8,13 @@ from IPython.display import display
 
 from helpers.course import cards
 from helpers.course.cards import OUTCOME_MARKS, coloured
+from helpers.course.redpen import Line, recap
 from helpers.evidence import findings
-from helpers.evidence.files import ROOT, write_whole
-from helpers.evidence.findings import Finding
-from helpers.evidence.registry import Claim, ClaimError, registry
+from helpers.evidence.findings import Finding, Found
+from helpers.evidence.registry import registry
 from helpers.evidence.verdicts import Outcome
 
-RECAP = ROOT / "data" / "registry" / "recap.toml"
-BEGIN, END = "<!-- verdicts, written by make refresh -->", "<!-- end of verdicts -->"
-
-Found = Mapping[str, tuple[Finding | None, str]]
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line of the recap, in our own words, and the claims that settle it."""
-
-    text: str
-    claims: tuple[str, ...]
-
-
-def recap(path: Path = RECAP) -> dict[str, tuple[Line, ...]]:
-    """The recap's lines by section. Raises ClaimError for a line without a registered claim."""
-    sections = tomllib.loads(path.read_text(encoding="utf-8"))["section"]
-    lines = {
-        section["title"]: tuple(
-            Line(line["text"], tuple(line["claims"])) for line in section["line"]
-        )
-        for section in sections
-    }
-    for line in (line for section in lines.values() for line in section):
-        if not line.claims or set(line.claims) - set(registry()):
-            raise ClaimError(f"{path.name}: {line.text!r} maps to {line.claims}")
-    return lines
-
-
-def find_all(root: Path | None = None) -> Found:
-    """For every registered claim its finding and an empty text; else None, and why not.
-
-    Looked for in `root`, laid out as the committed evidence, which is the default.
-    """
-    return {claim.id: findings.find(claim, root) for claim in registry().values()}
+find_all = findings.find_all
 
 
 def words(found: Found) -> dict[str, str]:
@@ -185,26 +147,3 @@ def show_instead(found: Found) -> None:
     shown["verdict"] = [coloured(found[claim][0].verdict) for claim in table.index]
     page = shown.to_html(escape=False, index=False, justify="left")
     display({"text/plain": "\n".join(["Say instead", *lines]), "text/html": page}, raw=True)
-
-
-def markdown(found: Found) -> str:
-    """The README's table: one row per claim in the recap's order."""
-    head = "| # | the recap says | verdict | what was measured |\n|---|---|---|---|\n"
-    return head + "".join(_markdown_row(claim, found[claim.id][0]) for claim in registry().values())
-
-
-def into_readme(readme: Path, found: Found) -> None:
-    """Put the table between the two marks in the README; ClaimError where they are missing."""
-    before, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise ClaimError(f"{readme.name} needs the lines {BEGIN} and {END}")
-    write_whole(readme, f"{before}{begin}\n{markdown(found)}{end}{after}")
-
-
-def _markdown_row(claim: Claim, one: Finding | None) -> str:
-    quote = claim.quote.replace("|", "\\|")
-    if one is None:
-        return f"| {claim.number} | {quote} | not measured | |\n"
-    link = f"[{one.verdict.phrase}](notebooks/{claim.notebook}.ipynb)"
-    return f"| {claim.number} | {quote} | {link} | {one.verdict.answer} |\n"

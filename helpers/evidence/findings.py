@@ -33,6 +33,9 @@ class Finding:
     made: Mapping[str, Any]
 
 
+Found = Mapping[str, tuple[Finding | None, str]]  # of every claim; without one, why not
+
+
 def place(claim: Claim, root: Path | None = None) -> Path:
     """The file of a claim's finding."""
     return (root or reference()) / claim.notebook / "findings" / f"{claim.id}.json"
@@ -109,6 +112,14 @@ def find(claim: Claim, root: Path | None = None) -> tuple[Finding | None, str]:
         return None, f"not measured: make prove NOTEBOOK={claim.notebook[:2]}"
     except ClaimError as error:
         return None, str(error)
+
+
+def find_all(root: Path | None = None) -> Found:
+    """For every registered claim its finding and an empty text; else None, and why not.
+
+    Looked for in `root`, laid out as the committed evidence, which is the default.
+    """
+    return {claim.id: find(claim, root) for claim in registry().values()}
 
 
 def disagreement(verdict: Verdict, finding: Finding, tolerance: float = ALIKE) -> str:

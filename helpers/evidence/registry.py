@@ -5,7 +5,7 @@
 
 import string
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -129,15 +129,26 @@ def _troubles_of_answer(claim: Claim, names: list[str]) -> Iterator[str]:
         yield f"answered is {claim.answered!r}: choose from {', '.join(WORDS)}"
     if claim.answered == "true if" and not any(test.when for test in claim.test):
         yield "its answer says when it is true, but no test has a condition"
-    fields = [field for _, field, _, _ in string.Formatter().parse(claim.answer) if field]
+    yield from troubles_of_sentence("its answer", claim.answer, names, MOST_WORDS)
+
+
+def troubles_of_sentence(
+    what: str, sentence: str, names: Sequence[str], most: int
+) -> Iterator[str]:
+    """What is wrong with a sentence whose numbers, {test.part:format}, are filled in later.
+
+    `what` it is, the `names` of the tests it may speak of, the `most` words it may have. E.g.
+    "its answer holds no number".
+    """
+    fields = [field for _, field, _, _ in string.Formatter().parse(sentence) if field]
     for field in fields:
         if field.partition(".")[0] not in names:
-            yield f"its answer speaks of {field}, which no test measures"
-    plain = claim.answer
+            yield f"{what} speaks of {field}, which no test measures"
+    plain = sentence
     for field in fields:
         plain = plain.replace("{" + field, "0{")
     count = len(plain.split())
-    if count > MOST_WORDS:
-        yield f"its answer has {count} words, at most {MOST_WORDS} can be said aloud"
+    if count > most:
+        yield f"{what} has {count} words, at most {most} can be said aloud"
     if not any(character.isdigit() for character in plain):
-        yield "its answer holds no number"
+        yield f"{what} holds no number"

@@ -103,7 +103,17 @@ class Verdict:
                 f"{claim.id}: its answer was written for “{claim.answered}”, it is {self.word}: "
                 "write answer and answered anew in data/registry/claims.toml"
             )
-        return claim.answer.format(**{o.test.name: Numbers.of(o) for o in self.outcomes})
+        return self.filled(claim.answer)
+
+    def filled(self, sentence: str) -> str:
+        """A sentence with its numbers, {test.part:format}, filled in.
+
+        Raises ClaimError for a test or part that there is not.
+        """
+        try:
+            return sentence.format(**{o.test.name: Numbers.of(o) for o in self.outcomes})
+        except (KeyError, AttributeError, ValueError) as error:
+            raise ClaimError(f"{self.claim.id}: {sentence!r}: {error}") from error
 
     def __repr__(self) -> str:
         """The stable line: id, verdict, and each test's outcome."""

@@ -9,7 +9,7 @@ import pytest
 from helpers.course import summary
 from helpers.evidence import findings
 from helpers.evidence.findings import Finding
-from helpers.evidence.registry import ClaimError, Test, registry
+from helpers.evidence.registry import Test, registry
 from helpers.evidence.verdicts import Outcome, Verdict, decide
 
 MEAN = Test("gain", 'x < y & "z"', "mean", "a<b", "above", 0.01)
@@ -43,21 +43,6 @@ def shown(monkeypatch) -> list[dict]:
     calls = []
     monkeypatch.setattr(summary, "display", lambda data, raw: calls.append(data))
     return calls
-
-
-def test_every_claim_stands_in_the_recap():
-    named = {c for lines in summary.recap().values() for line in lines for c in line.claims}
-    assert named == set(registry())
-
-
-def test_a_line_without_a_registered_claim_is_named(tmp_path):
-    file = tmp_path / "recap.toml"
-    for claims_of_line in ('["no.such"]', "[]"):
-        file.write_text(
-            f'[[section]]\ntitle = "A"\n[[section.line]]\ntext = "B"\nclaims = {claims_of_line}\n'
-        )
-        with pytest.raises(ClaimError, match=r"recap\.toml: 'B' maps to"):
-            summary.recap(file)
 
 
 def test_a_section_prints_stable_lines_and_shows_the_numbers(found, shown):
@@ -134,15 +119,6 @@ def test_corrections_take_headline_and_core_tests_as_families(found):
     assert table["p_holm"].min() == pytest.approx(2 * table["p"].min())
 
 
-def test_the_readme_table_has_a_row_per_claim_in_order(found):
-    head, line, *rows = summary.markdown(found).splitlines()
-    assert len(rows) == len(registry())
-    assert [int(row.split("|")[1]) for row in rows] == [c.number for c in registry().values()]
-    assert "[true if few](notebooks/01_cnn_filters.ipynb) | 0.2 points for few. |" in rows[1]
-    assert rows[0].endswith("| not measured | |")
-    assert {row.replace("\\|", "").count("|") for row in (head, line, *rows)} == {5}
-
-
 def test_findings_are_looked_for_on_every_claim(tmp_path):
     nothing = summary.find_all(tmp_path)
     assert list(nothing) == list(registry()) and summary.words(nothing) == {}
@@ -153,16 +129,3 @@ def test_findings_are_looked_for_on_every_claim(tmp_path):
     found = summary.find_all(tmp_path)
     assert summary.words(found) == {"opt.update-rule": "true"}
     assert len(summary.missing(found)) == len(registry()) - 1
-
-
-def test_the_table_replaces_what_stands_between_the_marks(found, tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text(f"# Top\n{summary.BEGIN}\nold\n{summary.END}\nrest\n")
-    for _ in range(2):
-        summary.into_readme(readme, found)
-    table = summary.markdown(found)
-    assert readme.read_text() == f"# Top\n{summary.BEGIN}\n{table}{summary.END}\nrest\n"
-    readme.write_text("# Top\n")
-    with pytest.raises(ClaimError, match=r"README\.md needs the lines"):
-        summary.into_readme(readme, found)
-    assert readme.read_text() == "# Top\n"

@@ -1,0 +1,161 @@
+"""The front page: the red pen, what README counts and lists, and VERDICTS.md, from the evidence.
+
+All of it is generated: `make refresh` and `make recap` write it, a test fails where it is stale.
+"""
+
+import math
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import nbformat
+
+from helpers.commands import course, openings, runner
+from helpers.commands.course import NotebookError
+from helpers.course import cards, redpen
+from helpers.evidence.files import ROOT, build_folder, write_whole
+from helpers.evidence.findings import Found, find_all
+from helpers.evidence.registry import Claim, registry
+
+PLACEHOLDER = "https://github.com/phase-03-measured/phase-03-measured"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+BLOCKS = {
+    "README.md": ("red pen", "tally", "answers", "contents"),
+    "VERDICTS.md": ("tally", "verdicts"),
+}
+
+
+def pages(found: Found | None = None) -> dict[Path, str]:
+    """Every generated file outside of notebooks and evidence, with what belongs into it.
+
+    Raises ClaimError where one lacks the marks of a block.
+
+    >>> [path.name for path in pages()]
+    ['README.md', 'VERDICTS.md', 'recap.svg']
+    """
+    found = find_all() if found is None else found
+    written, files = blocks(found), {}
+    for file, names in BLOCKS.items():
+        text = (ROOT / file).read_text(encoding="utf-8")
+        for name in names:
+            text = openings.with_block(text, name, written[name])
+        files[ROOT / file] = text
+    return files | {ROOT / ".github" / "recap.svg": redpen.picture(found)}
+
+
+def write() -> None:
+    """Write all `pages` from the evidence."""
+    for path, text in pages().items():
+        write_whole(path, text)
+
+
+def publish() -> list[Path]:
+    """The red pen as build/recap.html; as one sheet of paper, build/recap.pdf, with a browser."""
+    html = write_whole(build_folder() / "recap.html", redpen.page(find_all()))
+    printed = pdf(html, html.with_suffix(".pdf"))
+    return [html, printed] if printed else [html]
+
+
+def pdf(html: Path, target: Path) -> Path | None:
+    """Print a page with headless Chromium; None where there is none.
+
+    Raises NotebookError where the browser fails.
+    """
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        return None
+    root = ["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
+    flags = ["--headless", *root, "--no-pdf-header-footer", f"--print-to-pdf={target}"]
+    try:
+        call = [browser, *flags, html.as_uri()]
+        subprocess.run(call, check=True, capture_output=True, timeout=300)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise NotebookError(f"{browser} did not print {html}: print it yourself") from error
+    return target
+
+
+def blocks(found: Found) -> dict[str, str]:
+    """What stands between the marks of README and VERDICTS.md, by their name."""
+    picture = f'<img src=".github/recap.svg" width="850" alt="{redpen.described(found)}">'
+    return {
+        "red pen": f'<a href="VERDICTS.md">{picture}</a>',
+        "tally": _counted(found),
+        "answers": "\n".join(_answer(claim, found) for claim in redpen.striking()),
+        "contents": _contents(),
+        "verdicts": table(found),
+    }
+
+
+def _counted(found: Found) -> str:
+    words, counts = zip(*redpen.tally(found).items(), strict=True)
+    rows = (words, ["---"] * len(words), map(str, counts))
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _answer(claim: Claim, found: Found) -> str:
+    """A claim's question with the answer, an item of a list."""
+    word, said = redpen.word(claim.id, found), _said(claim, found)
+    link = f"[notebook {claim.notebook[:2]}](notebooks/{claim.notebook}.ipynb)"
+    return f"1. **{claim.question}** {said} *The recap: {redpen.shown(word)}, {link}.*"
+
+
+def _said(claim: Claim, found: Found) -> str:
+    """What to say instead of a claim, or why there is nothing to say."""
+    one, reason = found[claim.id]
+    return cards.instead(one.verdict) if one else reason
+
+
+def table(found: Found) -> str:
+    """One row per claim in the recap's order: number, quote, verdict with its notebook, answer."""
+    head = "| # | the recap says | verdict | what was measured |\n|---|---|---|---|\n"
+    return head + "\n".join(_row(claim, found) for claim in registry().values())
+
+
+def _row(claim: Claim, found: Found) -> str:
+    one, _ = found[claim.id]
+    phrase = one.verdict.phrase if one else redpen.NO_WORD
+    link = f"[{phrase}](notebooks/{claim.notebook}.ipynb)"
+    cells = (str(claim.number), claim.quote, link, _said(claim, found))
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _contents() -> str:
+    """The notebooks: what each asks, how long it takes to read and to run."""
+    lines, minutes, seconds = ["| notebook | about | reading | runs |", "|---|---|---|---|"], 0, 0
+    for path in course.notebooks():
+        notebook = nbformat.read(path, as_version=4)
+        title = notebook.cells[0].source.splitlines()[0].lstrip("# ")
+        reading, running = openings.reading_minutes(notebook), _seconds(notebook)
+        name, rest = re.fullmatch(r"(.*?(?:: |\? |$))(.*)", title).groups()
+        opening = openings.openings().get(path.stem)
+        link = f"[{name.strip(': ')}](notebooks/{path.name}){_elsewhere(path)}"
+        about = opening.question if opening else rest[:1].upper() + rest[1:]
+        lines.append(f"| {link} | {about} | {reading} min | {running} s |")
+        minutes, seconds = minutes + reading, seconds + running
+    total = f"| all | | {minutes / 60:.1f} hours | {seconds / 60:.0f} min |"
+    return "\n".join([*lines, total])
+
+
+def _seconds(notebook: nbformat.NotebookNode) -> int:
+    """How long it ran: what its opening says, else its closing line, in tens."""
+    said = openings.RUNS.search(notebook.cells[0].source)
+    return int(said[1]) if said else 10 * math.ceil(runner.closing(notebook).get("seconds", 0) / 10)
+
+
+def address() -> str:
+    """The repository's address as pyproject.toml has it; empty while that is a placeholder."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    known = project.get("urls", {}).get("Repository", PLACEHOLDER).removesuffix("/")
+    return "" if known == PLACEHOLDER else known
+
+
+def _elsewhere(path: Path) -> str:
+    """Links that open a notebook elsewhere, where the repository has an address."""
+    if not address():
+        return ""
+    file = f"{address()}/blob/main/notebooks/{path.name}"
+    colab = file.replace("https://github.com", "https://colab.research.google.com/github")
+    return f" ([Colab]({colab}), [Kaggle](https://kaggle.com/kernels/welcome?src={file}))"
