@@ -22,7 +22,7 @@ TEACHING = ROOT / "notebooks" / "TEACHING.md"
 ANSWERS = ("Answer", "Solution", "What that means")  # how the summary of a fold begins
 FOLD = re.compile(r"<details><summary>([^<]*)</summary>.*?</details>\n*", re.S)
 GUESS = re.compile(r"^(my_\w+) = [^#\n]*?(\s*#.*)?$", re.M)
-HELP = re.compile(r"^`exercises\.hint\(.*\n*", re.M)  # it names the solutions, too
+HELP = re.compile(r"^.*`exercises\.hint\(.*\n*", re.M)  # it names the solutions, too
 ONLY_HINTS = "`exercises.hint(...)` with the name that stands in `exercises.check` helps.\n\n"
 CHECK = re.compile(r'^exercises\.check\("([^"]+)", (\w+)\)\n?', re.M)
 IMPORTS = """\
