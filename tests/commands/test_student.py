@@ -100,9 +100,7 @@ def test_the_solution_gets_every_point_and_what_students_start_with_none(graded)
 
 
 def test_nbgrader_takes_it(graded):
-    validator = pytest.importorskip("nbgrader.nbgraderformat").MetadataValidator()
-    for cell in graded.cells:
-        validator.validate_cell(cell)
+    pytest.importorskip("nbgrader.nbgraderformat").MetadataValidator().validate_nb(graded)
 
 
 # --- teaching -----------------------------------------------------------------------------------
