@@ -151,7 +151,9 @@ def _verdicts(_: argparse.Namespace) -> int:
 
 
 def _lab(_: argparse.Namespace) -> int:
-    return subprocess.call([sys.executable, "-m", "jupyter", "lab", str(course.NOTEBOOKS)])
+    reading = {name: value for name, value in os.environ.items() if name != "OUTPUTS"}
+    command = [sys.executable, "-m", "jupyter", "lab", str(course.NOTEBOOKS)]
+    return subprocess.call(command, env=reading)
 
 
 def _test(options: argparse.Namespace) -> int:
