@@ -11,6 +11,7 @@ DEVICE ?= auto
 NOTEBOOK ?=
 EXPERIMENT ?=
 STALE ?=
+OWNER ?=
 N ?= 20
 PYTHON ?= python3
 JOBS ?=
@@ -26,7 +27,7 @@ CORES = $(or $(JOBS),$(shell $(PY) -c 'import joblib; print(joblib.cpu_count())'
 TEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup run-all check test nightly lint nbval lab refresh register recap prove audit replicate compare verdicts
-.PHONY: mutants anatomy site bench bench-many lock clean distclean
+.PHONY: mutants anatomy kaggle student site bench bench-many lock clean distclean
 
 help:  ## this list
 	@echo "make TARGET [NOTEBOOK=04] [PROFILE=smoke|standard] [SEEDS=n] [DEVICE=auto|cpu|cuda] [JOBS=n]"
@@ -41,7 +42,7 @@ check: .venv/dev lint  ## lint, architecture, fast tests: what to run all day
 	$(TEST) tests helpers
 
 test: .venv/dev lint  ## lint, all tests but the nightly ones, stored outputs of all notebooks
-	$(TEST) -m "not nightly" notebooks tests helpers
+	@$(COURSE) test $(call flag,jobs,$(JOBS))
 
 nightly: .venv/dev  ## tests of what is seldom touched: clusters, benchmarks, the site in a browser
 	$(TEST) -m nightly tests
@@ -62,7 +63,7 @@ nbval: .venv/dev  ## only the stored outputs of the chosen notebooks
 	$(TEST) -m "" $(if $(NOTEBOOK),notebooks/$(NOTEBOOK)*.ipynb,notebooks)
 
 lab: .venv/course  ## open the course in JupyterLab
-	$(PY) -m jupyter lab notebooks
+	@$(COURSE) lab
 
 refresh: .venv/course  ## execute against the evidence; store outputs, findings, README, VERDICTS.md, the red pen
 	@$(COURSE) refresh $(WHICH)
@@ -87,6 +88,12 @@ compare: .venv/course  ## verdicts of the evidence that is here against the comm
 
 verdicts: .venv/course  ## what was found on every claim, a line each
 	@$(COURSE) verdicts
+
+kaggle: .venv/course  ## build/kaggle: a dataset and notebooks to publish; OWNER=your account
+	@$(COURSE) kaggle --owner $(call quoted,$(OWNER))
+
+student: .venv/course  ## build/student: notebooks without answers, exercises for nbgrader
+	@$(COURSE) student $(call flag,notebook,$(NOTEBOOK))
 
 site: .venv/dev run-all  ## build/site: the executed course as a web site, the summary in front
 	@$(PY) .site/prepare.py build/$(PROFILE) build/site-source

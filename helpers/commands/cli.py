@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import joblib
 from helpers.commands import course
 from helpers.commands.course import Choice, NotebookError
 from helpers.evidence.closing import PROFILES
+from helpers.evidence.files import ROOT
 from helpers.evidence.registry import ClaimError
 from helpers.evidence.store import EvidenceError
 
@@ -51,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     stale = ("--stale", {"action": "store_true", "help": "only what the code here did not make"})
     first = ("--first", {"default": "5000", "help": "the first of the other seeds"})
     drawn = ("--networks", {"default": "20", "help": "how many stored networks are drawn"})
+    owner = ("--owner", {"default": "", "help": "your Kaggle account"})
     out = ("target", {"type": Path})
     source = ("source", {"type": Path})
 
@@ -65,6 +68,11 @@ def _parser() -> argparse.ArgumentParser:
     add("compare", _compare, "verdicts of this evidence against the committed one")
     add("verdicts", _verdicts, "print what was found on every claim")
     add("recap", _recap, "write the red pen, README's tables and VERDICTS.md; print the page")
+    add("lab", _lab, "open the course in JupyterLab")
+    add("test", _test, "all tests but the nightly ones, stored outputs of all notebooks", jobs)
+    add("kaggle", _kaggle, "write dataset and notebooks for Kaggle into build/kaggle", owner)
+    add("student", _student, "write notebooks without answers into build/student", chosen)
+    add("heads", _heads, "write links, set-up cells and TEACHING.md anew; runs nothing")
     return parser
 
 
@@ -139,6 +147,39 @@ def _verdicts(_: argparse.Namespace) -> int:
 
     for finding in findings.read_all():
         print(repr(finding.verdict))
+    return 0
+
+
+def _lab(_: argparse.Namespace) -> int:
+    reading = {name: value for name, value in os.environ.items() if name != "OUTPUTS"}
+    command = [sys.executable, "-m", "jupyter", "lab", str(course.NOTEBOOKS)]
+    return subprocess.call(command, env=reading)
+
+
+def _test(options: argparse.Namespace) -> int:
+    command = [sys.executable, "-m", "pytest", "-n", str(_choice(options).jobs)]
+    command += ["--dist", "loadfile", "--no-loadscope-reorder", "-m", "not nightly"]
+    command += ["notebooks", "tests", "helpers"]
+    return subprocess.call(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+
+def _kaggle(options: argparse.Namespace) -> int:
+    from helpers.commands import kaggle
+
+    print(kaggle.commands(kaggle.write(options.owner), options.owner))
+    return 0
+
+
+def _student(options: argparse.Namespace) -> int:
+    from helpers.commands import student
+
+    folder = student.write(_choice(options).notebooks)
+    print(f"{folder}: notebooks without answers; nbgrader/source: their exercises")
+    return 0
+
+
+def _heads(_: argparse.Namespace) -> int:
+    course.renew(course.notebooks())
     return 0
 
 

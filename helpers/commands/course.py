@@ -152,8 +152,18 @@ def _silence_kernels() -> None:
     config.write_text("c.IPKernelApp.log_level = 50\n", encoding="utf-8")
 
 
+def renew(paths: Sequence[Path]) -> None:
+    """Write what needs no run: links and set-up cells of notebooks, the page on teaching."""
+    from helpers.commands import heads, student
+
+    for path in paths:
+        heads.into(path)
+    student.renew()
+
+
 def refresh(choice: Choice) -> int:
     """Execute notebooks against the evidence; store their outputs, findings and what shows them."""
+    renew(choice.notebooks)
     folder = build_folder() / "refresh"
     if status := run_all(choice, folder, {"EVIDENCE": "refresh"}):
         return status

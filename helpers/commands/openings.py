@@ -101,11 +101,11 @@ def write(notebook: NotebookNode, opening: Opening, seconds: float | None = None
         minutes = reading_minutes(notebook) if minutes is None else minutes
         lines = [f"**{opening.question}**", "", *(f"- {filled(one)}" for one in opening.found), ""]
         lines += [f"*Runs in about {time} s; reading: about {minutes} minutes.*"]
-        first.source = _with_block(first.source, "opening", "\n".join(lines), r"^# .*$")
+        first.source = with_block(first.source, "opening", "\n".join(lines), r"^# .*$")
     for cell in notebook.cells:
         if cell.cell_type == "markdown" and re.search(f"^{REMEMBER}$", cell.source, re.M):
             lines = [f"{n}. {filled(one)}" for n, one in enumerate(opening.remember, 1)]
-            cell.source = _with_block(cell.source, "remember", "\n".join(lines), f"^{REMEMBER}$")
+            cell.source = with_block(cell.source, "remember", "\n".join(lines), f"^{REMEMBER}$")
     return notebook
 
 
@@ -124,21 +124,18 @@ def _time(before: re.Match | None, seconds: float | None) -> int:
     return 10 * math.ceil(seconds / 10)
 
 
-def _with_block(source: str, name: str, text: str, heading: str) -> str:
-    """`source` with `text` between its markers; where there are none, under the heading."""
-    if f"<!-- {name} -->" not in source:
-        marks = f"<!-- {name} -->\n<!-- end of {name} -->"
-        source = re.sub(heading, lambda m: f"{m[0]}\n\n{marks}", source, count=1, flags=re.M)
-    return with_block(source, name, text)
+def with_block(source: str, name: str, text: str, heading: str = "") -> str:
+    """`source` with `text` between its markers; where there are none, under the heading.
 
-
-def with_block(source: str, name: str, text: str) -> str:
-    """`source` with `text` between its markers. Raises ClaimError where one is missing.
+    Raises ClaimError where there are none and no heading is named.
 
     >>> with_block("<!-- a -->old<!-- end of a -->", "a", "new").split()
     ['<!--', 'a', '-->', 'new', '<!--', 'end', 'of', 'a', '-->']
     """
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    if heading and begin not in source:
+        marks = f"{begin}\n{end}"
+        source = re.sub(heading, lambda m: f"{m[0]}\n\n{marks}", source, count=1, flags=re.M)
     before, _, rest = source.partition(begin)
     _, found, after = rest.partition(end)
     if not found:

@@ -98,9 +98,7 @@ def test_four_strips_at_most_are_drawn():
     outcomes = tuple(decide(test, np.linspace(0.02, 0.03, 8)) for test in tests)
     card = cards.verdict_card(replace(verdict(answer=""), outcomes=outcomes))
     assert "Supported. If it is day 3: " + MEAN.statement in Drawing(card).texts
-    assert (
-        "it is day 4" not in Drawing(card).alt and "2 more tests in the fold below" in card
-    )
+    assert "it is day 4" not in Drawing(card).alt and "2 more tests in the fold below" in card
     assert all(f"<b>test-{k}</b>" in card for k in range(6))
 
 

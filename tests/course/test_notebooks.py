@@ -1,7 +1,9 @@
 """The anatomy of the notebooks: what every one of them promises its reader."""
 
 import base64
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -13,7 +15,7 @@ import pytest
 from anatomy import complaints
 
 import helpers
-from helpers.commands import openings
+from helpers.commands import heads, openings
 from helpers.commands.runner import closing, normalise, verdict_lines
 from helpers.course import exercises
 from helpers.evidence import findings, store
@@ -21,7 +23,6 @@ from helpers.evidence.registry import registry
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
 PARAMETERS = ["profile", "seeds", "device"]
 SECOND_FORM = [path for path in NOTEBOOKS if path.stem in openings.openings()]
 NOT_YET = {  # notebooks of the first form: this list only shrinks
@@ -97,28 +98,35 @@ def test_the_opening_is_what_make_refresh_would_write(path):
         assert re.search(r"\d", openings.filled(sentence))
 
 
-def test_head_has_title_and_badges_that_lead_to_the_notebook(notebook, path):
-    head = notebook.cells[0].source
-    assert re.match(rf"# {path.stem[:2]} · ", head)
-    links = re.findall(r"\]\((https://(?:kaggle|colab)[^)]+)\)", head)
-    blob = f"{REPOSITORY.removeprefix('https://github.com/')}/blob/main/notebooks/{path.name}"
-    assert len(links) == 2 and all(link.endswith(blob) for link in links)
+def test_head_has_its_title_and_links(notebook, path):
+    assert re.match(rf"# {path.stem[:2]} · ", notebook.cells[0].source)
+    lines = notebook.cells[0].source.splitlines()
+    assert lines.count(heads.links(heads.repository(), path.name)) == 1  # python -m helpers heads
 
 
 def test_set_up_is_the_same_in_all_and_parameters_are_tagged(notebook):
-    first = nbformat.read(NOTEBOOKS[0], as_version=4)
-    assert code(notebook)[0].source == code(first)[0].source
+    assert code(notebook)[0].source == heads.set_up(heads.repository())  # python -m helpers heads
     tagged = [c for c in code(notebook) if "parameters" in c.metadata.get("tags", [])]
     assert len(tagged) == 1
     assert re.findall(r"^(\w+) = ", tagged[0].source, re.M) == PARAMETERS
 
 
-def set_up(folder, kaggle, before=""):
+def test_a_fork_sets_its_address_once(notebook, path):
+    address = "https://github.com/somebody/a-fork"
+    forked = heads.write(notebook, path.name, address)
+    assert heads.PLACEHOLDER not in "".join(cell.source for cell in forked.cells)
+    page = f"somebody/a-fork/blob/main/notebooks/{path.name})"
+    assert f"(https://colab.research.google.com/github/{page}" in forked.cells[0].source
+    archive = f'ARCHIVE = "{address}/archive/refs/heads/main.zip"'
+    assert archive in code(forked)[0].source.splitlines()
+
+
+def set_up(folder, kaggle, before="", address=heads.PLACEHOLDER, **environment):
     """Run the set-up cell in a folder, after what another cell has done `before` it."""
-    source = code(nbformat.read(NOTEBOOKS[0], as_version=4))[0].source
-    source = source.replace("/kaggle/input", str(kaggle)) + "\nprint(roots[0])"
+    source = heads.set_up(address).replace("/kaggle/input", str(kaggle)) + "\nprint(roots[0])"
     command = [sys.executable, "-c", f"{before}\n{source}"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    env = os.environ | environment
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=env)
 
 
 def copy_of_the_course(folder):
@@ -129,7 +137,7 @@ def copy_of_the_course(folder):
     return folder
 
 
-@pytest.mark.parametrize("folder", [ROOT, ROOT / "notebooks"])
+@pytest.mark.parametrize("folder", [ROOT, ROOT / "notebooks", ROOT / "data" / "registry"])
 def test_set_up_finds_the_repository_nearby(folder, tmp_path):
     assert set_up(folder, tmp_path).stdout.strip() == str(ROOT)
 
@@ -179,8 +187,7 @@ def test_set_up_refuses_the_helpers_of_another_copy(tmp_path):
 
 
 def test_set_up_may_run_again(tmp_path):
-    source = code(nbformat.read(NOTEBOOKS[0], as_version=4))[0].source
-    assert set_up(ROOT, tmp_path, source).stdout.strip() == str(ROOT)
+    assert set_up(ROOT, tmp_path, heads.set_up(heads.PLACEHOLDER)).stdout.strip() == str(ROOT)
 
 
 def older(python=(3, 11, 0), torch="2.10.0"):
@@ -216,10 +223,59 @@ def test_the_oldest_versions_are_those_that_are_installed():
     assert f"torch>={oldest[1]}" in (ROOT / "requirements.txt").read_text().splitlines()
 
 
-def test_set_up_elsewhere_says_what_to_do(tmp_path):
-    result = set_up(tmp_path, tmp_path / "input")
-    assert result.returncode == 1
-    assert "open this notebook inside the repository" in result.stderr
+COLAB = "import sys; sys.modules['google.colab'] = sys"
+NO_ADDRESS = "in a cell above this one, run !git clone --depth 1 with the repository's address"
+
+
+@pytest.mark.parametrize(
+    ("how", "cure"),
+    [
+        ({}, "open this notebook inside the repository (README)"),
+        (
+            {"KAGGLE_KERNEL_RUN_TYPE": "Interactive"},
+            "click Add Input, attach the dataset phase-03-measured, and run this cell again",
+        ),
+        ({"before": COLAB}, NO_ADDRESS),
+    ],
+)
+def test_set_up_without_the_course_says_what_to_do(how, cure, tmp_path):
+    result = set_up(tmp_path, tmp_path / "input", **how)
+    (said,) = [line for line in result.stderr.splitlines() if line.startswith("AssertionError: ")]
+    assert said == f"AssertionError: no helpers/ and data/ near here: {cure}"
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """An address below which a fork's archive is, as GitHub packs it: in a folder of its own."""
+    copy_of_the_course(tmp_path / "packed" / "a-fork-main")
+    place = tmp_path / "served" / "archive" / "refs" / "heads" / "main"
+    shutil.make_archive(str(place), "zip", tmp_path / "packed")
+    return (tmp_path / "served").as_uri()
+
+
+def test_set_up_fetches_the_course_on_colab_and_only_there_and_only_once(archive, tmp_path):
+    content = tmp_path / "content"
+    content.mkdir()
+    assert set_up(content, tmp_path / "input", address=archive).returncode == 1
+    first = set_up(content, tmp_path / "input", COLAB, archive).stdout.splitlines()
+    assert first == [
+        f"fetching {archive}/archive/refs/heads/main.zip",
+        str(content / "a-fork-main"),
+    ]
+    again = set_up(content, tmp_path / "input", COLAB, archive).stdout.splitlines()
+    assert again == [str(content / "a-fork-main")]
+
+
+@pytest.mark.parametrize("found", [None, b"<html>Not here</html>"], ids=["nothing", "a page"])
+def test_set_up_says_that_the_course_could_not_be_fetched(found, tmp_path):
+    place = tmp_path / "archive" / "refs" / "heads" / "main.zip"
+    place.parent.mkdir(parents=True)
+    if found:
+        place.write_bytes(found)
+    result = set_up(tmp_path, tmp_path / "input", COLAB, tmp_path.as_uri())
+    said = result.stderr.splitlines()[-1]
+    assert said.startswith("AssertionError: no helpers/ and data/ near here: file:")
+    assert "could not be fetched" in said and said.endswith(NO_ADDRESS)
 
 
 def test_every_figure_has_alt_text_and_fits_the_page(notebook):
@@ -258,7 +314,7 @@ def test_answers_are_left_to_the_reader(notebook):
 
 
 def test_nothing_is_installed_or_downloaded(notebook):
-    source = "\n".join(cell.source for cell in code(notebook))
+    source = "\n".join(cell.source for cell in code(notebook)[1:])  # but for Colab's set-up
     assert not re.search(r"pip |wget|curl|http|download=True|^[!%]", source, re.M)
 
 

@@ -99,7 +99,7 @@ class Code:
     equals: str = "PyTorch"  # what the oracle is
 
     @property
-    def _shown(self) -> Callable:
+    def shown(self) -> Callable:
         return self.readable or self.oracle
 
     @property
@@ -110,7 +110,7 @@ class Code:
     @property
     def solution(self) -> str:
         """The source of a function that is right."""
-        return inspect.getsource(self._shown).strip()
+        return inspect.getsource(self.shown).strip()
 
     def fault(self, answer: Any) -> str | None:
         """None for a function that is right, else what is wrong with it."""
@@ -171,7 +171,7 @@ class Code:
         return not any(differs(a, b, self.within) for a, b in zip(answers, others, strict=True))
 
     def _names(self) -> list[str]:
-        return list(inspect.signature(self._shown).parameters)[: len(self._case(0))]
+        return list(inspect.signature(self.shown).parameters)[: len(self._case(0))]
 
     def _described(self, number: int) -> str:
         pairs = zip(self._names(), self._case(number), strict=True)
