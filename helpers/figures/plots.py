@@ -355,7 +355,7 @@ def facets(
     lines, places = table[rows].unique(), table[columns].unique()
     names = list(dict.fromkeys([*kinds, *table[colour]]))
     styles = dict(zip(names, looks(map(str, names)).values(), strict=True))
-    size = (min(2.3 * len(places) + 0.5, 9.0), 1.4 * len(lines) + 0.6)
+    size = (min(max(5.5, 2.3 * len(places) + 0.5), 9.0), max(3.0, 1.4 * len(lines) + 0.6))
     figure, axes = blank(*size, len(lines), len(places), sharey=True)
     for (i, line), (j, place) in itertools.product(enumerate(lines), enumerate(places)):
         part = table[(table[rows] == line) & (table[columns] == place)]
