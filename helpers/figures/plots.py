@@ -364,6 +364,8 @@ def facets(
             axes[i, j].set(**{f"{side}scale": "log"})
             getattr(axes[i, j], f"{side}axis").set_major_formatter("{x:g}")
             getattr(axes[i, j], f"{side}axis").set_minor_locator(NullLocator())
+        if "y" in log:
+            axes[i, j].yaxis.set_major_locator(LogLocator(subs=(1, 3)))
         axes[0, j].set_title(place)
         axes[-1, j].set_xlabel(xlabel)
         axes[i, 0].set_ylabel(f"{line}\n{ylabel}")
