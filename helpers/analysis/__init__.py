@@ -1,6 +1,6 @@
 """Analysis: looking into networks and timing them."""
 
-from helpers.analysis.curvature import descend, hessian_product, power_iteration, sharpness
+from helpers.analysis.curvature import descend, sharpness
 from helpers.analysis.diagnostics import (
     ablation_drops,
     activations,

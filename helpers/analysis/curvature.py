@@ -55,21 +55,6 @@ def sharpness(loss: Loss, weights: Sequence[Tensor], tolerance: float = 1e-3) ->
         raise ValueError(f"the largest eigenvalue was not found: {error}") from error
 
 
-def power_iteration(times: Callable[[Tensor], Tensor], start: Tensor, steps: int) -> Tensor:
-    """Estimates (steps,) of the eigenvalue largest in size of a symmetric matrix.
-
-    `times` multiplies a direction with the matrix. Each step multiplies and scales back to length
-    one; the estimate is the Rayleigh quotient. The error shrinks with the ratio of the two largest
-    eigenvalues, squared, at each step (Trefethen and Bau 1997, lecture 27).
-    """
-    estimates, direction = [], start / start.norm()
-    for _ in range(steps):
-        product = times(direction)
-        estimates.append(direction @ product)
-        direction = product / product.norm()
-    return torch.stack(estimates)
-
-
 def descend(
     model: nn.Module, loss: Loss, lr: float, steps: int, measure_every: int
 ) -> dict[str, list[float]]:

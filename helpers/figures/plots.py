@@ -355,7 +355,7 @@ def facets(
     lines, places = table[rows].unique(), table[columns].unique()
     names = list(dict.fromkeys([*kinds, *table[colour]]))
     styles = dict(zip(names, looks(map(str, names)).values(), strict=True))
-    size = (min(2.3 * len(places) + 0.5, 9.0), 1.4 * len(lines) + 0.6)
+    size = (min(max(5.5, 2.3 * len(places) + 0.5), 9.0), max(3.0, 1.4 * len(lines) + 0.6))
     figure, axes = blank(*size, len(lines), len(places), sharey=True)
     for (i, line), (j, place) in itertools.product(enumerate(lines), enumerate(places)):
         part = table[(table[rows] == line) & (table[columns] == place)]
@@ -364,6 +364,8 @@ def facets(
             axes[i, j].set(**{f"{side}scale": "log"})
             getattr(axes[i, j], f"{side}axis").set_major_formatter("{x:g}")
             getattr(axes[i, j], f"{side}axis").set_minor_locator(NullLocator())
+        if "y" in log:
+            axes[i, j].yaxis.set_major_locator(LogLocator(subs=(1, 3)))
         axes[0, j].set_title(place)
         axes[-1, j].set_xlabel(xlabel)
         axes[i, 0].set_ylabel(f"{line}\n{ylabel}")

@@ -89,7 +89,15 @@ class Look:
     marker: str
 
 
-OWN = {"yours": Look(ACCENT, "-", "D"), "stored": Look(INK, "-", "o")}
+OWN = {  # whose it is; what became of a run
+    "yours": Look(ACCENT, "-", "D"),
+    "stored": Look(INK, "-", "o"),
+    "fine": Look("#007869", "-", "o"),
+    "unfinished": Look(GREY, "-", "^"),
+    "spiked": Look("#7887FF", "-", "P"),
+    "collapsed": Look("#874BB4", "-", "s"),
+    "diverged": Look("#C32D0F", "-", "X"),
+}
 
 
 def looks(names: Iterable[str]) -> dict[str, Look]:
@@ -98,8 +106,8 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
     An architecture has one look throughout the course: that of the first word of its name, or of
     any other word that names one ("LSTM, forget bias 1", "narrow CNN"). Controls ("counts",
     "random", "none", "no clipping") are grey. Arms of one kind differ by line style and marker.
-    "yours, ..." and "stored, ..." look as on cards. All other names take the colours that are left,
-    in order.
+    "yours, ..." and "stored, ..." look as on cards, and what became of a run ("fine", "diverged")
+    has its own look. All other names take the colours that are left, in order.
 
     >>> looks(["RNN", "RNN, orthogonal"])["RNN, orthogonal"].colour == looks(["RNN"])["RNN"].colour
     True

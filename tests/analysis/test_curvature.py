@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from helpers.analysis.curvature import descend, hessian_product, power_iteration, sharpness
+from helpers.analysis.curvature import descend, hessian_product, sharpness
 from helpers.data.streams import stream
 from helpers.nets.starts import initialise
 
@@ -68,12 +68,6 @@ def test_sharpness_of_diverged_weights_is_refused():
     broken = lambda: loss() * w.sum()  # noqa: E731
     with pytest.raises(ValueError, match="diverged"):
         sharpness(broken, [w])
-
-
-def test_power_iteration_nears_the_largest_in_size():
-    matrix = torch.diag(torch.tensor([-3.0, 1.0, 2.0], dtype=torch.float64))
-    estimates = power_iteration(matrix.mv, torch.ones(3, dtype=torch.float64), 40)
-    assert estimates.shape == (40,) and estimates[-1].item() == pytest.approx(-3.0, abs=1e-6)
 
 
 @pytest.mark.parametrize("lr, grows", [(0.99 * 2 / 7, False), (1.01 * 2 / 7, True)])
