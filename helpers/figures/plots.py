@@ -356,7 +356,7 @@ def facets(
     names = list(dict.fromkeys([*kinds, *table[colour]]))
     styles = dict(zip(names, looks(map(str, names)).values(), strict=True))
     size = (min(max(5.5, 2.3 * len(places) + 0.5), 9.0), max(3.0, 1.4 * len(lines) + 0.6))
-    figure, axes = blank(*size, len(lines), len(places), sharey=True)
+    figure, axes = blank(*size, len(lines), len(places), sharey=True, sharex="col")
     for (i, line), (j, place) in itertools.product(enumerate(lines), enumerate(places)):
         part = table[(table[rows] == line) & (table[columns] == place)]
         _facet(axes[i, j], part, x, y, colour, styles)

@@ -232,6 +232,13 @@ def test_unknown_arms_take_the_colours_that_are_left():
     assert len(figures.looks(map(str, range(30)))) == 30
 
 
+def test_what_became_of_a_run_has_one_look():
+    words = ["fine", "unfinished", "spiked", "collapsed", "diverged"]
+    found = figures.looks(words)
+    assert found == {word: figures.looks([word])[word] for word in words}
+    assert len({look.marker for look in found.values()}) == len(words)
+
+
 # ---------------------------------------------------------------- what single figures promise
 
 

@@ -8,7 +8,7 @@ from helpers.course.exercises.kinds import Code, Quick
 
 
 def limit(hessian, momentum):
-    """The rate below which descent on a bowl is stable: hessian (n, n) symmetric, momentum 0 to 1."""
+    """The rate below which descent is stable on a bowl of this Hessian (n, n), symmetric."""
     return 2 * (1 + momentum) / torch.linalg.eigvalsh(hessian)[-1]
 
 
