@@ -25,7 +25,6 @@ PARAMETERS = ["profile", "seeds", "device"]
 SECOND_FORM = [path for path in NOTEBOOKS if path.stem in openings.openings()]
 NOT_YET = {  # notebooks of the first form: this list only shrinks
     "03_recurrent_memory",
-    "04_lstm_and_gru_gates",
     "05_text_to_tensors",
     "06_lstm_sequence_prediction",
     "07_cnn_vs_rnn",
