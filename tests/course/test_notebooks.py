@@ -27,7 +27,6 @@ NOT_YET = {  # notebooks of the first form: this list only shrinks
     "03_recurrent_memory",
     "04_lstm_and_gru_gates",
     "05_text_to_tensors",
-    "06_lstm_sequence_prediction",
     "07_cnn_vs_rnn",
     "08_dropout_and_normalization",
     "09_learning_rate_sweeps",
