@@ -29,7 +29,6 @@ NOT_YET = {  # notebooks of the first form: this list only shrinks
     "07_cnn_vs_rnn",
     "08_dropout_and_normalization",
     "09_learning_rate_sweeps",
-    "10_cnn_and_rnn_hyperparameters",
     "11_phase_summary",
 }
 EVIDENCE = r"([\w.-]+): \d+ (?:networks of evidence, (?:\d+|not) replayed|repetitions of evidence)"
