@@ -4,7 +4,6 @@ from helpers.analysis.curvature import descend, sharpness
 from helpers.analysis.diagnostics import (
     ablation_drops,
     activations,
-    best_patches,
     central_differences,
     detectors,
     edge_share,

@@ -19,7 +19,6 @@ from helpers.nets.recurrent import GRU, LSTM, RNN
 from helpers.nets.sequences import CausalCNN, LastStep
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-INTEGER = {"ConvInteger", "MatMulInteger", "DynamicQuantizeLSTM"}  # dynamic int8, per ONNX operator
 CONTAINS = {"Conv": "ConvInteger", "Gemm": "MatMulInteger", "MatMul": "MatMulInteger"}
 CONTAINS |= {"LSTM": "DynamicQuantizeLSTM", "GRU": "", "RNN": ""}  # no integer kernel for these two
 

@@ -97,24 +97,6 @@ def shift(images: Tensor, right: int = 0, down: int = 0) -> Tensor:
     return torch.where(row_entered[:, None] | column_entered, background, moved)
 
 
-def best_patches(images: Tensor, maps: Tensor, field: int, stride: int, count: int) -> Tensor:
-    """The patches of `images` (n, 1, H, W) that excite one channel most: (count, field, field).
-
-    `maps` (n, h, w) is that channel's activation; its unit (i, j) sees the `field` pixels from
-    (stride i, stride j) on. Takes the best unit of each image, so that all patches differ.
-    """
-    strength, unit = maps.flatten(1).max(1)
-    patches = []
-    for n in strength.topk(count).indices.tolist():
-        row, column = divmod(unit[n].item(), maps.shape[2])
-        top, left = stride * row, stride * column
-        patches.append(images[n, 0, top : top + field, left : left + field])
-    return torch.stack(patches)
-
-
-# --- what single channels do -----------------------------------------------------------------
-
-
 def accuracy_by_class(logits: Tensor, y: Tensor) -> Tensor:
     """Share of each class's examples whose largest logit is the right one: (classes,).
 

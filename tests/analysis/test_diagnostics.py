@@ -13,7 +13,6 @@ from helpers.analysis.diagnostics import (
     ablation_drops,
     accuracy_by_class,
     activations,
-    best_patches,
     central_differences,
     class_means,
     class_selectivity,
@@ -160,16 +159,6 @@ def test_shift_moves_the_picture_and_fills_with_background(right, down):
             for j in range(6):
                 inside = 0 <= i - down < 5 and 0 <= j - right < 6
                 assert out[i, j] == (image[i - down, j - right] if inside else image.min())
-
-
-def test_best_patches_are_what_the_best_units_see():
-    images = torch.randn(4, 1, 9, 9, generator=torch.Generator().manual_seed(0))
-    kernel = torch.randn(1, 1, 3, 3, generator=torch.Generator().manual_seed(1))
-    maps = F.conv2d(images, kernel, stride=2)[:, 0]
-    patches = best_patches(images, maps, field=3, stride=2, count=3)
-    assert patches.shape == (3, 3, 3)
-    answers = (patches * kernel[0]).sum(dim=(1, 2))
-    torch.testing.assert_close(answers, maps.amax(dim=(1, 2)).topk(3).values)
 
 
 # ---------------------------------------------------------------- what single channels do
