@@ -2,12 +2,12 @@
 
 An n-gram model of order n looks at a context h of n - 1 tokens. It mixes what was counted after h
 with what it would say after h', which is h without its oldest token, and so on down to equal shares
-for all ids. Every recipe here has the form
+for all ids, in the shares of Kneser and Ney:
 
     p(w | h) = (own(hw) + passed(h) p(w | h')) / total(h),
 
-and for an h that was never seen p(w | h) = p(w | h'). `kneser_ney` and `witten_bell` say what the
-three terms are.
+and for an h that was never seen p(w | h) = p(w | h'). `kneser_ney` says what the three terms are;
+notebook 06 has the same in a few plain lines.
 
 The counts are our own: NLTK's language models keep them in Python dictionaries and score one token
 at a time, slow for a million characters; KenLM has to be compiled.
@@ -63,47 +63,29 @@ def discounts(counts: np.ndarray) -> np.ndarray:
     return np.array([0, 0.5, 1, 1.5])
 
 
-def witten_bell(counts: np.ndarray, context: np.ndarray, contexts: int) -> Shares:
-    """A context passes on as many counts as different tokens, kinds(h), have followed it.
-
-        p(w | h) = (c(hw) + kinds(h) p(w | h')) / (sum_v c(hv) + kinds(h))
-
-    Witten and Bell 1991, "The zero-frequency problem". Weaker than Kneser-Ney.
-    """
-    kinds = np.bincount(context, minlength=contexts)
-    return Shares(counts, passed=kinds, total=np.bincount(context, counts, contexts) + kinds)
-
-
-SMOOTHINGS = {"kneser-ney": kneser_ney, "witten-bell": witten_bell}
-
-
 class NGrams:
     """Interpolated n-grams of all orders up to `order`, counted in training tokens (N,).
 
-    `size` is the number of ids, the vocabulary's length; `smoothing` is "kneser-ney" or
-    "witten-bell". In Kneser and Ney's recipe (1995, "Improved backing-off for m-gram language
-    modeling") a context that smooths a longer one counts not how often hw occurs but after how
-    many different tokens: "Francisco" is frequent, but after "San" alone.
+    `size` is the number of ids, the vocabulary's length. In the recipe of Kneser and Ney (1995,
+    "Improved backing-off for m-gram language modeling") a context that smooths a longer one counts
+    not how often hw occurs but after how many different tokens: "Francisco" is frequent, but after
+    "San" alone.
 
-    Raises DataError for an order under 1, fewer tokens than the order, tokens that are no integers
-    in 0..size - 1, or an unknown smoothing.
+    Raises DataError for an order under 1, fewer tokens than the order, and tokens that are no
+    integers in 0..size - 1.
 
-    >>> pairs = NGrams([2, 3, 2, 3, 2, 4], order=2, size=5, smoothing="witten-bell")
+    >>> pairs = NGrams([2, 3, 2, 3, 2, 4], order=2, size=5)
     >>> pairs.probabilities([2]).numpy().round(2).tolist()  # 3 came twice after 2, 4 once
-    [0.03, 0.03, 0.16, 0.52, 0.27]
+    [0.05, 0.05, 0.13, 0.47, 0.3]
     """
 
-    def __init__(
-        self, tokens: Tensor | ArrayLike, order: int, size: int, smoothing: str = "kneser-ney"
-    ):
+    def __init__(self, tokens: Tensor | ArrayLike, order: int, size: int):
         if order < 1:
             raise DataError(f"order is {order}: use 1 (no context) or more")
-        if smoothing not in SMOOTHINGS:
-            raise DataError(f"unknown smoothing {smoothing!r}: use 'kneser-ney' or 'witten-bell'")
         ids = self._ids(tokens, size)
         if len(ids) < order:
             raise DataError(f"{order}-grams need {order} tokens or more: give more text")
-        self.order, self.size, self._smoothing = order, size, SMOOTHINGS[smoothing]
+        self.order, self.size = order, size
         self._keys: list[np.ndarray] = []  # of the n-grams of each length, sorted
         self._longest: list[Shares] = []  # where h is the whole context asked for
         self._shorter: list[Shares] = []  # where h smooths a longer one
@@ -118,7 +100,7 @@ class NGrams:
                 return_inverse=True,
                 return_counts=True,
             )
-            if n > 0 and smoothing == "kneser-ney":
+            if n > 0:
                 kinds_before = np.bincount(rows[first + 1], minlength=len(self._keys[-1]))
                 self._shorter[-1] = self._smooth(n - 1, kinds_before)
             self._keys.append(keys)
@@ -129,7 +111,7 @@ class NGrams:
     def _smooth(self, n: int, counts: np.ndarray) -> Shares:
         """The shares of the grams with contexts of n tokens, which were counted so often."""
         contexts = len(self._keys[n - 1]) if n else 1
-        return self._smoothing(counts, self._keys[n] // self.size, contexts)
+        return kneser_ney(counts, self._keys[n] // self.size, contexts)
 
     def nats(self, tokens: Tensor | ArrayLike, order: int | None = None) -> Tensor:
         """-log p in nats of each token given those before it, float64 (N,), from tokens (N,).

@@ -320,50 +320,45 @@ def discount(counts: Counter, count: int) -> float:
     return d[min(count, 3)]
 
 
-def by_definition(smoothing, train, context, token, size, order, highest=True) -> float:
+def by_definition(train, context, token, size, order, highest=True) -> float:
     """Share of a token from the formulas alone: all is counted anew for each question."""
     if order == 0:
         return 1 / size
-    lower = by_definition(smoothing, train, context, token, size, order - 1, False)
+    lower = by_definition(train, context, token, size, order - 1, False)
     if order - 1 > len(context):
         h = None
     else:
         h = tuple(context[len(context) - (order - 1) :])
-    counts = kneser_ney_counts(train, order, highest or smoothing == "witten-bell")
+    counts = kneser_ney_counts(train, order, highest)
     after = Counter({gram[-1]: c for gram, c in counts.items() if gram[:-1] == h})
     if h is None or not after:
         return lower
-    if smoothing == "witten-bell":
-        return (after[token] + len(after) * lower) / (after.total() + len(after))
     cut = {w: discount(counts, c) for w, c in after.items()}
     gain = after[token] - cut[token] if token in after else 0
     return (gain + sum(cut.values()) * lower) / after.total()
 
 
 token_lists = st.lists(st.integers(0, 3), min_size=4, max_size=40)
-smoothings = st.sampled_from(["kneser-ney", "witten-bell"])
 
 
 @quick
-@given(token_lists, st.lists(st.integers(0, 3), min_size=1, max_size=9), smoothings)
-def test_ngrams_equal_their_definition(train, test, smoothing):
-    model = NGrams(torch.tensor(train), 4, 5, smoothing)
+@given(token_lists, st.lists(st.integers(0, 3), min_size=1, max_size=9))
+def test_ngrams_equal_their_definition(train, test):
+    model = NGrams(torch.tensor(train), 4, 5)
     for order in range(1, 5):
         found = model.nats(torch.tensor(test), order)
         assert found.dtype == torch.float64 and len(found) == len(test)
         for t, token in enumerate(test):
             # The shorter context of the first tokens counts as a lower order would.
-            share = by_definition(smoothing, train, test[:t], token, 5, order)
+            share = by_definition(train, test[:t], token, 5, order)
             assert found[t].item() == pytest.approx(-math.log(share), abs=1e-12)
 
 
 @quick
-@given(token_lists, st.lists(st.integers(0, 4), max_size=6), st.integers(1, 5), smoothings)
-def test_ngram_probabilities_sum_to_one_and_agree_with_the_surprise(
-    train, context, order, smoothing
-):
+@given(token_lists, st.lists(st.integers(0, 4), max_size=6), st.integers(1, 5))
+def test_ngram_probabilities_sum_to_one_and_agree_with_the_surprise(train, context, order):
     order = min(order, len(train))
-    model = NGrams(torch.tensor(train), order, 5, smoothing)
+    model = NGrams(torch.tensor(train), order, 5)
     for k in range(1, order + 1):
         shares = model.probabilities(ids(*context), k)
         assert shares.sum().item() == pytest.approx(1, abs=1e-12) and (shares > 0).all()
@@ -374,8 +369,6 @@ def test_ngram_probabilities_sum_to_one_and_agree_with_the_surprise(
 
 def test_first_order_by_hand():
     counts = ids(2, 2, 2, 3)  # three 2s and one 3 of four ids
-    shares = NGrams(counts, 1, 4, "witten-bell").probabilities(ids())
-    assert shares.tolist() == pytest.approx([0.5 / 6, 0.5 / 6, 3.5 / 6, 1.5 / 6])
     shares = NGrams(counts, 1, 4).probabilities(ids())  # cut by 1.5 and 0.5, a quarter each back
     assert shares.tolist() == pytest.approx([0.5 / 4, 0.5 / 4, 2 / 4, 1 / 4])
 
@@ -387,8 +380,6 @@ def test_more_context_foretells_the_plays_better():
     kneser_ney = NGrams(train[:300_000], 5, len(vocabulary))
     curve = [kneser_ney.nats(test, order).mean().item() for order in range(1, 6)]
     assert curve == sorted(curve, reverse=True) and 1.6 < curve[-1] < 1.9
-    witten_bell = NGrams(train[:300_000], 5, len(vocabulary), "witten-bell")
-    assert curve[-1] < witten_bell.nats(test).mean().item() - 0.1
 
 
 def test_many_words_do_not_overflow():
@@ -455,7 +446,6 @@ def test_many_words_do_not_overflow():
         (lambda: windows(torch.arange(5), 2, 0), r"stride 0"),
         (lambda: NGrams(ids(1, 2), 0, 5), r"order is 0"),
         (lambda: NGrams(ids(1, 2), 3, 5), r"3-grams need 3 tokens or more"),
-        (lambda: NGrams(ids(1, 2), 1, 5, "laplace"), r"unknown smoothing 'laplace': use 'kneser"),
         (lambda: NGrams(ids(1, 5), 1, 5), r"run from 1 to 5, and only 0 to 4"),
         (lambda: NGrams(ids(1, 2), 1, 5).nats(ids(7)), r"run from 7 to 7"),
         (lambda: NGrams(ids(1, 2), 1, 5).nats(ids()), r"no tokens to score"),
