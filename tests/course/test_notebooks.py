@@ -28,7 +28,6 @@ SECOND_FORM = [path for path in NOTEBOOKS if path.stem in openings.openings()]
 NOT_YET = {  # notebooks of the first form: this list only shrinks
     "04_lstm_and_gru_gates",
     "06_lstm_sequence_prediction",
-    "07_cnn_vs_rnn",
     "08_dropout_and_normalization",
     "10_cnn_and_rnn_hyperparameters",
     "11_phase_summary",
