@@ -21,10 +21,10 @@ from helpers.nets.recurrent import GRU, LSTM, RNN, Cell
 from helpers.nets.sequences import CausalCNN, LastStep, MaxOverTime, SequenceCell
 
 PACKAGES = ("onnx", "onnxruntime")
-INTEGER = {"ConvInteger", "MatMulInteger", "DynamicQuantizeLSTM"}  # dynamic int8, per ONNX operator
 CONTAINS = {"Conv": "ConvInteger", "Gemm": "MatMulInteger", "MatMul": "MatMulInteger"}
 CONTAINS |= {"LSTM": "DynamicQuantizeLSTM", "GRU": "", "RNN": ""}  # no integer kernel for these two
-GATES = {RNN: (0,), GRU: (1, 0, 2), LSTM: (0, 3, 1, 2)}  # torch's gates in the order of ONNX
+# torch's gates in the order of ONNX
+GATES: dict[type, tuple[int, ...]] = {RNN: (0,), GRU: (1, 0, 2), LSTM: (0, 3, 1, 2)}
 OPSET = 18
 LARGEST = "largest"  # the state of a maximum over time, which begins at minus infinity
 
@@ -53,7 +53,7 @@ def save_onnx(model: nn.Module, path: Path, stream: bool = False) -> None:
     _need_folder(path)
     import onnx
 
-    cell = model if isinstance(model, SequenceCell) else getattr(model, "cell", None)
+    cell: Any = model if isinstance(model, SequenceCell) else getattr(model, "cell", None)
     if type(cell) not in (*GATES, CausalCNN) or type(model) not in (
         type(cell),
         LastStep,
@@ -167,7 +167,7 @@ class _Graph:
                 name = self.state(1, model.cell.hidden, name=LARGEST)
                 last = self.add("Max", last, name)
                 self.keep(name, self.add("Identity", last))
-        head = model.head
+        head: Any = model.head
         weights = self.weight(head.weight), self.weight(head.bias)
         self.output = self.add("Gemm", last, *weights, transB=1)
 
@@ -250,7 +250,7 @@ class OnnxStream:
     """A file of `save_onnx(..., stream=True)`, one token (inputs,) at a time; keeps its state."""
 
     def __init__(self, path: Path):
-        self.session = onnx_session(path)
+        self.session: Any = onnx_session(path)
         shapes = {part.name: part.shape for part in self.session.get_inputs()[1:]}
         self.state = {
             name: np.full(shape, -np.inf if name == LARGEST else 0, np.float32)
