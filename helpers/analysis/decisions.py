@@ -4,8 +4,6 @@ Costs are a table: one row per network, one column per cost, the lower the bette
 accuracy, seconds, bytes). Nothing here knows what a cost is worth; that is the reader's business.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 
@@ -33,21 +31,6 @@ def scaled(costs: pd.DataFrame) -> pd.DataFrame:
     logs = np.log(costs)
     width = (logs.max() - logs.min()).replace(0, 1)
     return (logs - logs.min()) / width
-
-
-def ranking(costs: pd.DataFrame, weights: Mapping[str, float]) -> pd.Series:
-    """Networks by weighted mean of their scaled costs, the best first.
-
-    Raises ValueError for weights of costs that are not there, negative ones, and none above 0.
-    """
-    unknown = set(weights) - set(costs)
-    total = sum(weights.values())
-    if unknown or min(weights.values(), default=0) < 0 or total <= 0:
-        raise ValueError(
-            f"weights {dict(weights)} for the costs {list(costs)}: 0 or more each, one above 0"
-        )
-    share = pd.Series(weights, dtype=float) / total
-    return scaled(costs)[list(weights)].mul(share).sum(axis=1).sort_values(kind="stable")
 
 
 def win_shares(costs: pd.DataFrame, draws: int = 10_000, seed: int = 0) -> pd.Series:

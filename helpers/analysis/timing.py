@@ -5,21 +5,13 @@ are counted instead, on a GPU the wall's, once it has finished. What slows the m
 while slows all arms of a round alike, and the median over rounds forgets the rest.
 """
 
-import platform
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
 import torch
-from joblib.externals.loky import ProcessPoolExecutor
 from torch import Tensor, nn
-
-# Keep PyTorch, oneDNN and MKL to what most laptops have; read once, when torch is imported.
-# Processors of other families do not know these names.
-LIMITS = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
-LIMITS |= {"MKL_ENABLE_INSTRUCTIONS": "AVX2"}
-AVX2 = LIMITS if platform.machine().lower() in ("x86_64", "amd64") else {}
 
 
 def interleave(
@@ -80,17 +72,6 @@ def training_pass(model: nn.Module, x: Tensor) -> Callable[[], None]:
         model(x).square().mean().backward()
 
     return run
-
-
-def process(environment: Mapping[str, str]) -> Callable[..., Any]:
-    """Calls functions in a process of its own, which has these environment variables.
-
-    `call = process(AVX2)`; then `call(function, argument)` returns what the function returns, or
-    raises what it raises. Functions of a notebook can be called, too, which a process of the
-    standard library would not find. The process ends when nobody holds `call` any more.
-    """
-    executor = ProcessPoolExecutor(max_workers=1, env=dict(environment))
-    return lambda function, *arguments: executor.submit(function, *arguments).result()
 
 
 def repeat(call: Callable[[], Any], times: int) -> Callable[[], None]:

@@ -1,4 +1,4 @@
-"""Decisions: the front by brute force, rankings by hand."""
+"""Decisions: the front by brute force, scaled costs by hand."""
 
 import pandas as pd
 import pytest
@@ -33,18 +33,6 @@ def test_scaled_by_ratios():
     assert scaled.min().tolist() == [0, 0] and scaled.max().tolist() == [1, 1]
     assert scaled.loc["A", "error"] == pytest.approx(0.5) == scaled.loc["A", "ms"]
     assert (decisions.scaled(COSTS.assign(ms=3.0))["ms"] == 0).all()
-
-
-def test_weights_decide():
-    assert decisions.ranking(COSTS, {"error": 1, "ms": 0}).index[0] == "D"
-    assert decisions.ranking(COSTS, {"error": 0, "ms": 2}).index[0] == "B"
-    assert decisions.ranking(COSTS, {"error": 1, "ms": 1})["A"] == pytest.approx(0.5)
-
-
-@pytest.mark.parametrize("weights", [{}, {"ms": 0}, {"ms": -1, "error": 2}, {"beauty": 1}])
-def test_weights_that_mean_nothing_are_refused(weights):
-    with pytest.raises(ValueError, match="0 or more each"):
-        decisions.ranking(COSTS, weights)
 
 
 def test_win_shares_add_up_and_leave_out_who_is_never_best():

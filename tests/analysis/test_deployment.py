@@ -6,12 +6,11 @@ from torch import nn
 
 from helpers.analysis import deployment
 from helpers.nets.ablations import HeldLSTM
-from helpers.nets.cnn import CNN1D
 from helpers.nets.recurrent import GRU, LSTM, RNN
-from helpers.nets.sequences import CausalCNN, LastStep
+from helpers.nets.sequences import CausalCNN, LastStep, MaxOverTime
 
 NO_ONNX = bool(deployment.missing_packages())
-needs_onnx = pytest.mark.skipif(NO_ONNX, reason="onnx, onnxscript or onnxruntime is not installed")
+needs_onnx = pytest.mark.skipif(NO_ONNX, reason="onnx or onnxruntime is not installed")
 CELLS = {
     "CNN": lambda: CausalCNN(3, 6, kernel_size=3, layers=3, per_layer=1),
     "CNN, two a layer": lambda: CausalCNN(4, 4, kernel_size=2, layers=2, per_layer=2),
@@ -59,59 +58,59 @@ def test_streams_of_other_cells_are_refused():
         deployment.CellStream(LastStep(HeldLSTM(3, 5, forget=1.0)))
 
 
-EXPORTED = {
-    "CNN1D": (CNN1D, (40,)),
-    "CausalCNN": (lambda: network("CNN"), (12, 3)),
-    "LSTM": (lambda: network("LSTM"), (12, 3)),
-    "GRU": (lambda: network("GRU"), (12, 3)),
-}
+READ = {"last step": LastStep, "largest": MaxOverTime}
 
 
-@pytest.mark.parametrize("name", EXPORTED)
-def test_an_export_equals_the_network_at_any_batch_size(name, tmp_path):
-    build, shape = EXPORTED[name]
-    net, path = build().eval(), tmp_path / "net.onnx"
-    x = torch.randn(7, *shape, generator=torch.Generator().manual_seed(0))
-    program = deployment.export(net, x[:1])  # an example of one is enough
-    torch.testing.assert_close(program.module()(x), net(x))
-    if NO_ONNX:
-        pytest.skip("no ONNX here")
-    operators = deployment.save_onnx(program, path)
-    assert operators & {"Conv", "LSTM", "GRU"}
-    for batch in (1, 2, 7):
-        torch.testing.assert_close(
-            deployment.run_onnx(path, x[:batch]), net(x[:batch]), atol=1e-5, rtol=0
-        )
-    left = deployment.quantise(path, tmp_path / "small.onnx")
-    assert left == ({"GRU"} if name == "GRU" else set())
-    assert (deployment.run_onnx(tmp_path / "small.onnx", x) - net(x)).abs().max() < 0.1
+@needs_onnx
+@pytest.mark.parametrize("read", [*READ, "cell"])
+@pytest.mark.parametrize("name", CELLS)
+def test_onnx_says_what_the_network_says_whole_and_in_pieces(name, read, tmp_path):
+    torch.manual_seed(0)
+    net = CELLS[name]() if read == "cell" else READ[read](CELLS[name](), 4).eval()
+    inputs = (net if read == "cell" else net.cell).inputs
+    x = torch.randn(7, 12, inputs, generator=torch.Generator().manual_seed(0))
+    deployment.save_onnx(net, tmp_path / "net.onnx")
+    for batch in (1, 7):
+        there = deployment.run_onnx(tmp_path / "net.onnx", x[:batch])
+        torch.testing.assert_close(there, net(x[:batch]), atol=1e-5, rtol=0)
+    deployment.save_onnx(net, tmp_path / "stream.onnx", stream=True)
+    reader = deployment.OnnxStream(tmp_path / "stream.onnx")
+    answers = [torch.from_numpy(reader.step(token.numpy())) for token in x[0]]
+    last = net(x[:1])[0, -1] if read == "cell" else net(x[:1])[0]
+    torch.testing.assert_close(answers[-1].flatten(), last, atol=1e-5, rtol=0)
+
+
+@needs_onnx
+def test_int8_leaves_a_gru_in_float_and_answers_alike(tmp_path):
+    x = torch.randn(7, 12, 3, generator=torch.Generator().manual_seed(0))
+    for name, left in {"CNN": set(), "LSTM": set(), "GRU": {"GRU"}}.items():
+        net, full, small = network(name), tmp_path / f"{name}.onnx", tmp_path / "small.onnx"
+        deployment.save_onnx(net, full)
+        assert deployment.quantise(full, small) == left
+        assert (deployment.run_onnx(small, x) - net(x)).abs().max() < 0.1
 
 
 @needs_onnx
 def test_missing_folders_and_files_are_named(tmp_path):
-    program = deployment.export(nn.Linear(3, 2), torch.ones(2, 3))
+    net, x = network("CNN"), torch.ones(1, 5, 3)
     with pytest.raises(deployment.DeploymentError, match="none is no folder: create it first"):
-        deployment.save_onnx(program, tmp_path / "none" / "net.onnx")
-    deployment.save_onnx(program, tmp_path / "net.onnx")
+        deployment.save_onnx(net, tmp_path / "none" / "net.onnx")
+    deployment.save_onnx(net, tmp_path / "net.onnx")
     with pytest.raises(deployment.DeploymentError, match="none is no folder: create it first"):
         deployment.quantise(tmp_path / "net.onnx", tmp_path / "none" / "small.onnx")
     absent = tmp_path / "absent.onnx"
     for call in (
-        lambda: deployment.run_onnx(absent, torch.ones(1, 3)),
+        lambda: deployment.run_onnx(absent, x),
         lambda: deployment.quantise(absent, tmp_path / "small.onnx"),
     ):
         with pytest.raises(deployment.DeploymentError, match=r"absent\.onnx is not there: write"):
             call()
 
 
-class Branching(nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x * 2 if x.sum() > 0 else x
-
-
-def test_what_is_no_graph_is_refused_by_name():
-    with pytest.raises(deployment.DeploymentError, match="Branching cannot be exported: "):
-        deployment.export(Branching(), torch.ones(2, 3))
+@needs_onnx
+def test_other_networks_are_refused_by_name(tmp_path):
+    with pytest.raises(deployment.DeploymentError, match="Linear is not written as ONNX"):
+        deployment.save_onnx(nn.Linear(3, 2), tmp_path / "net.onnx")
 
 
 def test_absent_packages_are_named(monkeypatch, tmp_path):

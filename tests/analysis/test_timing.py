@@ -1,10 +1,8 @@
 """Timing: turns, ratios, and what a busy machine does to them."""
 
-import os
 import time
 
 import pandas as pd
-import psutil
 import pytest
 import torch
 
@@ -56,32 +54,3 @@ def test_a_training_pass_leaves_gradients_and_repeats_are_counted():
     assert model.weight.grad.abs().sum() > 0
     timing.repeat(lambda: calls.append(1), 7)()
     assert len(calls) == 7
-
-
-def test_a_process_of_its_own_has_its_own_environment(monkeypatch):
-    monkeypatch.setenv("OF_ALL", "kept")
-    monkeypatch.delenv("OF_ONE", raising=False)
-
-    def found(*names):
-        return os.getpid(), *(os.environ.get(name) for name in names)
-
-    call = timing.process({"OF_ONE": "set"})
-    pid, *values = call(found, "OF_ONE", "OF_ALL")
-    assert call(found)[0] == pid
-    assert pid != os.getpid() and values == ["set", "kept"] and "OF_ONE" not in os.environ
-
-
-@pytest.mark.skipif(not timing.AVX2, reason="the limits are those of x86 processors")
-def test_a_process_is_kept_to_avx2():
-    capability = timing.process(timing.AVX2)(torch.backends.cpu.get_cpu_capability)
-    assert capability in ("AVX2", "DEFAULT", "NO AVX")
-
-
-def test_a_process_of_its_own_ends_with_what_calls_it():
-    call = timing.process({})
-    with pytest.raises(ZeroDivisionError):
-        call(divmod, 1, 0)
-    worker = psutil.Process(call(os.getpid))
-    del call
-    psutil.wait_procs([worker], timeout=20)
-    assert not worker.is_running()

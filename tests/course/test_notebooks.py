@@ -26,7 +26,6 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PARAMETERS = ["profile", "seeds", "device"]
 SECOND_FORM = [path for path in NOTEBOOKS if path.stem in openings.openings()]
 NOT_YET = {  # notebooks of the first form: this list only shrinks
-    "07_cnn_vs_rnn",
     "08_dropout_and_normalization",
     "10_cnn_and_rnn_hyperparameters",
     "11_phase_summary",
