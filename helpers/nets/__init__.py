@@ -11,13 +11,12 @@ from helpers.nets.cnn import (
     parameter_count,
     width_for,
 )
-from helpers.nets.dropout import Dropout, DropoutLSTM, RandomShift
+from helpers.nets.dropout import Dropout, RandomShift
 from helpers.nets.normalisation import (
-    BatchNorm,
     BatchNormOverTime,
-    LayerNorm,
     LayerNormOverTime,
     NormalisedLSTM,
+    NormalisedRNN,
 )
 from helpers.nets.recurrent import GRU, LSTM, RNN, Cell
 from helpers.nets.sequences import (

@@ -1,16 +1,13 @@
-"""Dropout from its Bernoulli mask, in a layer and inside a recurrent cell; shifted images.
+"""Dropout from its Bernoulli mask; shifted images.
 
 All of it acts in training mode only. The masks are drawn with torch's generator and have a batching
 rule, so that a stack of networks (`training.fit_many`) draws one for each network.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-
-from helpers.nets.recurrent import LSTM
-from helpers.nets.sequences import State
 
 
 class DropoutError(ValueError):
@@ -58,69 +55,6 @@ class Dropout(nn.Module):
 
     def extra_repr(self) -> str:
         return f"p={self.p}, scale={self.scale}"
-
-
-class DropoutLSTM(LSTM):
-    """An LSTM with dropout in its recurrence.
-
-    `where` names what is masked at every step: "input" x_t, "hidden" the h that the gates read,
-    "cell" the c that is carried on, "candidate" what is about to be written. One mask serves the
-    whole sequence, or, with `fresh`, every step draws its own. Shared masks on input and hidden:
-    Gal and Ghahramani 2016, "A theoretically grounded application of dropout in recurrent neural
-    networks"; on the candidate: Semeniuta et al. 2016, "Recurrent dropout without memory loss".
-
-    Raises DropoutError for p outside [0, 1), ValueError for another place.
-    """
-
-    places = ("input", "hidden", "cell", "candidate")
-
-    def __init__(
-        self, inputs: int, hidden: int, p: float, where: str = "hidden", fresh: bool = False
-    ):
-        super().__init__(inputs, hidden)
-        check_probability(p)
-        if where not in self.places:
-            raise ValueError(f"no dropout on {where!r}: choose one of {', '.join(self.places)}")
-        self.p, self.where, self.fresh = p, where, fresh
-
-    @property
-    def dropping(self) -> bool:
-        """Whether units are dropped at all."""
-        return self.training and self.p > 0
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, p={self.p}, where={self.where}, fresh={self.fresh}"
-
-    def masks(self, x: Tensor) -> Tensor:
-        """A mask for every step, or one for all: (time or 1, batch, size of what is masked)."""
-        batch, time = x.shape[:2]
-        size = self.inputs if self.where == "input" else self.hidden
-        return dropout_mask((time if self.fresh else 1, batch, size), self.p, x)
-
-    def steps(self, x: Tensor, state: State) -> Iterator[dict[str, Tensor]]:
-        """Step by step as `Cell.steps`, a mask at every step."""
-        if not self.dropping:
-            yield from super().steps(x, state)
-            return
-        masks = self.masks(x).expand(x.shape[1], -1, -1)
-        for x_t, mask in zip(x.unbind(1), masks, strict=True):
-            now = self.masked_step(x_t, mask, state)
-            yield now
-            state = self.state_of(now)
-
-    def masked_step(self, x: Tensor, mask: Tensor, state: State) -> dict[str, Tensor]:
-        """Gates and states after one more step in which `mask` (batch, size) drops units."""
-        h, c = state
-        if self.where == "input":
-            return self.step(x * mask, state)
-        if self.where == "hidden":
-            return self.step(x, (h * mask, c))
-        if self.where == "cell":
-            return self.step(x, (h, c * mask))
-        now = self.step(x, state)
-        now["cell"] = now["forget"] * c + now["input"] * now["candidate"] * mask
-        now["hidden"] = now["output"] * torch.tanh(now["cell"])
-        return now
 
 
 class RandomShift(nn.Module):

@@ -1,9 +1,8 @@
-"""BatchNorm and LayerNorm from their formulas, and inside the recurrence of an LSTM.
+"""BatchNorm and LayerNorm inside the recurrence of an RNN or LSTM.
 
-Both subtract a mean, divide by a standard deviation, then scale by a learned gain and shift by a
-learned bias. They differ in what the mean is taken over: BatchNorm over the batch (and the places
-of an image) for each channel, LayerNorm over the features of each example. Parameters and buffers
-have the names of `torch.nn`, so that they can be copied with `load_state_dict`.
+Both subtract a mean, divide by a standard deviation, then scale by a learned gain. They differ in
+what the mean is taken over: BatchNorm over the batch for each feature, LayerNorm over the features
+of each example.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from helpers.nets.recurrent import LSTM
+from helpers.nets.recurrent import LSTM, RNN
 from helpers.nets.sequences import State
 
 EPSILON = 1e-5  # added to every variance, as in torch
@@ -54,61 +53,6 @@ def move_average(running: Tensor, value: Tensor, share: float) -> None:
     """Move a running average in place by `share` of the way to `value`."""
     running.mul_(1 - share).add_(share * value)
 
-
-class LayerNorm(nn.Module):
-    """Each example standardised over its last dimension: `nn.LayerNorm` for values (..., size).
-
-    The same in training and evaluation, and for every other example in the batch
-    (Ba et al. 2016, "Layer normalization").
-    """
-
-    def __init__(self, size: int, gain: float = 1.0):
-        super().__init__()
-        self.weight = nn.Parameter(torch.full((size,), float(gain)))
-        self.bias = nn.Parameter(torch.zeros(size))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return standardise(x, (-1,))[0] * self.weight + self.bias
-
-
-class BatchNorm(nn.Module):
-    """Each channel standardised over the batch: `nn.BatchNorm1d` and `2d` in one.
-
-    Maps (batch, channels, ...) to the same shape. In training mean and variance are those of the
-    batch, and the running ones move a tenth of the way (`momentum`) towards them, the variance
-    divided by n - 1; in evaluation the running ones are used (Ioffe and Szegedy 2015, "Batch
-    normalization"). Raises BatchError in training for a single value per channel.
-    """
-
-    def __init__(self, channels: int, momentum: float = 0.1):
-        super().__init__()
-        self.momentum = momentum
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.register_buffer("running_mean", torch.zeros(channels))
-        self.register_buffer("running_var", torch.ones(channels))
-        self.register_buffer("num_batches_tracked", torch.tensor(0))
-
-    def forward(self, x: Tensor) -> Tensor:
-        shape = (1, -1, *(1,) * (x.ndim - 2))  # one number per channel, as wide as x
-        if self.training:
-            count = x.numel() // x.shape[1]
-            check_batch(count)
-            x, mean, var = standardise(x, (0, *range(2, x.ndim)))
-            self.remember(mean.flatten(), var.flatten() * count / (count - 1))
-        else:
-            x = normalise(x, self.running_mean.view(shape), self.running_var.view(shape))
-        return x * self.weight.view(shape) + self.bias.view(shape)
-
-    @torch.no_grad()
-    def remember(self, mean: Tensor, var: Tensor) -> None:
-        """Move the running statistics towards those of a batch."""
-        move_average(self.running_mean, mean, self.momentum)
-        move_average(self.running_var, var, self.momentum)
-        self.num_batches_tracked.add_(1)
-
-
-# --- inside a recurrence -----------------------------------------------------------------------
 
 Seen = tuple[Tensor, Tensor] | None  # mean and variance that were met, each (time, ..., size)
 
@@ -179,6 +123,29 @@ class BatchNormOverTime(nn.Module):
 
 
 Norm = Callable[[int], LayerNormOverTime | BatchNormOverTime]
+
+
+class NormalisedRNN(RNN):
+    """A tanh RNN normalised at every step: h' = tanh(norm(W_ih x + W_hh h) + b).
+
+    `norm` builds a normaliser for a number of features: LayerNormOverTime (Ba et al. 2016,
+    equation 4) or BatchNormOverTime.
+    """
+
+    def __init__(self, inputs: int, hidden: int, norm: Norm):
+        super().__init__(inputs, hidden)
+        self.norm = norm(hidden)
+
+    def steps(self, x: Tensor, state: State) -> Iterator[dict[str, Tensor]]:
+        """Step by step as `Cell.steps`; steps count from the first of this call."""
+        inputs, seen = x.transpose(0, 1) @ self.weight_ih_l0.T, []
+        bias = self.bias_ih_l0 + self.bias_hh_l0
+        for t, x_t in enumerate(inputs):  # (batch, hidden)
+            (sums,), met = self.norm.at(t, (x_t + state[0] @ self.weight_hh_l0.T)[None])
+            state = (torch.tanh(sums + bias),)
+            yield {"hidden": state[0]}
+            seen.append(met)
+        self.norm.remember(seen)
 
 
 class NormalisedLSTM(LSTM):

@@ -1,4 +1,4 @@
-"""BatchNorm and LayerNorm against torch, and inside the recurrence of an LSTM."""
+"""BatchNorm and LayerNorm inside the recurrence, against torch."""
 
 import pytest
 import torch
@@ -8,11 +8,10 @@ from zoo import assert_close_weights, noise
 
 from helpers.nets.normalisation import (
     BatchError,
-    BatchNorm,
     BatchNormOverTime,
-    LayerNorm,
     LayerNormOverTime,
     NormalisedLSTM,
+    NormalisedRNN,
 )
 from helpers.nets.sequences import LastStep
 from helpers.nets.starts import forget_bias_
@@ -31,39 +30,6 @@ def shaken(layer):
     for k, parameter in enumerate(layer.double().parameters()):
         nn.init.normal_(parameter, mean=k, generator=torch.Generator().manual_seed(k))
     return layer
-
-
-def outcome(layer, x):
-    """Values, and gradients of inputs and parameters."""
-    x = x.clone().requires_grad_()
-    y = layer(x)
-    weight = drawn(*y.shape, seed=1)
-    return [y, *torch.autograd.grad((y * weight).sum(), [x, *layer.parameters()])]
-
-
-def assert_same(ours, theirs, x):
-    theirs.load_state_dict(ours.state_dict())
-    for one, other in zip(outcome(ours, x), outcome(theirs, x), strict=True):
-        torch.testing.assert_close(one, other, **CLOSE)
-    for one, other in zip(ours.buffers(), theirs.buffers(), strict=True):
-        torch.testing.assert_close(one, other, **CLOSE)
-
-
-@pytest.mark.parametrize("shape", [(5, 3), (2, 3), (4, 3, 7), (2, 3, 4, 5), (1, 3, 2, 2)])
-def test_batch_norm_equals_torchs_in_training_and_evaluation(shape):
-    kind = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d}[len(shape)]
-    ours, theirs = shaken(BatchNorm(3)), kind(3).double()
-    for step in range(3):
-        assert_same(ours, theirs, 2 * drawn(*shape, seed=step) + 1)
-    assert_same(ours.eval(), theirs.eval(), drawn(*shape))
-    assert ours.num_batches_tracked == 3
-
-
-@pytest.mark.parametrize("shape", [(5, 4), (1, 4), (2, 3, 4)])
-def test_layer_norm_equals_torchs_and_knows_no_batch(shape):
-    ours = shaken(LayerNorm(4))
-    assert_same(ours, nn.LayerNorm(4).double(), drawn(*shape))
-    torch.testing.assert_close(ours(drawn(*shape))[:1], ours(drawn(*shape)[:1]), **CLOSE)
 
 
 def lstm(norm, inputs=3, hidden=4):
@@ -134,6 +100,22 @@ def test_evaluation_uses_each_steps_statistics_and_later_steps_the_last():
     torch.testing.assert_close(cell(x)[:1], cell(x[:1]), **CLOSE)  # alone or in a batch
 
 
+@pytest.mark.parametrize("kind", ["layer", "batch"])
+def test_an_rnn_is_normalised_before_its_tanh(kind):
+    norm = LayerNormOverTime if kind == "layer" else per_step(6, gain=0.5)
+    cell, x = shaken(NormalisedRNN(3, 4, norm)), drawn(5, 6, 3)
+    h, states, weight = x.new_zeros(5, 4), [], cell.norm.weight
+    for at_t in x.unbind(1):
+        sums = F.linear(at_t, cell.weight_ih_l0) + F.linear(h, cell.weight_hh_l0)
+        if kind == "layer":
+            normal = F.layer_norm(sums, (4,), weight)
+        else:
+            normal = F.batch_norm(sums, None, None, weight, training=True)
+        h = torch.tanh(normal + cell.bias_ih_l0 + cell.bias_hh_l0)
+        states.append(h)
+    torch.testing.assert_close(cell(x), torch.stack(states, 1), **CLOSE)
+
+
 def test_shared_statistics_are_the_mean_over_time():
     cell, apart = shaken(lstm(per_step(1))), shaken(lstm(per_step(5)))
     x = drawn(6, 5, 3)
@@ -149,16 +131,12 @@ def test_a_sequence_longer_than_the_statistics_teaches_the_first_steps_only():
     assert cell.norm_c.running_mean.shape == (2, 4)
 
 
-def dense():
-    return nn.Sequential(nn.Linear(4, 5, bias=False), BatchNorm(5), nn.ReLU(), nn.Linear(5, 3))
-
-
 @pytest.mark.parametrize(
     ("build", "shape"),
     [
-        (dense, (4,)),
         (lambda: LastStep(forget_bias_(lstm(LayerNormOverTime, 2), 1.0), 3), (3, 2)),
         (lambda: LastStep(forget_bias_(lstm(per_step(3), 2), 1.0), 3), (3, 2)),
+        (lambda: LastStep(NormalisedRNN(2, 4, LayerNormOverTime), 3), (3, 2)),
     ],
 )
 def test_it_trains_alone_and_in_a_stack_alike(build, shape):
@@ -171,15 +149,8 @@ def test_it_trains_alone_and_in_a_stack_alike(build, shape):
         assert_close_weights(model, alone[key], 1e-7)
 
 
-@pytest.mark.parametrize(
-    "layer, x",
-    [
-        (BatchNorm(3), torch.ones(1, 3)),
-        (BatchNorm(3), torch.ones(1, 3, 1, 1)),
-        (lstm(per_step(4)), torch.ones(1, 4, 3)),
-    ],
-)
-def test_a_batch_of_one_is_an_error_in_training_and_none_in_evaluation(layer, x):
+def test_a_batch_of_one_is_an_error_in_training_and_none_in_evaluation():
+    layer, x = lstm(per_step(4)), torch.ones(1, 4, 3)
     with pytest.raises(BatchError, match=r"batch of 2 or more.*model\.eval\(\)"):
         layer(x)
     assert layer.eval()(x).isfinite().all()

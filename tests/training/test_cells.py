@@ -9,8 +9,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from helpers.nets.ablations import HeldLSTM, TiedLSTM, Wiped
-from helpers.nets.dropout import DropoutLSTM
-from helpers.nets.normalisation import BatchNormOverTime, LayerNormOverTime, NormalisedLSTM
+from helpers.nets.normalisation import (
+    BatchNormOverTime,
+    LayerNormOverTime,
+    NormalisedLSTM,
+    NormalisedRNN,
+)
 from helpers.nets.recurrent import GRU, LSTM, RNN, Cell
 from helpers.nets.sequences import LastStep
 from helpers.training.engine import cells
@@ -33,6 +37,8 @@ CELLS = {
     "LSTM held": lambda: HeldLSTM(2, 4, forget=1.0, output=0.5),
     "LSTM tied": lambda: TiedLSTM(2, 4),
     "GRU": lambda: GRU(2, 4),
+    "RNN, layers normalised": lambda: NormalisedRNN(2, 4, LayerNormOverTime),
+    "RNN, each step normalised": lambda: NormalisedRNN(2, 4, partial(BatchNormOverTime, steps=5)),
     "layers normalised": lambda: NormalisedLSTM(2, 4, LayerNormOverTime),
     "batches normalised": lambda: NormalisedLSTM(2, 4, BatchNormOverTime),
     "each step normalised": lambda: NormalisedLSTM(2, 4, partial(BatchNormOverTime, steps=5)),
@@ -63,27 +69,6 @@ def test_all_networks_at_once_equal_each_alone(name, training, many, monkeypatch
             torch.testing.assert_close(stack.parameters[key].grad[k], weight.grad, **CLOSE)
         for key, buffer in model.named_buffers():
             torch.testing.assert_close(stack.buffers[key][k], buffer, **CLOSE)
-
-
-@pytest.mark.parametrize("fresh", [False, True])
-@pytest.mark.parametrize("where", DropoutLSTM.places)
-def test_a_dropped_unit_is_dropped_as_it_is_alone(where, fresh, monkeypatch):
-    """With one mask for all, drawn beforehand."""
-    size, steps = 2 if where == "input" else 4, 7 if fresh else 1
-    drawn = torch.rand(steps, 1, size, generator=torch.Generator().manual_seed(1)).gt(0.5).double()
-
-    def given(shape, p, like):
-        return drawn.view(steps, *(1,) * (len(shape) - 2), size).expand(shape)
-
-    monkeypatch.setattr(cells, "dropout_mask", given)
-    monkeypatch.setattr("helpers.nets.dropout.dropout_mask", given)
-    torch.manual_seed(0)
-    models = [LastStep(DropoutLSTM(2, 4, 0.5, where, fresh), 3).double() for _ in range(3)]
-    together = Stack(models, F.cross_entropy).forward(X)
-    for k, model in enumerate(models):
-        torch.testing.assert_close(together[k], model(X[k]), **CLOSE)
-    monkeypatch.setattr(cells, "dropout_mask", lambda shape, p, like: torch.ones(shape).double())
-    assert not torch.allclose(together, Stack(models, F.cross_entropy).forward(X))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from helpers.nets.ablations import HeldLSTM, TiedLSTM
-from helpers.nets.dropout import DropoutLSTM, dropout_mask
-from helpers.nets.normalisation import NormalisedLSTM
+from helpers.nets.normalisation import NormalisedLSTM, NormalisedRNN
 from helpers.nets.recurrent import GRU, LSTM, RNN, Cell
 from helpers.nets.sequences import State
 
@@ -162,36 +161,19 @@ class StackedTiedLSTM(TiedLSTM, StackedLSTM):
     """`TiedLSTM` for all networks of a stack."""
 
 
-class StackedDropoutLSTM(StackedLSTM, DropoutLSTM):
-    """`DropoutLSTM` for all networks of a stack, each with masks of its own."""
+class StackedNormalisedRNN(StackedRNN, NormalisedRNN):
+    """`NormalisedRNN` for all networks of a stack."""
 
     def all_steps(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        if not self.dropping:
-            return super().all_steps(x, state)
-        networks, batch, time = x.shape[:3]
-        size = self.inputs if self.where == "input" else self.hidden
-        drawn = (time if self.fresh else 1, networks, batch, size)
-        masks = dropout_mask(drawn, self.p, x)
-        if self.where == "input":
-            x = x * masks.movedim(0, 2)
-        outputs, weight_hh = [], self.prepared(self.weight_hh_l0)
-        for sums, mask in zip(self.project(x), masks.expand(time, *drawn[1:]), strict=True):
-            state = self.masked_state(sums, mask, state, weight_hh)
+        bias = (self.bias_ih_l0 + self.bias_hh_l0).unsqueeze(1)
+        outputs, seen = [], []
+        for t, x_t in enumerate(x.movedim(2, 0) @ self.weight_ih_l0.mT):
+            (sums,), met = self.norm.at(t, (x_t + state[0] @ self.weight_hh_l0.mT)[None])
+            state = (tanh(sums + bias),)
             outputs.append(state[0])
+            seen.append(met)
+        self.norm.remember(seen)
         return torch.stack(outputs, dim=2), state
-
-    def masked_state(self, sums: Tensor, mask: Tensor, state: State, weight_hh: Tensor) -> State:
-        """`next_state` in which `mask` (networks, batch, size) drops units."""
-        h, c = state
-        if self.where == "hidden":
-            return self.next_state(sums, (h * mask, c), weight_hh)
-        if self.where == "cell":
-            return self.next_state(sums, (h, c * mask), weight_hh)
-        if self.where == "input":
-            return self.next_state(sums, state, weight_hh)
-        i, f, g, o = self.squash(torch.baddbmm(sums, h, weight_hh.mT))
-        c = f * c + i * g * mask
-        return o * tanh(c), c
 
 
 class StackedNormalisedLSTM(StackedLSTM, NormalisedLSTM):
@@ -221,6 +203,6 @@ STACKED: dict[type[nn.Module], type[StackedCell]] = {
     LSTM: StackedLSTM,
     HeldLSTM: StackedHeldLSTM,
     TiedLSTM: StackedTiedLSTM,
-    DropoutLSTM: StackedDropoutLSTM,
+    NormalisedRNN: StackedNormalisedRNN,
     NormalisedLSTM: StackedNormalisedLSTM,
 }

@@ -277,7 +277,7 @@ def _with_measures(run: Run, model: nn.Module, history: pd.DataFrame, job: Job) 
 def _compare_with_one(models: Sequence[nn.Module], pack: Pack, job: Job) -> None:
     """Raise StackError if the first, middle or last network trains otherwise in the stack.
 
-    Compared after `verify` updates, in float64, without dropout and random shifts, which a stack
+    Compared after `verify` updates, in float64, without dropout and augmentation, which a stack
     draws in its own way.
     """
     calm = [_without_chance(deepcopy(model)).double() for model in models]
@@ -321,7 +321,7 @@ def _shaken(model: nn.Module) -> nn.Module:
 
 def _without_chance(model: nn.Module) -> nn.Module:
     for module in model.modules():
-        if "Dropout" in type(module).__name__ and hasattr(module, "p"):
+        if isinstance(getattr(module, "p", None), float):  # the chance of a mask or a change
             module.p = 0.0
         if isinstance(module, RandomShift):
             module.pixels = 0
