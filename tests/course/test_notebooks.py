@@ -30,7 +30,7 @@ NOT_YET = {  # notebooks of the first form: this list only shrinks
     "06_lstm_sequence_prediction",
     "07_cnn_vs_rnn",
     "08_dropout_and_normalization",
-    "10_cnn_and_rnn_hyperparameters",
+    "09_learning_rate_sweeps",
     "11_phase_summary",
 }
 EVIDENCE = r"([\w.-]+): \d+ (?:networks of evidence, (?:\d+|not) replayed|repetitions of evidence)"
