@@ -20,11 +20,7 @@ from torch.nn import functional as F
 from helpers.nets.recurrent import GRU, LSTM, RNN, Cell
 from helpers.nets.sequences import CausalCNN, LastStep, MaxOverTime, SequenceCell
 
-<<<<<<< ours
-PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-=======
 PACKAGES = ("onnx", "onnxruntime")
->>>>>>> theirs
 CONTAINS = {"Conv": "ConvInteger", "Gemm": "MatMulInteger", "MatMul": "MatMulInteger"}
 CONTAINS |= {"LSTM": "DynamicQuantizeLSTM", "GRU": "", "RNN": ""}  # no integer kernel for these two
 # torch's gates in the order of ONNX
