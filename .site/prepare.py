@@ -51,8 +51,7 @@ def _front() -> str:
         _raw(redpen.fragment(find_all(), "{}.html")),
         "## The notebooks",
         _raw(f'<ul class="cards">{"".join(map(_card, listed))}</ul>'),
-        _contents(":hidden:\n:caption: Notebooks", [one.path.stem for one in listed]),
-        _contents(":hidden:\n:caption: Look up", ["drawings", "helpers"]),
+        _contents(":hidden:", [*(one.path.stem for one in listed), "drawings", "helpers"]),
     ]
     return "\n\n".join(parts)
 

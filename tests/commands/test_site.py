@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import helpers
-from helpers.commands import front
+from helpers.commands import front, heads
 from helpers.course import redpen
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -118,7 +118,7 @@ def test_without_an_address_no_page_leads_to_a_repository(site):
     assert front.address() == ""
     for name in PAGES:
         page = (site / f"{name}.html").read_text(encoding="utf-8")
-        assert f'href="{front.PLACEHOLDER}' not in page and 'href="https://colab' not in page
+        assert f'href="{heads.PLACEHOLDER}' not in page and 'href="https://colab' not in page
 
 
 @pytest.mark.nightly
