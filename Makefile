@@ -95,9 +95,9 @@ kaggle: .venv/course  ## build/kaggle: a dataset and notebooks to publish; OWNER
 student: .venv/course  ## build/student: notebooks without answers, exercises for nbgrader
 	@$(COURSE) student $(call flag,notebook,$(NOTEBOOK))
 
-site: .venv/dev run-all  ## build/site: the executed course as a web site, the summary in front
-	@$(PY) .site/prepare.py build/$(PROFILE) build/site-source
-	@$(PY) -m sphinx -q -b html build/site-source build/site
+site: .venv/dev  ## build/site: the stored notebooks as a web site, the red pen in front
+	@$(PY) .site/prepare.py build/site-source
+	@$(PY) -m sphinx -q -c .site -b html build/site-source build/site
 	@echo "build/site/index.html"
 
 bench: .venv/dev  ## speed claims, measured side by side; DATA=folder of the full Fashion-MNIST

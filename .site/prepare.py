@@ -1,106 +1,144 @@
-"""Lay out executed notebooks for Sphinx: `python .site/prepare.py EXECUTED TARGET`.
+"""Write what Sphinx reads: `python .site/prepare.py TARGET`.
 
-The summary becomes the front page and lists the others. Pictures keep their alt text, which
-myst-nb would drop; links between notebooks lead to pages.
+The front page is the recap in red pen, then a card for each notebook. Notebooks come with the
+outputs that are stored in them, which `make test` compares with a fresh run: nothing runs here.
 """
 
 import re
 import shutil
 import sys
+from collections.abc import Iterator
 from html import escape
+from itertools import groupby
 from pathlib import Path
 from unittest.mock import patch
 
 import nbformat
+from nbformat import NotebookNode
 
-SITE = Path(__file__).resolve().parent
-FRONT = "11_phase_summary"
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+import helpers  # noqa: E402
+from helpers.commands import course, front, heads  # noqa: E402
+from helpers.course import redpen  # noqa: E402
+from helpers.evidence.findings import find_all  # noqa: E402
+from helpers.figures import drawings, style  # noqa: E402
+
+# In the order of the house's map
+ROOMS = re.findall(r"^(\w+) {3,}", helpers.__doc__, re.M)
+LEFT_OUT = "helpers.course.exercises"  # they hold the answers
 
 
-def prepare(executed: Path, target: Path) -> None:
-    """Write the sources of the site into `target`; exits where the summary is missing."""
-    notebooks = sorted(executed.glob("[0-9]*.ipynb"))
-    names = [path.stem for path in notebooks]
-    if FRONT not in names:
-        sys.exit(f"{executed} holds no {FRONT}.ipynb: execute the notebooks first (make run-all)")
+def prepare(target: Path) -> None:
+    """Write the sources of the site into `target`, in place of what is there."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    shutil.copy(SITE / "conf.py", target)
-    shutil.copytree(SITE / "static", target / "static")
-    others = [name for name in names if name != FRONT]
-    for path in notebooks:
-        notebook = nbformat.read(path, as_version=4)
-        for cell in notebook.cells:
-            cell.source = _paged(cell.source) if cell.cell_type == "markdown" else cell.source
-            for output in cell.get("outputs", []):
-                _describe(output.get("data", {}))
-        _hide_code(notebook, everywhere=path.stem == FRONT)
-        if path.stem == FRONT:
-            contents = "\n".join(
-                ["```{toctree}", ":hidden:", "", *others, "drawings", "helpers", "```"]
-            )
-            notebook.cells.append(nbformat.v4.new_markdown_cell(contents))
-        name = "index" if path.stem == FRONT else path.stem
-        nbformat.write(notebook, target / f"{name}.ipynb")
-    _list_drawings(target)
-    _list_helpers(target)
+    pages = {"index": _front(), "drawings": _drawings(), "helpers": _map()}
+    pages |= {f"helpers-{room}": _room(room) for room in ROOMS}
+    for name, text in pages.items():
+        (target / f"{name}.md").write_text(text, encoding="utf-8")
+    for path in course.notebooks():
+        nbformat.write(_paged(nbformat.read(path, as_version=4)), target / path.name)
 
 
-def _hide_code(notebook: nbformat.NotebookNode, everywhere: bool) -> None:
-    """On the front page fold all code, and leave out cells that show nothing; else the set-up."""
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    for cell in cells if everywhere else cells[:1]:
-        silent = everywhere and not cell.outputs
-        tag = "remove-cell" if silent else "hide-input"
-        cell.metadata["tags"] = [*cell.metadata.get("tags", []), tag]
+def _front() -> str:
+    """Who it is for, from README; the red pen; the cards; what the side bar lists."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    listed = list(front.listed())
+    parts = [
+        "---\nhide-toc: true\n---",
+        readme.partition("<!-- red pen -->")[0],
+        _raw(redpen.fragment(find_all(), "{}.html")),
+        "## The notebooks",
+        _raw(f'<ul class="cards">{"".join(map(_card, listed))}</ul>'),
+        _contents(":hidden:", [*(one.path.stem for one in listed), "drawings", "helpers"]),
+    ]
+    return "\n\n".join(parts)
 
 
-def _describe(data: dict) -> None:
-    """Turn a picture into HTML that carries its alt text; lead links to pages."""
-    if "image/png" in data:
-        alt = escape(data.get("text/plain", ""), quote=True)
-        source = f"data:image/png;base64,{data.pop('image/png').strip()}"
-        data["text/html"] = f'<img alt="{alt}" src="{source}">'
-    elif "text/html" in data:
-        data["text/html"] = re.sub(r'href="([^"/:]+)\.ipynb', _page, data["text/html"])
+def _raw(html: str) -> str:
+    return f"```{{raw}} html\n{html}\n```"
 
 
-def _page(match: re.Match) -> str:
-    return f'href="{"index" if match[1] == FRONT else match[1]}.html'
+def _contents(options: str, pages: list[str]) -> str:
+    return "\n".join(["```{toctree}", options, "", *pages, "```"])
 
 
-def _paged(text: str) -> str:
-    return text.replace(f"]({FRONT}.ipynb", "](index.ipynb")
+def _card(one: front.Listed) -> str:
+    """A notebook in a frame: its name, its picture, its question, its times."""
+    link = f'<a href="{one.path.stem}.html">{escape(one.name)}</a>'
+    times = f"{one.minutes} min to read, {one.seconds} s to run"
+    said = f"<p>{escape(one.about)}</p><p><small>{times}</small></p>"
+    return f"<li><h3>{link}</h3>{_hero(one.notebook)}{said}</li>"
 
 
-def _list_drawings(target: Path) -> None:
-    """One page with every drawing, its alt text beneath it, and the parts it can highlight."""
-    sys.path.insert(0, str(SITE.parent))
-    from helpers.figures import drawings, style
+def _hero(notebook: NotebookNode) -> str:
+    """The picture that a notebook opens with, else its first; nothing where it shows none."""
+    cells = sorted(notebook.cells, key=lambda cell: "lab.hero(" not in cell.source)
+    shown = (out.get("data", {}) for cell in cells for out in cell.get("outputs", []))
+    pictures = (re.search("<img [^>]*>", data.get("text/html", "")) for data in shown)
+    return next((picture[0] for picture in pictures if picture), "")
 
-    parts = ["# Drawings\n\nAll of them are made by code: `figures.drawings.NAME()`.\n"]
+
+def _paged(notebook: NotebookNode) -> NotebookNode:
+    """A notebook as a page: HTML leads to pages, links elsewhere need the repository's address."""
+    notebook.cells = list(_joined(notebook.cells))
+    if not front.address():
+        notebook.cells[0].source = heads.LINKS.sub("", notebook.cells[0].source)
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+        data = output.get("data", {})
+        if "text/html" in data:
+            data["text/html"] = re.sub(r'(href="[^"/:]+)\.ipynb', r"\1.html", data["text/html"])
+    return notebook
+
+
+def _joined(cells: list[NotebookNode]) -> Iterator[NotebookNode]:
+    """Folded cells that follow each other and show nothing as one, under one bar."""
+    for silent, run in groupby(cells, _is_silent):
+        first, *others = run
+        if silent:
+            first.source = "\n\n\n".join(cell.source for cell in (first, *others))
+        yield from [first] if silent else [first, *others]
+
+
+def _is_silent(cell: NotebookNode) -> bool:
+    return "hide-input" in cell.metadata.get("tags", []) and not cell.get("outputs")
+
+
+def _drawings() -> str:
+    """Every drawing, its alt text beneath it, and the parts it can highlight."""
+    parts = ["# Drawings\n\nAll of them are made by code: `figures.drawings.NAME()`."]
     for name in drawings.__all__:
         draw = getattr(drawings, name)
         with patch.object(style, "display") as display:
             draw()
         shown = display.call_args.args[0]["text/html"]
         what = draw.__doc__.splitlines()[0]
-        parts.append(f"## {name}\n\n{what}\n\n{shown}\n\n`highlight`: {', '.join(draw.parts)}\n")
-    (target / "drawings.md").write_text("\n".join(parts), encoding="utf-8")
+        parts.append(f"## {name}\n\n{what}\n\n{shown}\n\n`highlight`: {', '.join(draw.parts)}")
+    return "\n\n".join(parts)
 
 
-def _list_helpers(target: Path) -> None:
-    """One page with the documentation of every helper."""
-    root = SITE.parent / "helpers"
-    files = [path.relative_to(root).with_suffix("") for path in root.rglob("*.py")]
-    shown = [path for path in files if path.name != "__init__" and path.parts[0] != "exercises"]
-    modules = sorted(".".join(path.parts) for path in shown)
-    parts = ["# Helpers\n\nThe functions that the notebooks import; their code is linked.\n"]
-    for module in modules:
-        directive = f".. automodule:: helpers.{module}\n   :members:\n   :show-inheritance:\n"
-        parts.append(f"## {module}\n\n```{{eval-rst}}\n{directive}```\n")
-    (target / "helpers.md").write_text("\n".join(parts), encoding="utf-8")
+def _map() -> str:
+    """The map of the house, and the list of its rooms in that order."""
+    title, _, rest = helpers.__doc__.partition("\n")
+    rooms = _contents(":maxdepth: 1", [f"helpers-{room}" for room in ROOMS])
+    return f"# Helpers\n\n{title}\n\n```text{rest.rstrip()}\n```\n\n{rooms}"
+
+
+def _room(room: str) -> str:
+    """A room's own words, then each of its modules."""
+    files = (ROOT / "helpers" / room).rglob("*.py")
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files}
+    modules = sorted(name.removesuffix(".__init__") for name in names)
+    parts = [f"# {room}"]
+    for module in (module for module in modules if not module.startswith(LEFT_OUT)):
+        name = module.removeprefix(f"helpers.{room}").lstrip(".")
+        members = "" if (ROOT / module.replace(".", "/")).is_dir() else "   :members:\n"
+        members += "   :show-inheritance:\n" if members else ""
+        directive = f"```{{eval-rst}}\n.. automodule:: {module}\n{members}```"
+        parts += [f"## {name}", directive] if name else [directive]
+    return "\n\n".join(parts)
 
 
 if __name__ == "__main__":
-    prepare(Path(sys.argv[1]), Path(sys.argv[2]))
+    prepare(Path(sys.argv[1]))

@@ -8,19 +8,19 @@ import os
 import re
 import shutil
 import subprocess
-import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 
-from helpers.commands import course, openings, runner
+from helpers.commands import course, heads, openings, runner
 from helpers.commands.course import NotebookError
 from helpers.course import cards, redpen
 from helpers.evidence.files import ROOT, build_folder, write_whole
 from helpers.evidence.findings import Found, find_all
 from helpers.evidence.registry import Claim, registry
 
-PLACEHOLDER = "https://github.com/phase-03-measured/phase-03-measured"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 BLOCKS = {
     "README.md": ("red pen", "tally", "answers", "contents"),
@@ -122,19 +122,37 @@ def _row(claim: Claim, found: Found) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def _contents() -> str:
-    """The notebooks: what each asks, how long it takes to read and to run."""
-    lines, minutes, seconds = ["| notebook | about | reading | runs |", "|---|---|---|---|"], 0, 0
+@dataclass(frozen=True)
+class Listed:
+    """A notebook as tables of contents list it: what it asks, and how long it takes."""
+
+    path: Path
+    notebook: nbformat.NotebookNode
+    name: str
+    about: str
+    minutes: int  # of reading
+    seconds: int  # of running
+
+
+def listed() -> Iterator[Listed]:
+    """The notebooks of the course in their order."""
     for path in course.notebooks():
         notebook = nbformat.read(path, as_version=4)
         title = notebook.cells[0].source.splitlines()[0].lstrip("# ")
-        reading, running = openings.reading_minutes(notebook), _seconds(notebook)
         name, rest = re.fullmatch(r"(.*?(?:: |\? |$))(.*)", title).groups()
         opening = openings.openings().get(path.stem)
-        link = f"[{name.strip(': ')}](notebooks/{path.name}){_elsewhere(path)}"
         about = opening.question if opening else rest[:1].upper() + rest[1:]
-        lines.append(f"| {link} | {about} | {reading} min | {running} s |")
-        minutes, seconds = minutes + reading, seconds + running
+        times = openings.reading_minutes(notebook), _seconds(notebook)
+        yield Listed(path, notebook, name.strip(": "), about, *times)
+
+
+def _contents() -> str:
+    """The notebooks: what each asks, how long it takes to read and to run."""
+    lines, minutes, seconds = ["| notebook | about | reading | runs |", "|---|---|---|---|"], 0, 0
+    for one in listed():
+        link = f"[{one.name}](notebooks/{one.path.name}){_elsewhere(one.path)}"
+        lines.append(f"| {link} | {one.about} | {one.minutes} min | {one.seconds} s |")
+        minutes, seconds = minutes + one.minutes, seconds + one.seconds
     total = f"| all | | {minutes / 60:.1f} hours | {seconds / 60:.0f} min |"
     return "\n".join([*lines, total])
 
@@ -147,15 +165,10 @@ def _seconds(notebook: nbformat.NotebookNode) -> int:
 
 def address() -> str:
     """The repository's address as pyproject.toml has it; empty while that is a placeholder."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    known = project.get("urls", {}).get("Repository", PLACEHOLDER).removesuffix("/")
-    return "" if known == PLACEHOLDER else known
+    known = heads.repository()
+    return "" if known == heads.PLACEHOLDER else known
 
 
 def _elsewhere(path: Path) -> str:
     """Links that open a notebook elsewhere, where the repository has an address."""
-    if not address():
-        return ""
-    file = f"{address()}/blob/main/notebooks/{path.name}"
-    colab = file.replace("https://github.com", "https://colab.research.google.com/github")
-    return f" ([Colab]({colab}), [Kaggle](https://kaggle.com/kernels/welcome?src={file}))"
+    return f"<br>{heads.links(address(), path.name)}" if address() else ""

@@ -6,6 +6,7 @@ data/registry/recap.toml. One text serves the page, the print and the picture.
 """
 
 import base64
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -159,6 +160,20 @@ def page(found: Found, notebook: str = "../notebooks/{}.ipynb") -> str:
         f"<title>The recap in red pen</title>\n<style>{_styles('page', 'screen')}</style></head>\n"
         f"<body>{_sheet(found, notebook.format)}</body></html>\n"
     )
+
+
+def fragment(found: Found, notebook: str) -> str:
+    """The page as a part of another one; its styles are nested and do not reach beyond it.
+
+    `data-theme`, light or dark, of an element around it goes before what the reader's system says.
+    """
+    face, sheets = _styles("page", "screen").split("\n", 1)
+    light, dark, _ = re.findall(r":root \{([^}]*)\}", sheets)
+    themes = {"light": light, "dark": dark}.items()
+    chosen = "\n".join(f'[data-theme="{name}"] .recap {{{how}}}' for name, how in themes)
+    nested = f".recap {{ {sheets.replace(':root', '&')} }}"
+    sheet = re.sub("(</?)main", r"\1div", _sheet(found, notebook.format))
+    return f'<style>{face}\n{nested}\n{chosen}</style><div class="recap">{sheet}</div>'
 
 
 def picture(found: Found) -> str:

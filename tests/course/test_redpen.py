@@ -60,6 +60,12 @@ def test_every_correction_was_written_for_the_word_that_the_evidence_gives():
     assert redpen.stale(findings.find_all()) == []
 
 
+def test_as_a_part_of_another_page_it_keeps_to_itself():
+    part = redpen.fragment(findings.find_all(), "{}.html")
+    assert ":root" not in part and "<main" not in part
+    assert 'href="01_cnn_filters.html#cnn.learn-filters"' in part
+
+
 def test_what_stands_is_left_alone():
     assert item(LINE, "true") == (
         '<li><span class="mark" role="img" aria-label="true:">✓</span>'
