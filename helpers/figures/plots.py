@@ -26,7 +26,6 @@ from helpers.figures.style import (
     styled,
 )
 
-CORNERS = (((4, 2), "left"), ((4, -9), "left"), ((-4, 2), "right"), ((-4, -9), "right"))
 LONGEST = 30  # characters of a name beside its line
 BESIDE = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}  # a legend to the right of its axes
 
@@ -418,35 +417,6 @@ def descents(
     show(figure, alt)
 
 
-@styled
-def labelled_points(
-    groups: Mapping[str, pd.DataFrame], alt: str, *, xlabel: str, ylabel: str, log: str = ""
-) -> None:
-    """Draw named points on a map: the index holds the names, two columns their places.
-
-    Each group has its colour and marker. Each name stands beside its point, where it covers no
-    other name. `log` names the logarithmic axes ("xy").
-    """
-    if empty([place for frame in groups.values() for place in frame.to_numpy(float).ravel()], alt):
-        return
-    figure, axes = blank(6.4, 4.2)
-    axis, names = axes[0, 0], []
-    for label, look in looks(groups).items():
-        frame = _finite(groups[label]).dropna()
-        x, y = frame.to_numpy().T
-        axis.plot(x, y, look.marker, color=look.colour, markersize=5, label=label)
-        how = {"textcoords": "offset points", "fontsize": 9}
-        for name, *place in zip(frame.index, x, y, strict=True):
-            names.append(axis.annotate(name, place, CORNERS[0][0], **how))
-    axis.margins(0.12)
-    axis.set(xlabel=xlabel, ylabel=ylabel)
-    axis.set(**{f"{side}scale": "log" for side in log})
-    _plain_numbers(axis, log)
-    axis.legend(loc="best")
-    _keep_apart(figure, names)
-    show(figure, alt)
-
-
 def _plain_numbers(axis, sides: str) -> None:
     """Label logarithmic sides of few decades with plain numbers, 20, 50, 100, not powers of ten."""
     for side in (getattr(axis, f"{name}axis") for name in sides):
@@ -456,17 +426,3 @@ def _plain_numbers(axis, sides: str) -> None:
             side.set_major_locator(LogLocator(subs=steps))
             side.set_major_formatter("{x:g}")
             side.set_minor_formatter(NullFormatter())
-
-
-def _keep_apart(figure, names: Sequence) -> None:
-    """Move each name that would cover an earlier one to another corner of its point."""
-    figure.draw_without_rendering()  # lays the axes out: now places on the page are known
-    taken = []
-    for name in names:
-        for corner, side in (*CORNERS, CORNERS[0]):  # back to the first where all are taken
-            name.xyann = corner
-            name.set_ha(side)
-            box = name.get_window_extent()
-            if not any(box.overlaps(other) for other in taken):
-                break
-        taken.append(box)

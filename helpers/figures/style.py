@@ -29,7 +29,7 @@ COLOURS = (
 )
 GREY = "#808080"  # controls
 ACCENT = "#D6278C"  # what was changed; the reader's own
-INK, PAPER = "black", "white"  # become light on dark where the page is dark
+INK = "black"  # becomes light where the page is dark
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 3)), (0, (3, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 STYLE = {
