@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 PAD = 0  # the id that fills up short rows
+SPLITS = ("train", "valid", "test")
 IGNORED = -100  # a label that is not scored, as in torch.nn.functional.cross_entropy
 
 
@@ -46,7 +47,7 @@ class Dataset:
 
     def to(self, device: str | torch.device) -> Dataset:
         """The same dataset with its tensors on `device`."""
-        parts = {s: getattr(self, s) for s in ("train", "valid", "test")}
+        parts = {s: getattr(self, s) for s in SPLITS}
         return replace(
             self, **{s: Split(x.to(device), y.to(device)) for s, (x, y) in parts.items()}
         )

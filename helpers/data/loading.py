@@ -19,8 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from helpers.data.dataset import IGNORED as IGNORED
-from helpers.data.dataset import DataError, Dataset, Split, check_split
+from helpers.data.dataset import SPLITS, DataError, Dataset, Split, check_split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +99,7 @@ def load(name: str, device: str | torch.device = "cpu") -> Dataset:
     classes = _look_up(name, EMBEDDED)
     device = resolve_device(device)
     with np.load(io.BytesIO(_read_verified(f"{name}.npz")), allow_pickle=False) as arrays:
-        raw = [(arrays[f"{s}_x"][:, None], arrays[f"{s}_y"]) for s in ("train", "valid", "test")]
+        raw = [(arrays[f"{s}_x"][:, None], arrays[f"{s}_y"]) for s in SPLITS]
     return _assemble(name, raw, classes, device)
 
 
