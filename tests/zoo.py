@@ -114,6 +114,40 @@ def layer_norm() -> nn.Module:
     return nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 3))
 
 
+class Branch(nn.Module):
+    """Decides by a value, which a stack cannot: its networks would disagree."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.layer(x)
+        return x if x.mean() > 0 else 2 * x
+
+
+class Item(Branch):
+    """Takes a number out of its tensor."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x) * (1 + x.mean().item())
+
+
+class TorchGRU(nn.Module):
+    """A recurrent kernel without a rule for stacks."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell, self.head = nn.GRU(4, 3, batch_first=True), nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.cell(x[:, None])[0][:, -1])
+
+
+def shape_by_chance() -> nn.Module:
+    return nn.Sequential(nn.Linear(4, size := int(torch.randint(2, 9, ()))), nn.Linear(size, 3))
+
+
 # name: (shape of one example, build)
 ZOO = {
     "CNN": ((1, 10, 10), lambda: SimpleCNN(size=10, classes=3, channels=(2, 3), hidden=6)),
