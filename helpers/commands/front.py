@@ -8,19 +8,17 @@ import os
 import re
 import shutil
 import subprocess
-import tomllib
 from pathlib import Path
 
 import nbformat
 
-from helpers.commands import course, openings, runner
+from helpers.commands import course, heads, openings, runner
 from helpers.commands.course import NotebookError
 from helpers.course import cards, redpen
 from helpers.evidence.files import ROOT, build_folder, write_whole
 from helpers.evidence.findings import Found, find_all
 from helpers.evidence.registry import Claim, registry
 
-PLACEHOLDER = "https://github.com/phase-03-measured/phase-03-measured"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 BLOCKS = {
     "README.md": ("red pen", "tally", "answers", "contents"),
@@ -147,9 +145,8 @@ def _seconds(notebook: nbformat.NotebookNode) -> int:
 
 def address() -> str:
     """The repository's address as pyproject.toml has it; empty while that is a placeholder."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    known = project.get("urls", {}).get("Repository", PLACEHOLDER).removesuffix("/")
-    return "" if known == PLACEHOLDER else known
+    known = heads.repository()
+    return "" if known == heads.PLACEHOLDER else known
 
 
 def _elsewhere(path: Path) -> str:

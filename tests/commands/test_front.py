@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from helpers.commands import cli, front
+from helpers.commands import cli, front, heads
 from helpers.commands.course import NotebookError
 from helpers.course import redpen
 from helpers.evidence.files import ROOT
@@ -53,8 +53,8 @@ def test_a_readme_without_marks_is_named(tmp_path, monkeypatch):
 
 def test_links_that_need_an_address_wait_for_one(tmp_path, monkeypatch):
     shown = "\n".join(front.pages().values())
-    assert front.address() == "" and front.PLACEHOLDER not in shown and "colab." not in shown
-    monkeypatch.setattr(front, "ROOT", tmp_path)
+    assert front.address() == "" and heads.PLACEHOLDER not in shown and "colab." not in shown
+    monkeypatch.setattr(heads, "ROOT", tmp_path)
     project = '[project.urls]\nRepository = "https://github.com/a/b/"\n'
     (tmp_path / "pyproject.toml").write_text(project)
     assert front.address() == "https://github.com/a/b"
