@@ -37,11 +37,6 @@ def noise(shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> Dataset
     return Dataset("noise", *splits, ("a", "b", "c"), 0.0, 1.0)
 
 
-def on(data: Dataset, device: torch.device | str) -> Dataset:
-    splits = [Split(*(part.to(device) for part in s)) for s in (data.train, data.valid, data.test)]
-    return Dataset(data.name, *splits, data.classes, data.mean, data.std)
-
-
 def dense() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import NamedTuple
@@ -47,10 +47,11 @@ class Dataset:
 
     def to(self, device: str | torch.device) -> Dataset:
         """The same dataset with its tensors on `device`."""
-        parts = {s: getattr(self, s) for s in SPLITS}
-        return replace(
-            self, **{s: Split(x.to(device), y.to(device)) for s, (x, y) in parts.items()}
-        )
+        return self.mapped(lambda split: Split(*(part.to(device) for part in split)))
+
+    def mapped(self, change: Callable[[Split], Split]) -> Dataset:
+        """The same dataset with `change` of each split in its place."""
+        return replace(self, **{name: change(getattr(self, name)) for name in SPLITS})
 
 
 def check_split(split: Split, classes: int | Sequence[str], name: str = "split") -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from helpers.data.dataset import IGNORED, PAD, SPLITS, DataError, Dataset, Split, check_split
+from helpers.data.dataset import IGNORED, PAD, DataError, Dataset, Split, check_split
 from helpers.data.streams import stream
 
 DATA_SEED = 7  # of the tasks as the course measures them
@@ -203,7 +203,8 @@ def shrink(dataset: Dataset, side: int = 8) -> Dataset:
         pixels = F.pad(x * std + mean, padding)
         return (F.avg_pool2d(pixels, (shape[3] + extra) // side) - mean) / std
 
-    return _mapped(dataset, f"{dataset.name}-{side}x{side}", small)
+    changed = dataset.mapped(lambda split: Split(small(split.x), split.y))
+    return replace(changed, name=f"{dataset.name}-{side}x{side}")
 
 
 def digit_rows(dataset: Dataset) -> Dataset:
@@ -215,12 +216,8 @@ def digit_rows(dataset: Dataset) -> Dataset:
     shape = tuple(dataset.train.x.shape)
     if len(shape) != 4 or shape[1] != 1:
         raise DataError(f"x has shape {shape}: rows are read from images (N, 1, height, width)")
-    return _mapped(dataset, f"{dataset.name}-rows", lambda x: x.squeeze(1))
-
-
-def _mapped(dataset: Dataset, name: str, change: Callable[[Tensor], Tensor]) -> Dataset:
-    splits = {s: getattr(dataset, s) for s in SPLITS}
-    return replace(dataset, name=name, **{s: Split(change(x), y) for s, (x, y) in splits.items()})
+    changed = dataset.mapped(lambda split: Split(split.x.squeeze(1), split.y))
+    return replace(changed, name=f"{dataset.name}-rows")
 
 
 def _dataset(name: str, draw: Draw, count: int, classes: Sequence[str], seed: int) -> Dataset:

@@ -20,7 +20,7 @@ from typing import Any
 import joblib
 import pandas as pd
 
-from helpers.data.dataset import Dataset
+from helpers.data.dataset import SPLITS, Dataset
 from helpers.data.seeded import Elsewhere, Source, drawn
 from helpers.evidence import frozen, replay, store
 from helpers.evidence.files import build_folder, write_whole
@@ -119,7 +119,7 @@ class Design:
         if self.elsewhere:
             return {}
         data = drawn(self.data, frozen.all_seeds(self.seeds)[0])
-        splits = {name: getattr(data, name) for name in ("train", "valid", "test")}
+        splits = {name: getattr(data, name) for name in SPLITS}
         found = {name: [list(part.shape) for part in split] for name, split in splits.items()}
         return found if isinstance(self.data, Dataset) else found | {"drawn": "by the seed"}
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.data import tasks
-from helpers.data.dataset import IGNORED, PAD, DataError, Dataset, Split, check_split
+from helpers.data.dataset import IGNORED, PAD, SPLITS, DataError, Dataset, Split, check_split
 from helpers.data.loading import load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,7 +21,6 @@ SMALL = {
     "remember-symbol": lambda seed=1: tasks.remember_symbol(3, 12, 200, seed=seed),
     "key-token": lambda seed=1: tasks.key_token(2, 200, seed=seed),
 }
-SPLITS = ("train", "valid", "test")
 few = settings(max_examples=20, deadline=None)
 seeds = st.integers(0, 10_000)
 

@@ -35,15 +35,12 @@ both_ways = pytest.mark.parametrize("train", [by_fit, in_a_stack])
 
 def with_targets(change, data: Dataset | None = None, classes=("a", "b", "c")) -> Dataset:
     """A dataset whose targets are `change` of x (N, 4) and labels (N,)."""
-    data = data or toy()
-    splits = {name: getattr(data, name) for name in ("train", "valid", "test")}
-    changed = {name: Split(x, change(x, y)) for name, (x, y) in splits.items()}
-    return replace(data, **changed, classes=classes)
+    changed = (data or toy()).mapped(lambda split: Split(split.x, change(*split)))
+    return replace(changed, classes=classes)
 
 
 def as_images(data: Dataset) -> Dataset:
-    splits = {n: getattr(data, n) for n in ("train", "valid", "test")}
-    return replace(data, **{n: Split(s.x[:, None], s.y) for n, s in splits.items()})
+    return data.mapped(lambda split: Split(split.x[:, None], split.y))
 
 
 def regression(change=lambda x, y: x[:, :1]) -> Dataset:
@@ -228,8 +225,7 @@ def test_labels_that_are_not_scored_count_for_nothing(train):
 
 
 def as_type(data: Dataset, dtype: torch.dtype) -> Dataset:
-    splits = {n: getattr(data, n) for n in ("train", "valid", "test")}
-    return replace(data, **{n: Split(s.x.to(dtype), s.y) for n, s in splits.items()})
+    return data.mapped(lambda split: Split(split.x.to(dtype), split.y))
 
 
 @both_ways

@@ -22,7 +22,6 @@ from zoo import (
     assert_same_weights,
     dense,
     noise,
-    on,
     shape_by_chance,
     toy,
     wide,
@@ -149,7 +148,7 @@ def test_stacked_equals_alone_on_every_device(name, optimizer, device):
         return ZOO[name][1]().double()
 
     run = RUN | {"steps": 20, "optimizer": (OPTIMIZERS | VARIANTS)[optimizer]}
-    data = on(zoo_data(name), device)
+    data = zoo_data(name).to(device)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         together = train_stacked(build, data, THREE, **run)
@@ -233,7 +232,7 @@ def mixed(rates, seeds=None) -> dict:
 @pytest.mark.parametrize("optimizer", [optim.SGD, SGD, ADAM, OPTIMIZERS["centred RMSprop"]])
 def test_a_diverged_neighbour_changes_no_bit_of_the_others(optimizer, device):
     run = RUN | {"optimizer": optimizer, "evaluate_every": 7}
-    data, wild = on(toy(), device), 2
+    data, wild = toy().to(device), 2
     rates = [0.1, 0.05, 0.1, 0.02, 0.1]
     sane = train_stacked(wide, data, mixed(rates), **run)
     broken = train_stacked(wide, data, mixed([*rates[:wild], HUGE, *rates[3:]]), **run)
