@@ -211,7 +211,7 @@ def dots(
     own, trained = frame.attrs.get("own", False), frame.attrs.get("here", [])
     here = np.zeros(len(frame), dtype=bool) if own else frame.index.isin(trained)
     intervals, heights = [], np.full(frame.shape, np.nan)
-    for k, look in enumerate(looks(frame).values()):
+    for k, look in enumerate(looks(frame.columns).values()):
         values = frame.iloc[:, k].to_numpy()
         there = np.isfinite(values)
         intervals.append(mean_interval(values[there], limits))
@@ -242,50 +242,6 @@ def _dots_said(dot: str, own: bool, here: np.ndarray, intervals: Sequence, paire
     parts += ["large: trained here"] if here.any() else []
     parts += ["bar: mean and its 95 % interval"] if any(intervals) else []
     return "; ".join(parts)
-
-
-@styled
-def forest(
-    frame: pd.DataFrame,
-    alt: str,
-    *,
-    xlabel: str,
-    limits: tuple[float, float] | None = None,
-    kinds: Sequence[str] = (),
-) -> None:
-    """Draw one row per entry: a point with its interval, marked and coloured by kind.
-
-    The columns are middle, low, high and kind; the index holds the names. What lies beyond
-    `limits` is drawn as an arrow at the edge. Colours and markers follow the order of `kinds`, so
-    that a kind looks the same in several figures.
-    """
-    if empty(frame["middle"], alt):
-        return
-    figure, axes = blank(8.8, 0.21 * len(frame) + 1.1)
-    axis = axes[0, 0]
-    numbers = _finite(frame[["middle", "low", "high"]])
-    low, high = limits or (numbers.min().min(), numbers.max().max())
-    names = [" ".join(n) if isinstance(n, tuple) else str(n) for n in frame.index]
-    styles = looks([*kinds, *sorted(frame["kind"])])
-    for height, (middle, start, end) in enumerate(numbers.to_numpy()):
-        kind = frame["kind"].iloc[height]
-        colour, marker = styles[kind].colour, styles[kind].marker
-        axis.hlines(height, *np.clip([start, end], low, high), color=colour)
-        beyond = middle < low or middle > high
-        at = np.nan if beyond else middle
-        axis.plot(at, height, marker, color=colour, markersize=5, linestyle="", label=kind)
-        if beyond:
-            edge, way = (high, 1) if middle > high else (low, -1)
-            arrow = {"arrowstyle": "->", "color": colour}
-            tail = (edge - way * (high - low) / 25, height)
-            axis.annotate("", (edge, height), tail, arrowprops=arrow)
-    axis.axvline(0, color=INK, linewidth=1, linestyle=":")
-    axis.set_yticks(range(len(names)), names, fontsize=9)
-    axis.set(xlabel=xlabel, xlim=(low, high), ylim=(len(names) - 0.5, -0.5))
-    handles, labels = axis.get_legend_handles_labels()
-    once = dict(zip(labels, handles, strict=True))
-    figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=len(once))
-    show(figure, alt)
 
 
 @styled

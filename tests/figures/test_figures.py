@@ -28,11 +28,6 @@ def frame(columns: Sequence[str], rows: int = 8) -> pd.DataFrame:
 
 
 PICTURES = torch.linspace(-1, 2, 4 * 25).reshape(4, 5, 5)
-FOREST = pd.DataFrame(
-    [[2, 1, 3, "supported"], [-9, -10, -8, "refuted"], [0.5, -0.5, 1.5, "inconclusive"]],
-    index=pd.MultiIndex.from_tuples([("a", "x"), ("a", "y"), ("b", "x")]),
-    columns=["middle", "low", "high", "kind"],
-)
 FACETS = pd.DataFrame(
     [(a, b, lr, s, lr * s) for a in "ab" for b in "pqrs" for lr in (0.1, 1.0) for s in (1, 2)],
     columns=["net", "by", "lr", "seed", "loss"],
@@ -70,7 +65,6 @@ DRAW = {
     "unrolled": lambda: figures.unrolled(
         ["x1", "x2", "x3"], ["h1", "h2", "h3"], ALT, weights=("a", "b"), cuts=(2,)
     ),
-    "forest": lambda: figures.forest(FOREST, ALT, xlabel="margin", limits=(-5, 5)),
     "dots": lambda: figures.dots(frame(("a", "b")), ALT, xlabel="accuracy", threshold=0.7),
     "explore": lambda: figures.explore(draw_chosen, arm=["a", "b"]),
 }
@@ -261,8 +255,6 @@ NOTHING = {
     "dots": lambda bad: figures.dots(frame("ab") * bad, ALT, xlabel=""),
     "no dots": lambda bad: figures.dots(pd.DataFrame(), ALT, xlabel=""),
     "rates": lambda bad: figures.rates({"a": frame("1") * NAN}, ALT, xlabel=""),
-    "forest": lambda bad: figures.forest(FOREST.assign(middle=bad), ALT, xlabel=""),
-    "no forest": lambda bad: figures.forest(FOREST[:0], ALT, xlabel=""),
     "facets": lambda bad: figures.facets(FACETS.assign(loss=bad), ALT, **BY_NET),
     "descents": lambda bad: figures.descents(
         np.square, {"a": [bad]}, ALT, domain=(-2, 2), xlabel="x", ylabel="y"
@@ -297,7 +289,6 @@ HOLES = {
     "dots": lambda: figures.dots(frame("abc").assign(b=NAN, c=INF), ALT, xlabel="x"),
     "constant dots": lambda: figures.dots(frame("ab") * 0 + 1, ALT, xlabel="x", limits=(0, 1)),
     "rates": lambda: figures.rates({"a": frame("12").assign(**{"1": NAN}) > 0.7}, ALT, xlabel="x"),
-    "forest": lambda: figures.forest(FOREST.replace({2: NAN, -10: -INF}), ALT, xlabel="margin"),
 }
 
 
@@ -473,18 +464,6 @@ def test_pairs_are_joined_by_lines_from_dot_to_dot(axes):
     ends = [point for line in pairs for point in line.get_xydata() if np.isfinite(point).all()]
     assert {tuple(point) for point in ends} == {tuple(p) for dots in dots for p in dots}
     assert "line: a pair" in axes[0].get_title()
-
-
-def test_a_kind_looks_the_same_in_every_forest(axes):
-    kinds = ("inconclusive", "refuted", "supported")
-    for rows in (FOREST, FOREST[FOREST["kind"] != "inconclusive"]):
-        figures.forest(rows, ALT, xlabel="margin", kinds=kinds)
-    looks = [
-        {line.get_label(): (line.get_color(), line.get_marker()) for line in axis.lines}
-        for axis in axes
-    ]
-    assert looks[0]["supported"] == looks[1]["supported"]
-    assert len({looks[0][kind] for kind in kinds}) == 3
 
 
 def test_few_decades_are_labelled_with_plain_numbers(axes):
