@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import NamedTuple
 
 import torch
@@ -63,7 +62,7 @@ def check_split(split: Split, classes: int | Sequence[str], name: str = "split")
     Without classes it is a regression: y is finite floating (N, ...).
     classes is their number or their names; name is what messages call this split.
     """
-    count = classes if isinstance(classes, Integral) else len(classes)
+    count = len(classes) if isinstance(classes, Sequence) else int(classes)
     for part, value in zip("xy", split, strict=True):
         if isinstance(value, PackedSequence):
             cure = "pad it, torch.nn.utils.rnn.pad_packed_sequence(x, batch_first=True)[0]"

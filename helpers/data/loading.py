@@ -144,8 +144,9 @@ def _assemble(name: str, raw: list, classes: tuple[str, ...], device: torch.devi
         x = x.to(device).float().div_(255).sub_(mean.to(device)).div_(std.to(device))
         splits.append(Split(x, torch.from_numpy(y.astype(np.int64)).to(device)))
         check_split(splits[-1], classes, name)
-    stats = [s.item() if s.numel() == 1 else tuple(s.flatten().tolist()) for s in (mean, std)]
-    return Dataset(name, *splits, classes, *stats)
+    mean, std = (s.item() if s.numel() == 1 else tuple(s.flatten().tolist()) for s in (mean, std))
+    train, valid, test = splits
+    return Dataset(name, train, valid, test, classes, mean, std)
 
 
 def _pixel_statistics(x: Tensor) -> tuple[Tensor, Tensor]:

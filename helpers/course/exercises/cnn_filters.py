@@ -132,8 +132,8 @@ def receptive_field_torch(layers):
     value = pixels
     for kernel, stride in layers:
         value = F.conv1d(value, torch.ones(1, 1, kernel), stride=stride)
-    value[0, 0, 0].backward()
-    seen = pixels.grad[0, 0].nonzero()
+    (gradient,) = torch.autograd.grad(value[0, 0, 0], pixels)
+    seen = gradient[0, 0].nonzero()
     return int(seen.max() - seen.min()) + 1
 
 

@@ -51,7 +51,7 @@ def sliding_window(*, highlight: str | None = "window") -> None:
     middle = 0.8 + tall / 2
     sheet = Sheet(lefts[-1] - 0.2, tall + 1.3, highlight)
     fills = (
-        _within(PLACE, EDGES.shape, ACCENT if sheet.lit("window") else BLUE),
+        _within(PLACE, (h, w), ACCENT if sheet.lit("window") else BLUE),
         _signs(EDGES),
         _signs(products),
         _within(PLACE, (1, 1), ACCENT if sheet.lit("output") else BLUE),
