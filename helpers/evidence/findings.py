@@ -106,8 +106,9 @@ def _outcome(kept: Mapping[str, Any]) -> Outcome:
         "effects": effects,
         "bootstrap": bootstrap,
         "arms": tuple(kept["arms"]),
+        **numbers,
     }
-    return Outcome(Test(**test), kept["verdict"], **rest, **numbers)
+    return Outcome(Test(**test), kept["verdict"], **rest)
 
 
 def find(claim: Claim, root: Path | None = None) -> tuple[Finding | None, str]:
