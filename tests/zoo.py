@@ -37,11 +37,6 @@ def noise(shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> Dataset
     return Dataset("noise", *splits, ("a", "b", "c"), 0.0, 1.0)
 
 
-def on(data: Dataset, device: torch.device | str) -> Dataset:
-    splits = [Split(*(part.to(device) for part in s)) for s in (data.train, data.valid, data.test)]
-    return Dataset(data.name, *splits, data.classes, data.mean, data.std)
-
-
 def dense() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
 
@@ -112,6 +107,40 @@ def batch_norm() -> nn.Module:
 
 def layer_norm() -> nn.Module:
     return nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 3))
+
+
+class Branch(nn.Module):
+    """Decides by a value, which a stack cannot: its networks would disagree."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.layer(x)
+        return x if x.mean() > 0 else 2 * x
+
+
+class Item(Branch):
+    """Takes a number out of its tensor."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x) * (1 + x.mean().item())
+
+
+class TorchGRU(nn.Module):
+    """A recurrent kernel without a rule for stacks."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell, self.head = nn.GRU(4, 3, batch_first=True), nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.cell(x[:, None])[0][:, -1])
+
+
+def shape_by_chance() -> nn.Module:
+    return nn.Sequential(nn.Linear(4, size := int(torch.randint(2, 9, ()))), nn.Linear(size, 3))
 
 
 # name: (shape of one example, build)

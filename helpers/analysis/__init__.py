@@ -3,7 +3,6 @@
 from helpers.analysis.curvature import descend, sharpness
 from helpers.analysis.diagnostics import (
     ablation_drops,
-    activations,
     central_differences,
     detectors,
     edge_share,

@@ -12,6 +12,7 @@ import torch
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from torch import Tensor, nn
 
+TOLERANCE = 1e-3
 Loss = Callable[[], Tensor]  # of the weights as they are, as a scalar with a graph
 
 
@@ -26,10 +27,10 @@ def hessian_product(loss: Loss, weights: Sequence[Tensor], direction: Tensor) ->
     return torch.cat([part.flatten() for part in product])
 
 
-def sharpness(loss: Loss, weights: Sequence[Tensor], tolerance: float = 1e-3) -> float:
+def sharpness(loss: Loss, weights: Sequence[Tensor]) -> float:
     """The largest eigenvalue of the Hessian of `loss()`: how sharply it curves at most.
 
-    By Lanczos iteration (ARPACK, through `scipy.sparse.linalg.eigsh`) to a relative `tolerance`;
+    By Lanczos iteration (ARPACK, through `scipy.sparse.linalg.eigsh`) to a relative TOLERANCE;
     gradient descent on a quadratic of this curvature is stable up to a learning rate of
     2 / sharpness. Negative where the loss curves downwards everywhere. Weights stay as they are.
 
@@ -50,7 +51,7 @@ def sharpness(loss: Loss, weights: Sequence[Tensor], tolerance: float = 1e-3) ->
     start = np.random.default_rng(0).standard_normal(n)  # the same at every call
     hessian = LinearOperator((n, n), times, dtype=np.float64)  # pyrefly: ignore
     try:
-        return float(eigsh(hessian, 1, which="LA", tol=tolerance, v0=start)[0][0])
+        return float(eigsh(hessian, 1, which="LA", tol=TOLERANCE, v0=start)[0][0])
     except ArpackNoConvergence as error:  # two eigenvalues closer than the tolerance tells apart
         raise ValueError(f"the largest eigenvalue was not found: {error}") from error
 

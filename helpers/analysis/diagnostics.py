@@ -1,4 +1,4 @@
-"""Looking inside a network: activations, filters, receptive fields, ablation, gradients."""
+"""Looking inside a network: filters, receptive fields, ablation, gradients."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,27 +7,6 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-
-def activations(model: nn.Module, x: Tensor, layer: str) -> Tensor:
-    """Output of `layer` for inputs x (batch, ...), without gradient: feature maps of a CNN.
-
-    Raises AttributeError when the layer does not exist.
-    """
-    caught: list[Tensor] = []
-
-    def catch(_module: nn.Module, _inputs: tuple, output: Tensor) -> None:
-        caught.append(output)
-
-    handle = model.get_submodule(layer).register_forward_hook(catch)
-    was_training = model.training
-    try:
-        with handle, torch.inference_mode():
-            model.eval()(x)
-    finally:
-        model.train(was_training)
-    return caught[0].contiguous()
-
 
 # --- filters -------------------------------------------------------------------------------
 
@@ -160,28 +139,28 @@ def detectors(features: Tensor, y: Tensor, drops: Tensor) -> tuple[Tensor, Tenso
 
 # --- memory ----------------------------------------------------------------------------------
 
+RIDGE = 1e-6  # of the probe's least squares
+
 
 @torch.no_grad()
-def linear_probe(
-    states: Tensor, symbols: Tensor, lags: Sequence[int] = range(21), ridge: float = 1e-6
-) -> pd.Series:
+def linear_probe(states: Tensor, symbols: Tensor, lags: Sequence[int] = range(21)) -> pd.Series:
     """Accuracy with which a linear read-out of the state names the symbol of `lag` steps before.
 
     `states` is (sequences, time, hidden), `symbols` int64 (sequences, time) what was read at each
     step; independent and evenly drawn, they are guessed right one time in their number. One-hot
     least squares, fitted in float64 to the first half of the sequences and scored on the rest, at
-    the same steps for every lag. `ridge` acts like noise of that variance on every unit: what is
+    the same steps for every lag. RIDGE acts like noise of that variance on every unit: what is
     fainter cannot be read (Alain and Bengio 2017, "Understanding intermediate layers using linear
     classifier probes"). Returns accuracy indexed by lag.
 
     Raises ValueError for shapes that do not fit, fewer than two sequences, lags outside the
-    sequence, a ridge not above 0 and states that are not finite.
+    sequence and states that are not finite.
     """
-    _check_probe(states, symbols, lags, ridge)
+    _check_probe(states, symbols, lags)
     first, time, half = max(lags), states.shape[1], len(states) // 2
     read = F.pad(states[:, first:].double(), (0, 1), value=1.0)  # a constant takes up the mean
     fitted, scored = read[:half].flatten(0, 1), read[half:].flatten(0, 1)
-    noise = ridge * len(fitted) * torch.eye(read.shape[2], dtype=read.dtype, device=read.device)
+    noise = RIDGE * len(fitted) * torch.eye(read.shape[2], dtype=read.dtype, device=read.device)
     products, accuracy = fitted.T @ fitted + noise, {}
     for lag in lags:
         target = symbols[:, first - lag : time - lag]
@@ -192,7 +171,7 @@ def linear_probe(
     return pd.Series(accuracy, name="accuracy").rename_axis("lag")
 
 
-def _check_probe(states: Tensor, symbols: Tensor, lags: Sequence[int], ridge: float) -> None:
+def _check_probe(states: Tensor, symbols: Tensor, lags: Sequence[int]) -> None:
     shapes = f"states {tuple(states.shape)} and symbols {tuple(symbols.shape)}"
     if states.ndim != 3 or states.shape[:2] != symbols.shape or symbols.dtype != torch.int64:
         raise ValueError(
@@ -203,8 +182,8 @@ def _check_probe(states: Tensor, symbols: Tensor, lags: Sequence[int], ridge: fl
             f"{shapes}, lags {list(lags)}: use two sequences or more, and lags from 0 that are "
             "shorter than them"
         )
-    if ridge <= 0 or symbols.min() < 0 or not states.isfinite().all():
-        raise ValueError("a probe needs finite states, symbols from 0 and a ridge above 0")
+    if symbols.min() < 0 or not states.isfinite().all():
+        raise ValueError("a probe needs finite states and symbols from 0")
 
 
 # --- gradients -------------------------------------------------------------------------------

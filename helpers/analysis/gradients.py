@@ -15,24 +15,22 @@ from helpers.nets.recurrent import Cell
 from helpers.nets.sequences import SequenceCell
 
 
-def gradient_by_lag(cell: SequenceCell, x: Tensor, to: str = "state") -> pd.Series:
+def gradient_by_lag(cell: SequenceCell, x: Tensor) -> pd.Series:
     """Size of the gradient of a cell's last output with respect to what was k steps before.
 
-    `x` is (batch, time, inputs); the result is indexed by lag k from 0. With `to="state"` it is the
-    derivative with respect to the whole state after step T - k (h and c of an LSTM), lags 0 to
-    T - 1, from exactly 1 at lag 0; with `to="input"` with respect to the input of that step.
+    `x` is (batch, time, inputs); the result is indexed by lag k from 0 to T - 1. It is the
+    derivative with respect to the whole state after step T - k (h and c of an LSTM), exactly 1 at
+    lag 0.
     The size of a Jacobian is its Frobenius norm over sqrt(hidden), the root mean square over all
     directions of the output; it is averaged over the batch. The cell is left as it was.
 
-    Raises ValueError for another `to`, and with "state" for a cell whose state is wiped.
+    Raises ValueError for a cell whose state is wiped.
     """
-    if to not in ("state", "input"):
-        raise ValueError(f"gradient to {to!r}: choose 'state' or 'input'")
     cell, x = copy.deepcopy(cell).double().eval(), x.detach().double()
     for module in cell.modules():
         if isinstance(module, Cell):
             module.fused = False  # torch's kernels take one gradient at a time
-    sizes = _to_states(cell, x) if to == "state" else _to_inputs(cell, x)
+    sizes = _to_states(cell, x)
     return pd.Series(sizes, index=pd.RangeIndex(len(sizes), name="lag"), name="gradient")
 
 
@@ -51,14 +49,6 @@ def _to_states(cell: SequenceCell, x: Tensor) -> list[float]:
         sizes.append((squares / cell.hidden).sqrt().mean().item())
         target = earlier
     return sizes
-
-
-def _to_inputs(cell: SequenceCell, x: Tensor) -> list[float]:
-    x.requires_grad_()
-    output = cell(x)[:, -1]
-    (gradient,) = torch.autograd.grad(output, x, _every_unit(output), is_grads_batched=True)
-    squares = gradient.square().sum((0, 3))  # of (hidden, batch, time, inputs)
-    return (squares / cell.hidden).sqrt().mean(0).flip(0).tolist()
 
 
 def _every_unit(output: Tensor) -> Tensor:

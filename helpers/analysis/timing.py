@@ -1,8 +1,8 @@
 """Timing on a machine that does other things as well: arms take turns, ratios are taken per turn.
 
-A clock on the wall says how busy the machine was. On a CPU the seconds that this process was given
-are counted instead, on a GPU the wall's, once it has finished. What slows the machine down for a
-while slows all arms of a round alike, and the median over rounds forgets the rest.
+A clock on the wall says how busy the machine was; the seconds that this process was given are
+counted instead. What slows the machine down for a while slows all arms of a round alike, and the
+median over rounds forgets the rest.
 """
 
 import time
@@ -14,49 +14,30 @@ import torch
 from torch import Tensor, nn
 
 
-def interleave(
-    arms: Mapping[str, Callable[[], Any]],
-    rounds: int = 7,
-    warm_up: int = 1,
-    device: torch.device | str = "cpu",
-) -> pd.DataFrame:
+def interleave(arms: Mapping[str, Callable[[], Any]], rounds: int = 7) -> pd.DataFrame:
     """Seconds of every arm (columns) in every round (rows); in a round each arm runs once.
 
-    The order of the arms turns by one from round to round; `warm_up` rounds are not kept. One
-    thread, whatever was set before; seconds of this process on a CPU, of the wall on other devices.
-    Raises ValueError for no arms, no rounds or a negative warm-up.
+    The order of the arms turns by one from round to round; a first round is not kept. One thread,
+    whatever was set before. Raises ValueError for no arms or no rounds.
     """
-    if not arms or rounds < 1 or warm_up < 0:
-        raise ValueError(
-            f"{len(arms)} arms, {rounds} rounds after {warm_up}: time one arm or more, once or more"
-        )
-    device, names, threads = torch.device(device), list(arms), torch.get_num_threads()
+    if not arms or rounds < 1:
+        raise ValueError(f"{len(arms)} arms, {rounds} rounds: time one arm or more, once or more")
+    names, threads = list(arms), torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         turns = []
-        for turn in range(warm_up + rounds):
+        for turn in range(1 + rounds):
             order = names[turn % len(names) :] + names[: turn % len(names)]
-            turns.append({name: _seconds(arms[name], device) for name in order})
+            turns.append({name: _seconds(arms[name]) for name in order})
     finally:
         torch.set_num_threads(threads)
-    return pd.DataFrame(turns[warm_up:])[names]
+    return pd.DataFrame(turns[1:])[names]
 
 
-def _seconds(call: Callable[[], Any], device: torch.device) -> float:
-    if device.type == "cpu":
-        begun = time.process_time()
-        call()
-        return time.process_time() - begun
-    _finish(device)
-    begun = time.perf_counter()
+def _seconds(call: Callable[[], Any]) -> float:
+    begun = time.process_time()
     call()
-    _finish(device)
-    return time.perf_counter() - begun
-
-
-def _finish(device: torch.device) -> None:
-    """Wait for everything that was queued: a GPU returns before it has finished."""
-    {"cuda": torch.cuda, "mps": torch.mps}[device.type].synchronize()
+    return time.process_time() - begun
 
 
 def ratio(times: pd.DataFrame, numerator: str, denominator: str) -> float:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import environ
 from pathlib import Path
+from typing import Any
 
 from helpers.evidence.closing import MIME, count_words
 from helpers.evidence.files import ROOT, build_folder
@@ -18,7 +19,7 @@ TIMEOUT = 1800  # seconds for a cell; a proof takes as long as it takes
 
 # Forked from a server that has imported papermill, which takes four seconds of a core.
 FORKS = "forkserver" in multiprocessing.get_all_start_methods()
-PROCESSES = multiprocessing.get_context("forkserver" if FORKS else "spawn")
+PROCESSES: Any = multiprocessing.get_context("forkserver" if FORKS else "spawn")
 if FORKS:
     PROCESSES.set_forkserver_preload(["helpers.commands.runner"])
 

@@ -182,12 +182,12 @@ def _print_differences(
 
         here = {claim.id for claim in registry().values() if claim.notebook in notebooks}
         both = both[both.index.get_level_values("claim").isin(here)]
-    for (claim, test), row in both[both.differs].iterrows():
+    for row in both[both.differs].reset_index().to_dict("records"):
         sides = [
             f"{side} {row[f'verdict_{key}']} {row[f'effect_{key}']:.3g} "
             f"[{row[f'low_{key}']:.3g}, {row[f'high_{key}']:.3g}]"
             for key, side in (("before", "committed"), ("after", where))
         ]
-        print(f"{claim} {test}: {', '.join(sides)}")
+        print(f"{row['claim']} {row['test']}: {', '.join(sides)}")
     print(f"{(~both.differs).sum()} of {len(both)} tests have the word of the committed evidence")
     return int(both.differs.any() or both.empty)

@@ -158,14 +158,3 @@ def closing(notebook: nbformat.NotebookNode) -> dict[str, Any]:
             if MIME in output.get("data", {}):
                 return output.data[MIME]
     return {"networks": 0, "here": 0, "verdicts": {}}
-
-
-def verdict_lines(notebook: nbformat.NotebookNode, claims: Mapping[str, Any]) -> list[str]:
-    """The stable lines of all verdicts a notebook prints, in order."""
-    texts = [
-        output.data["text/plain"]
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
-        if "text/plain" in output.get("data", {})
-    ]
-    return [text for text in texts if text.split(":")[0] in claims]

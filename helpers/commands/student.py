@@ -6,7 +6,7 @@ reads helpers/course/exercises finds the solutions there: what is handed out ask
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import nbformat
@@ -33,7 +33,7 @@ from helpers.course.exercises import EXERCISES"""
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 
 
-def write(paths: list[Path]) -> Path:
+def write(paths: Sequence[Path]) -> Path:
     """Write the notebooks anew, as students get them, and their exercises; returns the folder.
 
     Exercises go to nbgrader/source, a folder an assignment, as nbgrader wants it.

@@ -259,14 +259,14 @@ class Lab:
         if finding:
             reason = findings.disagreement(verdict, finding)
         if self.how.mode == "explore":
-            return replace(verdict, provisional=True), finding and finding.verdict
-        if not reason:
+            return replace(verdict, provisional=True), finding.verdict if finding else None
+        if finding and not reason:
             computed = not findings.disagreement(verdict, finding, findings.EXACT)
             return (verdict if computed else finding.verdict), None
         if self.how.mode != "read":
             cure = f"make refresh NOTEBOOK={self.notebook[:2]}"
             raise ClaimError(f"{claim.id} is not what was found: {reason}. To renew it: {cure}")
-        return replace(verdict, provisional=True), finding and finding.verdict
+        return replace(verdict, provisional=True), finding.verdict if finding else None
 
     def close(self) -> Closing:
         """The closing line: networks of evidence and trained here, verdicts, seconds, versions.
@@ -319,5 +319,5 @@ def _circumstances() -> Circumstances:
     given = json.loads(text) if text.startswith("{") else {"mode": text}
     if given.get("mode") not in MODES:
         raise ValueError(f"EVIDENCE is {text!r}: its mode is one of {', '.join(MODES)}")
-    paths = {name: Path(given.pop(name)) for name in ("root", "report") if given.get(name)}
+    paths: dict[str, Any] = {n: Path(given.pop(n)) for n in ("root", "report") if given.get(n)}
     return Circumstances(**given, **paths)

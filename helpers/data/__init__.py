@@ -2,7 +2,7 @@
 
 from helpers.data.dataset import IGNORED, PAD, DataError, Dataset, Split, check_split
 from helpers.data.loading import load, load_plays, load_public, load_reviews, resolve_device
-from helpers.data.mnist1d import PUBLISHED, Mnist1dRecipe, make_mnist1d, mnist1d_templates
+from helpers.data.mnist1d import make_mnist1d
 from helpers.data.seeded import Elsewhere, Resplit, Source, changed, drawn, public
 from helpers.data.streams import stream, stream_seed
 from helpers.data.tasks import (

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import NamedTuple
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 PAD = 0  # the id that fills up short rows
+SPLITS = ("train", "valid", "test")
 IGNORED = -100  # a label that is not scored, as in torch.nn.functional.cross_entropy
 
 
@@ -46,10 +46,11 @@ class Dataset:
 
     def to(self, device: str | torch.device) -> Dataset:
         """The same dataset with its tensors on `device`."""
-        parts = {s: getattr(self, s) for s in ("train", "valid", "test")}
-        return replace(
-            self, **{s: Split(x.to(device), y.to(device)) for s, (x, y) in parts.items()}
-        )
+        return self.mapped(lambda split: Split(*(part.to(device) for part in split)))
+
+    def mapped(self, change: Callable[[Split], Split]) -> Dataset:
+        """The same dataset with `change` of each split in its place."""
+        return replace(self, **{name: change(getattr(self, name)) for name in SPLITS})
 
 
 def check_split(split: Split, classes: int | Sequence[str], name: str = "split") -> None:
@@ -61,7 +62,7 @@ def check_split(split: Split, classes: int | Sequence[str], name: str = "split")
     Without classes it is a regression: y is finite floating (N, ...).
     classes is their number or their names; name is what messages call this split.
     """
-    count = classes if isinstance(classes, Integral) else len(classes)
+    count = len(classes) if isinstance(classes, Sequence) else int(classes)
     for part, value in zip("xy", split, strict=True):
         if isinstance(value, PackedSequence):
             cure = "pad it, torch.nn.utils.rnn.pad_packed_sequence(x, batch_first=True)[0]"

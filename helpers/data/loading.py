@@ -19,8 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from helpers.data.dataset import IGNORED as IGNORED
-from helpers.data.dataset import DataError, Dataset, Split, check_split
+from helpers.data.dataset import SPLITS, DataError, Dataset, Split, check_split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +99,7 @@ def load(name: str, device: str | torch.device = "cpu") -> Dataset:
     classes = _look_up(name, EMBEDDED)
     device = resolve_device(device)
     with np.load(io.BytesIO(_read_verified(f"{name}.npz")), allow_pickle=False) as arrays:
-        raw = [(arrays[f"{s}_x"][:, None], arrays[f"{s}_y"]) for s in ("train", "valid", "test")]
+        raw = [(arrays[f"{s}_x"][:, None], arrays[f"{s}_y"]) for s in SPLITS]
     return _assemble(name, raw, classes, device)
 
 
@@ -145,8 +144,9 @@ def _assemble(name: str, raw: list, classes: tuple[str, ...], device: torch.devi
         x = x.to(device).float().div_(255).sub_(mean.to(device)).div_(std.to(device))
         splits.append(Split(x, torch.from_numpy(y.astype(np.int64)).to(device)))
         check_split(splits[-1], classes, name)
-    stats = [s.item() if s.numel() == 1 else tuple(s.flatten().tolist()) for s in (mean, std)]
-    return Dataset(name, *splits, classes, *stats)
+    mean, std = (s.item() if s.numel() == 1 else tuple(s.flatten().tolist()) for s in (mean, std))
+    train, valid, test = splits
+    return Dataset(name, train, valid, test, classes, mean, std)
 
 
 def _pixel_statistics(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,8 +3,6 @@
 Greydanus and Kobak 2024, "Scaling down deep learning with MNIST-1D", arXiv 2011.14439.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
@@ -12,23 +10,14 @@ from scipy.ndimage import gaussian_filter
 from helpers.data.dataset import DataError, Dataset, Split
 from helpers.data.loading import DIGITS, resolve_device
 
-
-class Mnist1dRecipe(NamedTuple):
-    """Settings of MNIST-1D (Greydanus and Kobak 2024, arXiv 2011.14439, on its construction).
-
-    Defaults are the published ones; lengths are in time steps, noise in units of the template.
-    """
-
-    length: int = 40  # of a finished signal
-    padding: tuple[int, int] = (36, 60)  # fewest and most zeros put behind a template
-    scale: float = 0.4  # heights are multiplied by 1 ± half of this
-    max_translation: int = 48  # shifts, around the end, lie below this
-    correlated_noise: float = 0.25  # of the background, before smoothing
-    iid_noise: float = 0.02
-    shear: float = 0.75  # the slope added over the whole signal is at most half of this
-
-
-PUBLISHED = Mnist1dRecipe()
+# As published; lengths are in time steps, noise in units of the template.
+LENGTH = 40  # of a finished signal
+PADDING = (36, 60)  # fewest and most zeros put behind a template
+SCALE = 0.4  # heights are multiplied by 1 ± half of this
+MAX_TRANSLATION = 48  # shifts, around the end, lie below this
+CORRELATED_NOISE = 0.25  # of the background, before smoothing
+IID_NOISE = 0.02
+SHEAR = 0.75  # the slope added over the whole signal is at most half of this
 
 
 def mnist1d_templates() -> np.ndarray:
@@ -51,13 +40,8 @@ def mnist1d_templates() -> np.ndarray:
     return (heights - heights[:, :1]) / 6
 
 
-def make_mnist1d(
-    seed: int = 42,
-    size: int = 5000,
-    device: str | torch.device = "cpu",
-    recipe: Mnist1dRecipe = PUBLISHED,
-) -> Dataset:
-    """Generate MNIST-1D: x float32 (N, length), y int64 (N,), size / 10 signals a class.
+def make_mnist1d(seed: int = 42, size: int = 5000, device: str | torch.device = "cpu") -> Dataset:
+    """Generate MNIST-1D: x float32 (N, 40), y int64 (N,), size / 10 signals a class.
 
     The first 4/5 are for training, of which the last eighth is validation; the rest is the test.
     As published, mean and std are those of all signals together. The same seed draws the same
@@ -70,7 +54,7 @@ def make_mnist1d(
     random = np.random.RandomState(seed)  # this generator's stream is frozen for good
     y = np.repeat(np.arange(10), size // 10)
     templates = mnist1d_templates()
-    x = np.stack([_distort(templates[label], random, recipe) for label in y])
+    x = np.stack([_distort(templates[label], random) for label in y])
     order = random.permutation(size)
     x, y = x[order], y[order]
     mean, std = x.mean(), x.std()
@@ -82,20 +66,18 @@ def make_mnist1d(
     return Dataset("mnist-1d", train, valid_split, test_split, DIGITS, float(mean), float(std))
 
 
-def _distort(
-    template: np.ndarray, random: np.random.RandomState, recipe: Mnist1dRecipe
-) -> np.ndarray:
-    """One signal (length,): pad, stretch, scale, shift, fill the background, shear, resample."""
-    low, high = recipe.padding
+def _distort(template: np.ndarray, random: np.random.RandomState) -> np.ndarray:
+    """One signal (LENGTH,): pad, stretch, scale, shift, fill the background, shear, resample."""
+    low, high = PADDING
     zeros = np.zeros(low + int(random.rand() * (high - low + 1)))
     signal = _resample(np.concatenate([template + 1e-8, zeros]), len(template) + high)
-    signal = signal * (1 + recipe.scale * (random.rand() - 0.5))
-    signal = np.roll(signal, random.choice(recipe.max_translation))
-    background = gaussian_filter(recipe.correlated_noise * random.randn(len(signal)), 2)
+    signal = signal * (1 + SCALE * (random.rand() - 0.5))
+    signal = np.roll(signal, random.choice(MAX_TRANSLATION))
+    background = gaussian_filter(CORRELATED_NOISE * random.randn(len(signal)), 2)
     signal = np.where(signal != 0, signal, background)
-    signal = signal + recipe.iid_noise * random.randn(len(signal))
-    slope = recipe.shear * (random.rand() - 0.5)
-    return _resample(signal - slope * np.linspace(-0.5, 0.5, len(signal)), recipe.length)
+    signal = signal + IID_NOISE * random.randn(len(signal))
+    slope = SHEAR * (random.rand() - 0.5)
+    return _resample(signal - slope * np.linspace(-0.5, 0.5, len(signal)), LENGTH)
 
 
 def _resample(signal: np.ndarray, length: int) -> np.ndarray:

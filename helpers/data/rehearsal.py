@@ -12,7 +12,7 @@ from helpers.data.dataset import Dataset, Split
 HELD = 64  # examples to validate and test on
 
 
-def rehearsal(data: Dataset, held: int = HELD) -> Dataset:
+def rehearsal(data: Dataset) -> Dataset:
     """The dataset in float64, with all that is trained on and little of what is only scored.
 
     x and y of the three splits keep their shapes but for the number of rows; labels and tokens stay
@@ -22,7 +22,7 @@ def rehearsal(data: Dataset, held: int = HELD) -> Dataset:
     def part(split: Split, count: int | None) -> Split:
         return Split(*(_double(values[:count]) for values in split))
 
-    kept = {"valid": part(data.valid, held), "test": part(data.test, held)}
+    kept = {"valid": part(data.valid, HELD), "test": part(data.test, HELD)}
     return replace(data, train=part(data.train, None), **kept)
 
 

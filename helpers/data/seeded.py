@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from helpers.data.dataset import DataError, Dataset, Split
+from helpers.data.dataset import SPLITS, DataError, Dataset, Split
 from helpers.data.loading import load_public
 from helpers.data.streams import stream
 
 Source = Dataset | Callable[[int], Dataset]
-SPLITS = ("train", "valid", "test")
 
 
 def drawn(source: Source, seed: int) -> Dataset:

@@ -19,19 +19,21 @@ from helpers.data.dataset import IGNORED, PAD, DataError, Dataset, Split, check_
 from helpers.data.streams import stream
 
 DATA_SEED = 7  # of the tasks as the course measures them
+SYMBOLS = 8  # different ones to remember, or kinds of noise about what counts
+RECALL = 5  # symbols to repeat after a silence
+LONGEST = 40  # words of a sentence
+MARK, RESET = 0.2, 0.1  # chances of a step to be marked, and to be a reset
 HELD = 1000  # sequences to validate on, and as many to test on
+NAMES = tuple(map(str, range(SYMBOLS)))
 
 Draw = Callable[[int, Generator], tuple[Tensor, Tensor]]
 
 
-def adding_problem(
-    length: int = 50, count: int = 48_000, anywhere: bool = False, seed: int = DATA_SEED
-) -> Dataset:
+def adding_problem(length: int = 50, count: int = 48_000, seed: int = DATA_SEED) -> Dataset:
     """Add the two marked numbers: x (N, length, 2), y float (N, 1), a regression.
 
-    Channel 0 holds numbers uniform in [0, 1], channel 1 marks one in each half of the sequence,
-    or, with `anywhere`, any two, which is easier when both are late (Bai et al. 2018). y is their
-    sum, of mean 1 and variance 1/6: predicting the mean has MSE 1/6 = 0.167.
+    Channel 0 holds numbers uniform in [0, 1], channel 1 marks one in each half of the sequence. y
+    is their sum, of mean 1 and variance 1/6: predicting the mean has MSE 1/6 = 0.167.
     Hochreiter and Schmidhuber 1997, experiment 4; marks as in Le et al. 2015, section 4.1.
 
     Raises DataError for a length under 2 or a count under 1.
@@ -40,44 +42,31 @@ def adding_problem(
 
     def draw(n: int, random: Generator) -> tuple[Tensor, Tensor]:
         values = torch.rand(n, length, generator=random)
-        if anywhere:
-            marked = torch.rand(n, length, generator=random).argsort(1)[:, :2]
-        else:
-            half = length // 2
-            early = torch.randint(half, (n,), generator=random)
-            late = torch.randint(half, length, (n,), generator=random)
-            marked = torch.stack([early, late], 1)
-        marks = torch.zeros(n, length).scatter_(1, marked, 1.0)
+        half = length // 2
+        early = torch.randint(half, (n,), generator=random)
+        late = torch.randint(half, length, (n,), generator=random)
+        marks = torch.zeros(n, length).scatter_(1, torch.stack([early, late], 1), 1.0)
         return torch.stack([values, marks], 2), (values * marks).sum(1, keepdim=True)
 
     return _dataset(f"adding-{length}", draw, count, (), seed)
 
 
-def reset_sum(
-    length: int = 30,
-    count: int = 32_000,
-    mark: float = 0.2,
-    reset: float = 0.1,
-    seed: int = DATA_SEED,
-) -> Dataset:
+def reset_sum(length: int = 30, count: int = 32_000, seed: int = DATA_SEED) -> Dataset:
     """Add the marked numbers since the last reset: x (N, length, 3), y float (N, 1), a regression.
 
     Channel 0 holds numbers uniform in [0, 1]. Each step is a reset (channel 2) with probability
-    `reset`, else its number is marked (channel 1) with probability `mark`. With the defaults the
-    mean of y is 0.862 and predicting it has MSE 1.154; adding up all marked numbers as if there
-    were no resets has MSE 4.96.
+    RESET, else its number is marked (channel 1) with probability MARK. With the default length
+    the mean of y is 0.862 and predicting it has MSE 1.154; adding up all marked numbers as if
+    there were no resets has MSE 4.96.
 
-    Raises DataError for a length or count under 1, or a probability outside 0 to 1.
+    Raises DataError for a length or count under 1.
     """
     _need("length", length, 1)
-    for name, value in (("mark", mark), ("reset", reset)):
-        if not 0 <= value <= 1:
-            raise DataError(f"{name} is {value}: a probability lies between 0 and 1")
 
     def draw(n: int, random: Generator) -> tuple[Tensor, Tensor]:
         values, chance, which = torch.rand(3, n, length, generator=random)
-        resets = (chance < reset).float()
-        marks = (which < mark).float() * (1 - resets)
+        resets = (chance < RESET).float()
+        marks = (which < MARK).float() * (1 - resets)
         later_resets = resets.flip(1).cumsum(1).flip(1)  # of this step and those after it
         counted = values * marks * (later_resets == 0)
         return torch.stack([values, marks, resets], 2), counted.sum(1, keepdim=True)
@@ -85,36 +74,28 @@ def reset_sum(
     return _dataset(f"reset-sum-{length}", draw, count, (), seed)
 
 
-def copy_memory(
-    silence: int = 20,
-    symbols: int = 8,
-    recall: int = 5,
-    count: int = 22_400,
-    seed: int = DATA_SEED,
-) -> Dataset:
-    """Repeat `recall` random symbols after a silence.
+def copy_memory(silence: int = 20, count: int = 22_400, seed: int = DATA_SEED) -> Dataset:
+    """Repeat five random symbols of eight after a silence.
 
-    x is one-hot (N, time, symbols + 2) with time = silence + 2 recall: the symbols, then a blank
-    (channel `symbols`) until the signal to speak (the last channel) at step recall + silence - 1,
-    which stays on. y (N, time) holds the symbols in the last `recall` steps; the others are
-    IGNORED, as scoring the blanks would hide a failure. Guessing has accuracy 1 / symbols.
+    x is one-hot (N, time, 10) with time = silence + 10: the symbols, then a blank (channel 8)
+    until the signal to speak (channel 9) at step silence + 4, which stays on. y (N, time) holds
+    the symbols in the last five steps; the others are IGNORED, as scoring the blanks would hide a
+    failure. Guessing has accuracy 1/8.
     Hochreiter and Schmidhuber 1997; laid out as by Bai et al. 2018, section 4.
 
-    Raises DataError for fewer than 2 symbols, or a silence, recall or count under 1.
+    Raises DataError for a silence or count under 1.
     """
     _need("silence", silence, 1)
-    _need("recall", recall, 1)
-    _need("symbols", symbols, 2)
 
     def draw(n: int, random: Generator) -> tuple[Tensor, Tensor]:
-        said = torch.randint(symbols, (n, recall), generator=random)
-        blanks = said.new_full((n, silence - 1), symbols)
-        signal = said.new_full((n, recall + 1), symbols + 1)
-        y = said.new_full((n, silence + 2 * recall), IGNORED)
-        y[:, -recall:] = said
-        return F.one_hot(torch.cat([said, blanks, signal], 1), symbols + 2).float(), y
+        said = torch.randint(SYMBOLS, (n, RECALL), generator=random)
+        blanks = said.new_full((n, silence - 1), SYMBOLS)
+        signal = said.new_full((n, RECALL + 1), SYMBOLS + 1)
+        y = said.new_full((n, silence + 2 * RECALL), IGNORED)
+        y[:, -RECALL:] = said
+        return F.one_hot(torch.cat([said, blanks, signal], 1), SYMBOLS + 2).float(), y
 
-    return _dataset(f"copy-memory-{silence}", draw, count, _names(symbols), seed)
+    return _dataset(f"copy-memory-{silence}", draw, count, NAMES, seed)
 
 
 def which_came_first(
@@ -122,88 +103,78 @@ def which_came_first(
     count: int = 25_600,
     gap: int = 10,
     margin: int = 8,
-    noise: int = 8,
     seed: int = DATA_SEED,
 ) -> Dataset:
-    """Which of the markers A and B came first? x one-hot (N, length, noise + 2), y (N,).
+    """Which of the markers A and B came first? x one-hot (N, length, 10), y (N,).
 
-    Noise symbols, and, in the last two channels, A and B once each, `gap` or more steps apart and
+    Noise, and, in the last two channels, A and B once each, `gap` or more steps apart and
     `margin` or more away from both ends: a convolution's padding betrays positions near an end.
     All pairs of places are equally likely, and either marker comes first in half of the cases:
     guessing has accuracy 0.5.
 
     Raises DataError if the sequence is too short for gap and margin, or a size is under 1.
     """
-    for name, value, least in (("gap", gap, 1), ("margin", margin, 0), ("noise", noise, 1)):
-        _need(name, value, least)
+    _need("gap", gap, 1)
+    _need("margin", margin, 0)
     _need("length", length, 2 * margin + gap + 1)
     earlier, later = torch.triu_indices(length, length, gap)
     inside = (earlier >= margin) & (later < length - margin)
     pairs = torch.stack([earlier, later], 1)[inside]
 
     def draw(n: int, random: Generator) -> tuple[Tensor, Tensor]:
-        tokens = torch.randint(noise, (n, length), generator=random)
+        tokens = torch.randint(SYMBOLS, (n, length), generator=random)
         y = _halves(n, random)  # 0: A came first
         places = pairs[torch.randint(len(pairs), (n,), generator=random)]
-        tokens.scatter_(1, places, torch.stack([noise + y, noise + 1 - y], 1))
-        return F.one_hot(tokens, noise + 2).float(), y
+        tokens.scatter_(1, places, torch.stack([SYMBOLS + y, SYMBOLS + 1 - y], 1))
+        return F.one_hot(tokens, SYMBOLS + 2).float(), y
 
     return _dataset(f"which-came-first-{length}", draw, count, ("A", "B"), seed)
 
 
 def remember_symbol(
-    lag: int = 0, length: int = 60, count: int = 2_000, symbols: int = 8, seed: int = DATA_SEED
+    lag: int = 0, length: int = 60, count: int = 2_000, seed: int = DATA_SEED
 ) -> Dataset:
-    """Say at every step what came `lag` steps ago: x one-hot (N, length, symbols), y (N, length).
+    """Say at every step what came `lag` steps ago: x one-hot (N, length, 8), y (N, length).
 
     Symbols are independent and uniform, so that nothing but memory helps (text predicts itself);
-    guessing has accuracy 1 / symbols. The first `lag` steps are IGNORED. With lag 0, y is the
+    guessing has accuracy 1/8. The first `lag` steps are IGNORED. With lag 0, y is the
     stream itself, for probes that ask a hidden state for the symbol of any lag.
 
-    Raises DataError for a lag outside 0 to length - 1, fewer than 2 symbols or a count under 1.
+    Raises DataError for a lag outside 0 to length - 1 or a count under 1.
     """
-    _need("symbols", symbols, 2)
     _need("lag", lag, 0)
     _need("length", length, lag + 1)
 
     def draw(n: int, random: Generator) -> tuple[Tensor, Tensor]:
-        tokens = torch.randint(symbols, (n, length), generator=random)
+        tokens = torch.randint(SYMBOLS, (n, length), generator=random)
         y = tokens.roll(lag, 1)
         y[:, :lag] = IGNORED
-        return F.one_hot(tokens, symbols).float(), y
+        return F.one_hot(tokens, SYMBOLS).float(), y
 
-    return _dataset(f"remember-symbol-{lag}", draw, count, _names(symbols), seed)
+    return _dataset(f"remember-symbol-{lag}", draw, count, NAMES, seed)
 
 
-def key_token(
-    shortest: int = 5,
-    longest: int = 40,
-    count: int = 8_000,
-    noise: int = 8,
-    seed: int = DATA_SEED,
-) -> Dataset:
-    """Sentences of unequal length whose class one word decides: x tokens (N, longest), y (N,).
+def key_token(shortest: int = 5, count: int = 8_000, seed: int = DATA_SEED) -> Dataset:
+    """Sentences of unequal length whose class one word decides: x tokens (N, 40), y (N,).
 
-    Token 0 is PAD, to the right of each sentence, whose length is uniform in shortest to longest.
-    One token, anywhere in the sentence, is a key: noise + 1 for class 0, noise + 2 for class 1;
-    the others are noise, 1 to noise. Guessing has accuracy 0.5.
-    `(x != PAD).sum(1)` gives the lengths.
+    Token 0 is PAD, to the right of each sentence, whose length is uniform in shortest to 40.
+    One token, anywhere in the sentence, is a key: 9 for class 0, 10 for class 1; the others are
+    noise, 1 to 8. Guessing has accuracy 0.5. `(x != PAD).sum(1)` gives the lengths.
 
-    Raises DataError unless 1 <= shortest <= longest, or for noise or a count under 1.
+    Raises DataError unless 1 <= shortest <= 40, or for a count under 1.
     """
-    _need("shortest", shortest, 1)
-    _need("longest", longest, shortest)
-    _need("noise", noise, 1)
+    if not 1 <= shortest <= LONGEST:
+        raise DataError(f"shortest is {shortest}: use 1 to {LONGEST}")
 
     def draw(n: int, random: Generator) -> tuple[Tensor, Tensor]:
-        x = torch.randint(1, noise + 1, (n, longest), generator=random)
+        x = torch.randint(1, SYMBOLS + 1, (n, LONGEST), generator=random)
         y = _halves(n, random)
-        lengths = torch.randint(shortest, longest + 1, (n, 1), generator=random)
+        lengths = torch.randint(shortest, LONGEST + 1, (n, 1), generator=random)
         place = (torch.rand(n, 1, generator=random) * lengths).long()
-        x.scatter_(1, place, noise + 1 + y[:, None])
-        return x.masked_fill(torch.arange(longest) >= lengths, PAD), y
+        x.scatter_(1, place, SYMBOLS + 1 + y[:, None])
+        return x.masked_fill(torch.arange(LONGEST) >= lengths, PAD), y
 
-    return _dataset(f"key-token-{longest}", draw, count, ("first key", "second key"), seed)
+    return _dataset(f"key-token-{LONGEST}", draw, count, ("first key", "second key"), seed)
 
 
 def shrink(dataset: Dataset, side: int = 8) -> Dataset:
@@ -232,7 +203,8 @@ def shrink(dataset: Dataset, side: int = 8) -> Dataset:
         pixels = F.pad(x * std + mean, padding)
         return (F.avg_pool2d(pixels, (shape[3] + extra) // side) - mean) / std
 
-    return _mapped(dataset, f"{dataset.name}-{side}x{side}", small)
+    changed = dataset.mapped(lambda split: Split(small(split.x), split.y))
+    return replace(changed, name=f"{dataset.name}-{side}x{side}")
 
 
 def digit_rows(dataset: Dataset) -> Dataset:
@@ -244,12 +216,8 @@ def digit_rows(dataset: Dataset) -> Dataset:
     shape = tuple(dataset.train.x.shape)
     if len(shape) != 4 or shape[1] != 1:
         raise DataError(f"x has shape {shape}: rows are read from images (N, 1, height, width)")
-    return _mapped(dataset, f"{dataset.name}-rows", lambda x: x.squeeze(1))
-
-
-def _mapped(dataset: Dataset, name: str, change: Callable[[Tensor], Tensor]) -> Dataset:
-    splits = {s: getattr(dataset, s) for s in ("train", "valid", "test")}
-    return replace(dataset, name=name, **{s: Split(change(x), y) for s, (x, y) in splits.items()})
+    changed = dataset.mapped(lambda split: Split(split.x.squeeze(1), split.y))
+    return replace(changed, name=f"{dataset.name}-rows")
 
 
 def _dataset(name: str, draw: Draw, count: int, classes: Sequence[str], seed: int) -> Dataset:
@@ -276,7 +244,7 @@ def _draw_others(draw: Draw, size: int, random: Generator, taken: set[bytes]) ->
         x[rows], y[rows] = draw(len(rows), random)
     raise DataError(
         "there are too few different sequences for three splits without a sequence in two of "
-        "them: make them longer, or use more symbols"
+        "them: make them longer"
     )
 
 
@@ -287,10 +255,6 @@ def _digests(x: Tensor) -> list[bytes]:
 def _need(name: str, value: int, least: int) -> None:
     if value < least:
         raise DataError(f"{name} is {value}: use {least} or more")
-
-
-def _names(symbols: int) -> tuple[str, ...]:
-    return tuple(str(i) for i in range(symbols))
 
 
 def _halves(n: int, random: Generator) -> Tensor:

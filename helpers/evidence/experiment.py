@@ -20,7 +20,7 @@ from typing import Any
 import joblib
 import pandas as pd
 
-from helpers.data.dataset import Dataset
+from helpers.data.dataset import SPLITS, Dataset
 from helpers.data.seeded import Elsewhere, Source, drawn
 from helpers.evidence import frozen, replay, store
 from helpers.evidence.files import build_folder, write_whole
@@ -118,8 +118,8 @@ class Design:
         """Shapes of x and y of every split."""
         if self.elsewhere:
             return {}
-        data = drawn(self.data, _all_seeds(self.seeds)[0])
-        splits = {name: getattr(data, name) for name in ("train", "valid", "test")}
+        data = drawn(self.data, frozen.all_seeds(self.seeds)[0])
+        splits = {name: getattr(data, name) for name in SPLITS}
         found = {name: [list(part.shape) for part in split] for name, split in splits.items()}
         return found if isinstance(self.data, Dataset) else found | {"drawn": "by the seed"}
 
@@ -233,7 +233,7 @@ class Circumstances:
 
 def conduct(design: Design, here: Here, how: Circumstances) -> Experiment:
     """The experiment as it is fitting here. Raises EvidenceError where a check fails."""
-    if set(design.tuning_seeds) & set(_all_seeds(design.seeds)):
+    if set(design.tuning_seeds) & set(frozen.all_seeds(design.seeds)):
         raise EvidenceError(f"{design.name}: seeds for tuning are never judged, and some are here")
     if how.mode == "register":
         return _registered(design)
@@ -252,11 +252,6 @@ def conduct(design: Design, here: Here, how: Circumstances) -> Experiment:
     if how.mode != "read":
         raise EvidenceError(_refusal(design, found))
     return _own(design, record, found, how)
-
-
-def _all_seeds(seeds: Sequence[int] | Mapping[str, Sequence[int]]) -> list[int]:
-    lists = seeds.values() if isinstance(seeds, Mapping) else [seeds]
-    return [seed for some in lists for seed in some]
 
 
 def _refusal(design: Design, found: Sequence[Difference]) -> str:
@@ -545,7 +540,7 @@ def _explored(design: Design, how: Circumstances) -> Experiment:
 
     Raises EvidenceError for seeds that frozen designs are judged on.
     """
-    judged = [seed for seed in _all_seeds(design.seeds) if seed >= frozen.FIRST_JUDGED]
+    judged = [seed for seed in frozen.all_seeds(design.seeds) if seed >= frozen.FIRST_JUDGED]
     if judged:
         raise EvidenceError(f"{design.name}: seeds {judged[:3]} are judged, never explored")
     root = build_folder() / "explore" / design.notebook / design.name
@@ -588,7 +583,7 @@ def _prove(design: Design, how: Circumstances) -> None:
     table, replayed = _train_every_seed(design, chosen, root, how_trained)
     made = _made(begun) | {
         "processes": joblib.effective_n_jobs(how.jobs),
-        "device": str(drawn(design.data, _all_seeds(design.seeds)[0]).train.y.device),
+        "device": str(drawn(design.data, frozen.all_seeds(design.seeds)[0]).train.y.device),
         "registered": frozen.commit(design.notebook),
     }
     declared = design.declared()
@@ -640,8 +635,8 @@ def _audit(design: Design, record: Record, how: Circumstances) -> None:
 def _replicated(design: Design, here: Here, how: Circumstances) -> Experiment:
     """The same experiment on other seeds, at the rates of the evidence; written to `how.root`."""
     record, found = _look_up(design, replace(how, mode="read", root=None))
-    both = set(_all_seeds(design.seeds)) & set(
-        _all_seeds(record.declared["seeds"] if record else ())
+    both = set(frozen.all_seeds(design.seeds)) & set(
+        frozen.all_seeds(record.declared["seeds"] if record else ())
     )
     if both:
         cure = "take all seeds from lab.seeds"

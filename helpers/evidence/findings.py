@@ -97,11 +97,18 @@ def _outcome(kept: Mapping[str, Any]) -> Outcome:
     numbers = {key: math.nan if kept[key] is None else float(kept[key]) for key in NUMBERS}
     if not (math.isnan(numbers["p"]) or 0 <= numbers["p"] <= 1):
         raise ValueError(f"p is {numbers['p']}")
-    test = {key: math.nan if part is None else part for key, part in kept["test"].items()}
+    test: dict[str, Any] = {
+        key: math.nan if part is None else part for key, part in kept["test"].items()
+    }
     effects = tuple(tuple(e) if isinstance(e, list) else e for e in kept["effects"])
     bootstrap = tuple(math.nan if end is None else end for end in kept["bootstrap"])
-    rest = {"effects": effects, "bootstrap": bootstrap, "arms": tuple(kept["arms"])}
-    return Outcome(Test(**test), kept["verdict"], **rest, **numbers)
+    rest: dict[str, Any] = {
+        "effects": effects,
+        "bootstrap": bootstrap,
+        "arms": tuple(kept["arms"]),
+        **numbers,
+    }
+    return Outcome(Test(**test), kept["verdict"], **rest)
 
 
 def find(claim: Claim, root: Path | None = None) -> tuple[Finding | None, str]:
@@ -154,7 +161,7 @@ def _rows(found: Finding) -> Iterator[dict[str, Any]]:
     """A row of `table` for each test."""
     for outcome in found.verdict.outcomes:
         claim, test = found.verdict.claim, outcome.test
-        names = {"claim": claim.id, "test": test.name, "role": test.role}
+        names: dict[str, Any] = {"claim": claim.id, "test": test.name, "role": test.role}
         names["headline"] = claim.headline
         numbers = {key: getattr(outcome, key) for key in NUMBERS}
         yield names | {"verdict": outcome.verdict} | numbers

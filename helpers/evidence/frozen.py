@@ -8,7 +8,7 @@ was committed before the evidence, git shows:
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ def write(notebook: str, experiments: Mapping[str, Any]) -> Path:
     Raises EvidenceError for judged seeds that may have been explored.
     """
     for name, declared in experiments.items():
-        early = [seed for seed in _seeds(declared) if seed < FIRST_JUDGED]
+        early = [seed for seed in all_seeds(declared["seeds"]) if seed < FIRST_JUDGED]
         if early:
             raise EvidenceError(
                 f"{name}: seeds {early[:3]} may have been explored: judge on seeds from "
@@ -101,7 +101,7 @@ def _tests(notebook: str) -> dict[str, Any]:
     }
 
 
-def _seeds(declared: Mapping[str, Any]) -> list[int]:
-    seeds = declared["seeds"]
+def all_seeds(seeds: Sequence[int] | Mapping[str, Sequence[int]]) -> list[int]:
+    """The seeds of all arms, which may have some of their own."""
     lists = seeds.values() if isinstance(seeds, Mapping) else [seeds]
     return [seed for some in lists for seed in some]

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from helpers.evidence.files import ROOT
 
@@ -92,7 +93,8 @@ def _claim(entry: dict, path: Path) -> Claim:
     try:
         tests = tuple(Test(**test) for test in entry["test"])
         lists = {key: tuple(entry.get(key, ())) for key in ("literature", "also")}
-        claim = Claim(**entry | lists | {"test": tests})
+        parts: dict[str, Any] = entry | lists | {"test": tests}
+        claim = Claim(**parts)
     except (KeyError, TypeError) as error:
         raise ClaimError(f"{path}, {name}: {error}: see the comment at its top") from error
     for trouble in _troubles(claim):

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from helpers.data.dataset import Dataset
+from helpers.data.dataset import SPLITS, Dataset
 from helpers.data.rehearsal import in_float64, rehearsal
 from helpers.data.seeded import Source, changed, drawn
 from helpers.data.streams import stream
@@ -147,7 +147,7 @@ def summary(data: Dataset) -> dict[str, Any]:
     """Sizes, mean, mean square and a random projection of everything in the three splits."""
     return {
         f"{name}.{part}": _moments(values)
-        for name in ("train", "valid", "test")
+        for name in SPLITS
         for part, values in zip("xy", getattr(data, name), strict=True)
     }
 

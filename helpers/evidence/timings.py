@@ -68,5 +68,8 @@ def _show(name: str, record: Record, table: pd.DataFrame, fresh: pd.DataFrame) -
     """One stable line; what was measured here stands in the HTML beside it."""
     line = f"{name}: {len(table)} repetitions of evidence, on {record.made['processor']}"
     both = pd.DataFrame({"evidence (median)": table.median(), "here (median)": fresh.median()})
-    shown = {"text/plain": line, "text/html": f"<p>{line}</p>{both.to_html(float_format='%.3g')}"}
+    shown = {
+        "text/plain": line,
+        "text/html": f"<p>{line}</p>{both.to_html(float_format='{:.3g}'.format)}",
+    }
     display(shown, raw=True)

@@ -8,7 +8,7 @@ Drawings of what has a shape stand in a room of their own: `figures.drawings.lst
 from helpers.figures import drawings
 from helpers.figures.drawings import unrolled
 from helpers.figures.pictures import bars, coloured_text, heatmap, pictures, tables
-from helpers.figures.plots import curves, descents, dots, facets, forest, labelled_points, rates
+from helpers.figures.plots import curves, descents, dots, facets, rates
 from helpers.figures.style import (
     ACCENT,
     COLOURS,
@@ -16,7 +16,6 @@ from helpers.figures.style import (
     INK,
     LINES,
     MARKERS,
-    PAPER,
     Look,
     blank,
     explore,

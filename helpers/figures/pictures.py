@@ -192,23 +192,22 @@ def coloured_text(
     alt: str,
     *,
     bar: str,
-    signed: bool = False,
     columns: int = 64,
 ) -> None:
     """Draw a text character by character, each on the colour of its value, with a colour bar.
 
     `values` has one number per character. Lines break where the text does and at `columns`
-    characters. Without `signed` white is zero; with it purple is negative, orange positive.
+    characters. White is zero, and the darker the more.
     Raises ValueError for another number of values than characters, and for an empty text.
     """
-    values = np.asarray(values, dtype=float)
-    if not text or values.shape != (len(text),):
-        raise ValueError(f"{len(text)} characters and values of shape {values.shape}: one each")
-    if empty(values, alt):
+    given = np.asarray(values, dtype=float)
+    if not text or given.shape != (len(text),):
+        raise ValueError(f"{len(text)} characters and values of shape {given.shape}: one each")
+    if empty(given, alt):
         return
-    values = np.where(np.isfinite(values), values, 0)
+    shades = np.where(np.isfinite(given), given, 0)
     rows, row, column = [], 0, 0
-    for character, value in zip(text, values, strict=True):
+    for character, value in zip(text, shades, strict=True):
         if column == columns:
             row, column = row + 1, 0
         rows.append((row, column, character, value))
@@ -218,10 +217,9 @@ def coloured_text(
     for i, j, _, value in rows:
         grid[i, j] = value
     figure, axes = blank(9.0, 0.21 * height + 0.2)
-    low, high = _limits(values, signed)
-    # From white on: letters stay readable on the darkest colour.
-    how = {"vmin": 1.6 * low, "vmax": 1.6 * high} if signed else {"vmin": 0, "vmax": 1.4 * high}
-    image = axes[0, 0].imshow(grid, cmap=DIVERGING if signed else "Oranges", aspect="auto", **how)
+    _, high = _limits(shades, signed=False)
+    # Letters stay readable on the darkest colour.
+    image = axes[0, 0].imshow(grid, cmap="Oranges", aspect="auto", vmin=0, vmax=1.4 * high)
     how_written = {
         "ha": "center",
         "va": "center",
@@ -236,5 +234,5 @@ def coloured_text(
             axes[0, 0].text(j, i, shown, **how_written)
     axes[0, 0].set_axis_off()
     colours = _scale(figure, image, bar, pad=0.01, fraction=0.03)
-    colours.ax.set_ylim(low if signed else 0, high)
+    colours.ax.set_ylim(0, high)
     show(figure, alt)

@@ -26,7 +26,6 @@ from helpers.figures.style import (
     styled,
 )
 
-CORNERS = (((4, 2), "left"), ((4, -9), "left"), ((-4, 2), "right"), ((-4, -9), "right"))
 LONGEST = 30  # characters of a name beside its line
 BESIDE = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}  # a legend to the right of its axes
 
@@ -212,7 +211,7 @@ def dots(
     own, trained = frame.attrs.get("own", False), frame.attrs.get("here", [])
     here = np.zeros(len(frame), dtype=bool) if own else frame.index.isin(trained)
     intervals, heights = [], np.full(frame.shape, np.nan)
-    for k, look in enumerate(looks(frame).values()):
+    for k, look in enumerate(looks(frame.columns).values()):
         values = frame.iloc[:, k].to_numpy()
         there = np.isfinite(values)
         intervals.append(mean_interval(values[there], limits))
@@ -243,50 +242,6 @@ def _dots_said(dot: str, own: bool, here: np.ndarray, intervals: Sequence, paire
     parts += ["large: trained here"] if here.any() else []
     parts += ["bar: mean and its 95 % interval"] if any(intervals) else []
     return "; ".join(parts)
-
-
-@styled
-def forest(
-    frame: pd.DataFrame,
-    alt: str,
-    *,
-    xlabel: str,
-    limits: tuple[float, float] | None = None,
-    kinds: Sequence[str] = (),
-) -> None:
-    """Draw one row per entry: a point with its interval, marked and coloured by kind.
-
-    The columns are middle, low, high and kind; the index holds the names. What lies beyond
-    `limits` is drawn as an arrow at the edge. Colours and markers follow the order of `kinds`, so
-    that a kind looks the same in several figures.
-    """
-    if empty(frame["middle"], alt):
-        return
-    figure, axes = blank(8.8, 0.21 * len(frame) + 1.1)
-    axis = axes[0, 0]
-    numbers = _finite(frame[["middle", "low", "high"]])
-    low, high = limits or (numbers.min().min(), numbers.max().max())
-    names = [" ".join(n) if isinstance(n, tuple) else str(n) for n in frame.index]
-    styles = looks([*kinds, *sorted(frame["kind"])])
-    for height, (middle, start, end) in enumerate(numbers.to_numpy()):
-        kind = frame["kind"].iloc[height]
-        colour, marker = styles[kind].colour, styles[kind].marker
-        axis.hlines(height, *np.clip([start, end], low, high), color=colour)
-        beyond = middle < low or middle > high
-        at = np.nan if beyond else middle
-        axis.plot(at, height, marker, color=colour, markersize=5, linestyle="", label=kind)
-        if beyond:
-            edge, way = (high, 1) if middle > high else (low, -1)
-            arrow = {"arrowstyle": "->", "color": colour}
-            tail = (edge - way * (high - low) / 25, height)
-            axis.annotate("", (edge, height), tail, arrowprops=arrow)
-    axis.axvline(0, color=INK, linewidth=1, linestyle=":")
-    axis.set_yticks(range(len(names)), names, fontsize=9)
-    axis.set(xlabel=xlabel, xlim=(low, high), ylim=(len(names) - 0.5, -0.5))
-    handles, labels = axis.get_legend_handles_labels()
-    once = dict(zip(labels, handles, strict=True))
-    figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=len(once))
-    show(figure, alt)
 
 
 @styled
@@ -418,35 +373,6 @@ def descents(
     show(figure, alt)
 
 
-@styled
-def labelled_points(
-    groups: Mapping[str, pd.DataFrame], alt: str, *, xlabel: str, ylabel: str, log: str = ""
-) -> None:
-    """Draw named points on a map: the index holds the names, two columns their places.
-
-    Each group has its colour and marker. Each name stands beside its point, where it covers no
-    other name. `log` names the logarithmic axes ("xy").
-    """
-    if empty([place for frame in groups.values() for place in frame.to_numpy(float).ravel()], alt):
-        return
-    figure, axes = blank(6.4, 4.2)
-    axis, names = axes[0, 0], []
-    for label, look in looks(groups).items():
-        frame = _finite(groups[label]).dropna()
-        x, y = frame.to_numpy().T
-        axis.plot(x, y, look.marker, color=look.colour, markersize=5, label=label)
-        how = {"textcoords": "offset points", "fontsize": 9}
-        for name, *place in zip(frame.index, x, y, strict=True):
-            names.append(axis.annotate(name, place, CORNERS[0][0], **how))
-    axis.margins(0.12)
-    axis.set(xlabel=xlabel, ylabel=ylabel)
-    axis.set(**{f"{side}scale": "log" for side in log})
-    _plain_numbers(axis, log)
-    axis.legend(loc="best")
-    _keep_apart(figure, names)
-    show(figure, alt)
-
-
 def _plain_numbers(axis, sides: str) -> None:
     """Label logarithmic sides of few decades with plain numbers, 20, 50, 100, not powers of ten."""
     for side in (getattr(axis, f"{name}axis") for name in sides):
@@ -456,17 +382,3 @@ def _plain_numbers(axis, sides: str) -> None:
             side.set_major_locator(LogLocator(subs=steps))
             side.set_major_formatter("{x:g}")
             side.set_minor_formatter(NullFormatter())
-
-
-def _keep_apart(figure, names: Sequence) -> None:
-    """Move each name that would cover an earlier one to another corner of its point."""
-    figure.draw_without_rendering()  # lays the axes out: now places on the page are known
-    taken = []
-    for name in names:
-        for corner, side in (*CORNERS, CORNERS[0]):  # back to the first where all are taken
-            name.xyann = corner
-            name.set_ha(side)
-            box = name.get_window_extent()
-            if not any(box.overlaps(other) for other in taken):
-                break
-        taken.append(box)

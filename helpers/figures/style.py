@@ -29,7 +29,7 @@ COLOURS = (
 )
 GREY = "#808080"  # controls
 ACCENT = "#D6278C"  # what was changed; the reader's own
-INK, PAPER = "black", "white"  # become light on dark where the page is dark
+INK = "black"  # becomes light where the page is dark
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 3)), (0, (3, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 STYLE = {
@@ -213,7 +213,7 @@ def strip(
     height: float,
     values: np.ndarray,
     look: Look,
-    here: Sequence[bool] = (),
+    here: Sequence[bool] | np.ndarray = (),
     interval: tuple[float, float] | None = None,
     middle: float | None = None,
 ) -> None:
@@ -224,10 +224,10 @@ def strip(
     """
     values = np.asarray(values, dtype=float)
     heights = spread(height, len(values))
-    here = np.asarray(here, dtype=bool) if len(here) else np.zeros(len(values), dtype=bool)
+    large = np.asarray(here, dtype=bool) if len(here) else np.zeros(len(values), dtype=bool)
     how = {"linestyle": "", "marker": look.marker, "color": look.colour}
-    axis.plot(values[~here], heights[~here], markersize=4.5, markeredgewidth=0, alpha=0.65, **how)
-    axis.plot(values[here], heights[here], markersize=7.5, markeredgecolor=INK, **how)
+    axis.plot(values[~large], heights[~large], markersize=4.5, markeredgewidth=0, alpha=0.65, **how)
+    axis.plot(values[large], heights[large], markersize=7.5, markeredgecolor=INK, **how)
     if interval:
         axis.plot(interval, [height + 0.3] * 2, color=INK, linewidth=1.5)
         middle = values.mean() if middle is None else middle

@@ -15,6 +15,7 @@ from helpers.nets.recurrent import LSTM, RNN
 from helpers.nets.sequences import State
 
 EPSILON = 1e-5  # added to every variance, as in torch
+GAIN, MOMENTUM = 0.1, 0.1  # of BatchNorm: where its gain starts, and the share of a new batch
 
 
 class BatchError(ValueError):
@@ -60,9 +61,9 @@ Seen = tuple[Tensor, Tensor] | None  # mean and variance that were met, each (ti
 class LayerNormOverTime(nn.Module):
     """LayerNorm for the steps of a sequence, with a gain and no bias: the same at every step."""
 
-    def __init__(self, size: int, gain: float = 1.0):
+    def __init__(self, size: int):
         super().__init__()
-        self.weight = nn.Parameter(torch.full((size,), float(gain)))
+        self.weight = nn.Parameter(torch.ones(size))
 
     def extra_repr(self) -> str:
         return f"{len(self.weight)}"
@@ -80,18 +81,18 @@ class BatchNormOverTime(nn.Module):
 
     In training every step uses the statistics of the batch at that step. For evaluation each of the
     first `steps` steps has running ones of its own; later steps use those of the last (Cooijmans et
-    al. 2017, "Recurrent batch normalization"). With steps=1 all steps share one set. A gain of 0.1
-    keeps tanh away from its flat ends, where gradients vanish.
+    al. 2017, "Recurrent batch normalization"). With steps=1 all steps share one set. A gain that
+    starts at 0.1 keeps tanh away from its flat ends, where gradients vanish.
 
     Raises BatchError in training for a batch of one, ValueError for steps below 1.
     """
 
-    def __init__(self, size: int, steps: int = 1, gain: float = 0.1, momentum: float = 0.1):
+    def __init__(self, size: int, steps: int = 1):
         super().__init__()
         if steps < 1:
             raise ValueError(f"statistics of {steps} steps: use 1 (shared by all) or more")
-        self.steps, self.momentum = steps, momentum
-        self.weight = nn.Parameter(torch.full((size,), float(gain)))
+        self.steps = steps
+        self.weight = nn.Parameter(torch.full((size,), GAIN))
         self.register_buffer("running_mean", torch.zeros(steps, size))
         self.register_buffer("running_var", torch.ones(steps, size))
 
@@ -119,7 +120,7 @@ class BatchNormOverTime(nn.Module):
         for running, met in zip((self.running_mean, self.running_var), moments, strict=True):
             met = met.mean(-2, keepdim=True) if self.steps == 1 else met  # (..., time, size)
             reach = min(met.shape[-2], self.steps)
-            move_average(running[..., :reach, :], met[..., :reach, :], self.momentum)
+            move_average(running[..., :reach, :], met[..., :reach, :], MOMENTUM)
 
 
 Norm = Callable[[int], LayerNormOverTime | BatchNormOverTime]

@@ -5,5 +5,5 @@ from helpers.text.byte_pairs import BytePairs, train_bpe
 from helpers.text.language import Stateful, nats, text_data
 from helpers.text.ngrams import NGrams
 from helpers.text.sampling import continue_text, sample_next
-from helpers.text.tokens import RESERVED, UNK, Vocabulary, as_ids, characters, read_text, words
-from helpers.text.windows import length_buckets, mask, pad, padding_share, windows
+from helpers.text.tokens import RESERVED, UNK, Vocabulary, as_ids, characters, words
+from helpers.text.windows import mask, pad, windows

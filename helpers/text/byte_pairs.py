@@ -99,6 +99,6 @@ def _encodable(text: str) -> str:
     except UnicodeEncodeError as error:
         raise DataError(
             f"character {error.start} of the text, {text[error.start]!r}, is half of a pair and "
-            "has no UTF-8 form: read the text anew with read_text"
+            "has no UTF-8 form: read the text anew, as UTF-8"
         ) from error
     return text

@@ -16,6 +16,7 @@ from helpers.text.tokens import Vocabulary, as_ids
 from helpers.text.windows import windows
 
 BURN_IN = 200  # tokens that a row reads before the first one it is scored on
+ROWS, CHUNK = 32, 512  # read side by side, and tokens at a time
 HELD_OUT = 512  # tokens of a window to validate or test on: its cold start hardly counts
 
 
@@ -92,17 +93,14 @@ class Stateful(nn.Module):
 
 
 @torch.no_grad()
-def nats(
-    model: LanguageModel, tokens: Tensor | ArrayLike, batch_size: int = 32, chunk: int = 512
-) -> Tensor:
+def nats(model: LanguageModel, tokens: Tensor | ArrayLike) -> Tensor:
     """-log p in nats of every token but the first, given all before it: (N - 1,) from (N,).
 
-    Its mean is the loss of the text. The state is carried from the first token to the last, read
-    in chunks of tokens. To be fast, a text of more than `batch_size` times BURN_IN tokens is read
-    in that many places side by side; each then reads the BURN_IN tokens before its part first. With
-    batch_size=1 the text is read in one go.
-    Raises DataError for fewer than two tokens, text that is not yet encoded, ids that the model
-    does not know, and a batch size or chunk below 1; the model's mode is then as it was.
+    Its mean is the loss of the text. The state is carried from the first token to the last. To be
+    fast, a text of more than ROWS times BURN_IN tokens is read in ROWS places side by side; each
+    then reads the BURN_IN tokens before its part first.
+    Raises DataError for fewer than two tokens, text that is not yet encoded and ids that the model
+    does not know; the model's mode is then as it was.
 
     >>> from helpers.nets import GRU
     >>> model = LanguageModel(5, GRU(2, 4))
@@ -113,27 +111,25 @@ def nats(
     ids = ids.to(model.embedding.weight.device)
     if len(ids) < 2:
         raise DataError(f"the text has {len(ids)} token(s): give two or more")
-    if batch_size < 1 or chunk < 1:
-        raise DataError(f"batch size {batch_size}, chunks of {chunk}: use 1 or more of each")
     targets = len(ids) - 1
-    own = -(-targets // batch_size)  # targets of each row
+    own = -(-targets // ROWS)  # targets of each row
     with evaluating(model):
-        if batch_size == 1 or own <= BURN_IN:
-            return _read(model, ids[None], chunk)[0]
+        if own <= BURN_IN:
+            return _read(model, ids[None])[0]
         # Rows are equally long, so the last one reaches back further and scores some targets
         # anew, which are left out. The first has nothing to burn in on: it is read on its own.
-        first = _read(model, ids[None, : own + 1], chunk)[0]
-        starts = [min(own * n, targets - own) for n in range(1, batch_size)]
+        first = _read(model, ids[None, : own + 1])[0]
+        starts = [min(own * n, targets - own) for n in range(1, ROWS)]
         rows = torch.stack([ids[start - BURN_IN : start + own + 1] for start in starts])
-        scored = _read(model, rows, chunk)[:, BURN_IN:]
+        scored = _read(model, rows)[:, BURN_IN:]
     again = [own * n - start for n, start in enumerate(starts, 1)]
     return torch.cat([first, *(row[skip:] for row, skip in zip(scored, again, strict=True))])
 
 
-def _read(model: LanguageModel, rows: Tensor, chunk: int) -> Tensor:
+def _read(model: LanguageModel, rows: Tensor) -> Tensor:
     """-log p of every token but the first of each row (batch, N)."""
     state, found = None, []
-    for x, y in zip(rows[:, :-1].split(chunk, 1), rows[:, 1:].split(chunk, 1), strict=True):
+    for x, y in zip(rows[:, :-1].split(CHUNK, 1), rows[:, 1:].split(CHUNK, 1), strict=True):
         logits, state = model.run(x, state)
         found.append(F.cross_entropy(logits, y, reduction="none"))
     return torch.cat(found, 1)

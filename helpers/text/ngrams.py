@@ -75,8 +75,8 @@ class NGrams:
     integers in 0..size - 1.
 
     >>> pairs = NGrams([2, 3, 2, 3, 2, 4], order=2, size=5)
-    >>> pairs.probabilities([2]).numpy().round(2).tolist()  # 3 came twice after 2, 4 once
-    [0.05, 0.05, 0.13, 0.47, 0.3]
+    >>> pairs.nats([2, 3])[1].neg().exp().round(decimals=2).item()  # p of 3 after 2
+    0.47
     """
 
     def __init__(self, tokens: Tensor | ArrayLike, order: int, size: int):
@@ -133,31 +133,11 @@ class NGrams:
             contexts = np.concatenate([[-1], rows[:-1]])  # of n + 1 tokens, which end before each
         return torch.from_numpy(-np.log(p))
 
-    def probabilities(self, context: Tensor | ArrayLike, order: int | None = None) -> Tensor:
-        """p of every id as the next token after `context` (N,), float64 (size,).
-
-        Only the last order - 1 tokens of the context matter; it may be empty.
-        Raises DataError as the class does.
-        """
-        ids = self._ids(context, self.size)
-        p = np.full(self.size, 1 / self.size)
-        for n, shares in enumerate(self._shares(order)):
-            contexts = np.full(self.size, self._row(ids[max(len(ids) - n, 0) :], n))
-            p = _interpolate(shares, self._find(n, contexts, np.arange(self.size)), contexts, p)
-        return torch.from_numpy(p)
-
     def _shares(self, order: int | None) -> list[Shares]:
         order = self.order if order is None else order
         if not 1 <= order <= self.order:
             raise DataError(f"order is {order}: the model counted orders 1 to {self.order}")
         return [*self._shorter[: order - 1], self._longest[order - 1]]
-
-    def _row(self, gram: np.ndarray, length: int) -> int:
-        """The row of a gram; -1 if it was never seen, or has fewer tokens than `length`."""
-        row = np.full(1, 0 if len(gram) == length else -1)
-        for n, token in enumerate(gram):
-            row = self._find(n, row, token)
-        return int(row[0])
 
     def _find(self, n: int, contexts: np.ndarray, ids: np.ndarray) -> np.ndarray:
         """Rows of the grams made of contexts of n tokens, by row, and ids; -1: never seen."""

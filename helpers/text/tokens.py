@@ -19,7 +19,6 @@ import json
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import numpy as np
 import regex
@@ -40,33 +39,11 @@ WORD_OR_SIGN = regex.compile(
 )
 
 
-def read_text(source: str | Path | bytes) -> str:
-    """Text of a file, or of its bytes, in UTF-8: as it is, but for a byte-order mark in front.
-
-    Raises DataError for a missing or empty file, and for bytes that are not UTF-8.
-
-    >>> read_text("naïve".encode())
-    'naïve'
-    """
-    name = "the text" if isinstance(source, bytes) else str(source)
-    try:
-        content = source if isinstance(source, bytes) else Path(source).read_bytes()
-        return checked_text(content.decode("utf-8").removeprefix("\ufeff"))
-    except OSError as error:
-        raise DataError(f"{name} cannot be read ({error.strerror}): name a file") from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"byte {error.start} of {name} ({content[error.start]:#04x}) is not UTF-8: decode it "
-            "with its own encoding, such as content.decode('latin-1')"
-        ) from error
-
-
 def checked_text(text: str) -> str:
     """The text itself. Raises DataError if it is no str or holds nothing."""
     if not isinstance(text, str):
         raise DataError(
-            f"text is a {type(text).__name__}: give one str (read_text makes one from bytes, "
-            "' '.join one from a list)"
+            f"text is a {type(text).__name__}: give one str (' '.join makes one from a list)"
         )
     if not text:
         raise DataError("the text is empty: there is nothing to make tokens of")
@@ -84,8 +61,8 @@ def characters(text: str) -> list[str]:
     return list(checked_text(text))
 
 
-def words(text: str, lower: bool = True) -> list[str]:
-    r"""Words and single signs, such as punctuation; in lower case by default.
+def words(text: str) -> list[str]:
+    r"""Words and single signs, such as punctuation, in lower case.
 
     A word is a run of letters, digits and underscores of any script, with the marks that belong to
     them and with apostrophes between them. Letters, marks and digits are those of Unicode, as the
@@ -104,7 +81,7 @@ def words(text: str, lower: bool = True) -> list[str]:
     """
     text = unicodedata.normalize("NFC", checked_text(text)).replace("\u00ad", "")
     text = regex.sub(r"\b’\b", "'", text)
-    found = WORD_OR_SIGN.findall(text.lower() if lower else text)
+    found = WORD_OR_SIGN.findall(text.lower())
     if not found:
         raise DataError("the text holds only blanks: there are no words in it, drop it")
     return found
@@ -173,32 +150,21 @@ class Vocabulary:
         self._ids = {token: i for i, token in enumerate(self.tokens) if i > UNK}
 
     @classmethod
-    def build(
-        cls, tokens: Iterable[str], min_count: int = 1, max_size: int | None = None
-    ) -> Vocabulary:
-        """Vocabulary of the tokens seen at least `min_count` times, the most frequent first.
+    def build(cls, tokens: Iterable[str], max_size: int | None = None) -> Vocabulary:
+        """Vocabulary of tokens, the most frequent first.
 
         Equally frequent ones are in alphabetical order (of code points), so that every process
         numbers them alike. At most `max_size` ids are given out, PAD and UNK included.
 
-        Raises DataError if no token is left, and as the class does.
+        Raises DataError for a `max_size` under 3, and as the class does.
 
-        >>> Vocabulary.build("b a c a b d".split(), min_count=2).tokens[2:]
+        >>> Vocabulary.build("b a c a b d".split(), max_size=4).tokens[2:]
         ('a', 'b')
         """
-        if min_count < 1 or (max_size is not None and max_size < 3):
-            raise DataError(
-                f"min_count is {min_count} and max_size {max_size}: they are at least 1 and 3, "
-                "as PAD and UNK take two ids"
-            )
+        if max_size is not None and max_size < 3:
+            raise DataError(f"max_size is {max_size}: use 3 or more, as PAD and UNK take two ids")
         counts = Counter(_listed(tokens))
-        kept = sorted(
-            (t for t, n in counts.items() if n >= min_count), key=lambda t: (-counts[t], t)
-        )
-        if not kept:
-            raise DataError(
-                f"no token comes {min_count} times or more: give more text, or a lower min_count"
-            )
+        kept = sorted(counts, key=lambda token: (-counts[token], token))
         return cls(kept if max_size is None else kept[: max_size - len(RESERVED)])
 
     def __len__(self) -> int:

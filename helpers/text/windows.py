@@ -1,4 +1,4 @@
-"""Ids to batches: padding and masks, batches of similar length, windows over a long text.
+"""Ids to batches: padding and masks, windows over a long text.
 
 Wherever ids or lengths are asked for, a tensor, an array, a pandas Series or a list will do.
 """
@@ -60,45 +60,6 @@ def mask(lengths: Tensor | ArrayLike, time: int | None = None) -> Tensor:
             "returned with the tensor"
         )
     return torch.arange(time, device=lengths.device) < lengths[:, None]
-
-
-def length_buckets(
-    lengths: Tensor | ArrayLike, batch_size: int, generator: torch.Generator | None = None
-) -> list[Tensor]:
-    """Batches of indices (at most batch_size,) of sequences of similar length, each index once.
-
-    Sorted by length, or, with a generator, in random order: the batches, and which of equally
-    long sequences share one. If all batches are full, no other grouping has less padding.
-    Raises DataError for bad lengths or a batch_size under 1.
-
-    >>> [batch.tolist() for batch in length_buckets([9, 2, 8, 3], batch_size=2)]
-    [[1, 3], [2, 0]]
-    """
-    if batch_size < 1:
-        raise DataError(f"batch_size is {batch_size}: use 1 or more")
-    lengths = _checked_lengths(lengths)
-    if generator is None:
-        return list(lengths.argsort(stable=True).split(batch_size))
-    mixed = torch.randperm(len(lengths), generator=generator).to(lengths.device)
-    batches = mixed[lengths[mixed].argsort(stable=True)].split(batch_size)
-    return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
-
-
-def padding_share(lengths: Tensor | ArrayLike, batches: Sequence[Tensor] | None = None) -> float:
-    """Share of PAD, from 0 to 1, if every batch is padded to its own longest sequence.
-
-    Without batches, all sequences (N,) are one batch.
-    Raises DataError for bad lengths, for no batches and for an empty one.
-
-    >>> padding_share([4, 1, 4, 3])
-    0.25
-    """
-    lengths = _checked_lengths(lengths)
-    groups = [lengths[batch] for batch in batches] if batches is not None else [lengths]
-    if not groups or not all(map(len, groups)):
-        raise DataError("there are no batches, or an empty one: give those of length_buckets")
-    cells = sum(len(group) * int(group.max()) for group in groups)
-    return 1 - sum(int(group.sum()) for group in groups) / cells
 
 
 def windows(

@@ -38,13 +38,13 @@ def save(
     """Write a model's weights and its vocabulary, all of it or nothing.
 
     With `dtype` the weights are rounded to it: torch.float16 halves the file; whole numbers stay.
-    Notes are text, numbers and lists of them. What torch.compile has wrapped is saved as if it had
-    not. Raises DataError for weights that are not finite and a file that cannot be written.
+    Notes are text, numbers and lists of them. Raises DataError for weights that are not finite and
+    a file that cannot be written.
     """
     path = Path(path)
     if not path.parent.is_dir():
         raise DataError(f"{path.parent} is no folder: create it first, or name another")
-    weights = {_plain(name): w.detach().cpu() for name, w in model.state_dict().items()}
+    weights = {name: w.detach().cpu() for name, w in model.state_dict().items()}
     _check_finite(weights, "the run diverged; train again")
     weights = {name: _rounded(w, dtype) for name, w in weights.items()}
     _check_finite(weights, f"it is too large for {dtype}; store float32")
@@ -60,11 +60,6 @@ def save(
     except (OSError, SafetensorError) as error:
         part.unlink(missing_ok=True)
         raise DataError(f"{path} cannot be written ({error}): name another place") from error
-
-
-def _plain(name: str) -> str:
-    """The name of a weight before torch.compile wrapped its layer."""
-    return name.replace("_orig_mod.", "")
 
 
 def _rounded(weight: Tensor, dtype: torch.dtype | None) -> Tensor:
@@ -119,15 +114,14 @@ def load(path: str | Path, model: nn.Module, vocabulary: Vocabulary | None = Non
     if vocabulary is not None:
         vocabulary.require(checkpoint.vocabulary.fingerprint)
     there = {name: tuple(w.shape) for name, w in checkpoint.weights.items()}
-    wanted = {_plain(name): tuple(w.shape) for name, w in model.state_dict().items()}
+    wanted = {name: tuple(w.shape) for name, w in model.state_dict().items()}
     if there != wanted:
         differ = sorted(n for n in there | wanted if there.get(n) != wanted.get(n))[0]
         raise DataError(
             f"{path} was saved from another model: {differ} is {there.get(differ, 'absent')} in "
             f"the file and {wanted.get(differ, 'absent')} here; build the model as it was trained"
         )
-    names = model.state_dict()
-    model.load_state_dict({name: checkpoint.weights[_plain(name)] for name in names})
+    model.load_state_dict(checkpoint.weights)
     return checkpoint
 
 

@@ -12,11 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from helpers.data.dataset import IGNORED, DataError, Dataset, Split, check_split
+from helpers.data.dataset import IGNORED, SPLITS, DataError, Dataset, Split, check_split
 from helpers.nets.modes import evaluating
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-SPLITS = ("train", "valid", "test")
 TWICE = 1e-3  # how close to twice the loss of one example that of two copies may come
 
 

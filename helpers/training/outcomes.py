@@ -12,7 +12,6 @@ from helpers.training.sweeps import Runs
 
 HEALTHY, SPIKED, AT_CHANCE, DIVERGED = "healthy", "spiked", "at chance", "diverged"
 OUTCOMES = (HEALTHY, SPIKED, AT_CHANCE, DIVERGED)
-FAILED = (AT_CHANCE, DIVERGED)
 
 NEAR = 0.05  # of the loss of guessing: at chance
 SPIKE = 3.0  # times the initial loss
@@ -47,7 +46,7 @@ def outcome(history: pd.DataFrame, guess: float, initial: float | None = None) -
     return SPIKED if history.peak_loss.max() > SPIKE * initial else HEALTHY
 
 
-def classify(runs: Runs, guess: float, initial: float | None = None) -> pd.DataFrame:
+def classify(runs: Runs, guess: float) -> pd.DataFrame:
     """The `outcome` of every run: one row per seed, one column per arm (and setting).
 
     Laid out as `runs.final`, so that the two can be read side by side:
@@ -55,7 +54,7 @@ def classify(runs: Runs, guess: float, initial: float | None = None) -> pd.DataF
     """
     keys = ["arm", *runs.grid, "seed"]
     found = [
-        dict(zip(keys, key, strict=True), outcome=outcome(history, guess, initial))
+        dict(zip(keys, key, strict=True), outcome=outcome(history, guess))
         for key, history in runs.table.groupby(keys, sort=False, dropna=False)
     ]
     return runs.by_seed(pd.DataFrame(found), "outcome")

@@ -97,12 +97,6 @@ def lowest(tuning: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return _by_setting(tuning, {arm: losses.dropna().idxmin() for arm, losses in tuning.items()})
 
 
-def middle(tuning: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """The settings in the middle of each arm's grid, where a choice would mean nothing."""
-    grids = {arm: losses.dropna().index for arm, losses in tuning.items()}
-    return _by_setting(tuning, {arm: grid[len(grid) // 2] for arm, grid in grids.items()})
-
-
 def parabola_vertex(losses: pd.Series) -> float:
     """Where a parabola through the lowest loss and its two neighbours has its vertex.
 

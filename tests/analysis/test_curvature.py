@@ -44,12 +44,12 @@ def test_product_equals_the_dense_hessian():
     torch.testing.assert_close(product, hessian @ direction, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("dtype, within", [(torch.float64, 1e-6), (torch.float32, 1e-3)])
-def test_sharpness_is_the_largest_eigenvalue(dtype, within):
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_sharpness_is_the_largest_eigenvalue(dtype):
     model, loss = small_net(dtype)
     expected = torch.linalg.eigvalsh(dense_hessian(model, loss))[-1].item()
     before = [p.clone() for p in model.parameters()]
-    assert sharpness(loss, model.parameters(), 1e-8) == pytest.approx(expected, rel=within)
+    assert sharpness(loss, model.parameters()) == pytest.approx(expected, rel=1e-3)
     assert all(torch.equal(p, q) for p, q in zip(model.parameters(), before, strict=True))
 
 

@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from helpers.analysis.diagnostics import (
     ablation_drops,
     accuracy_by_class,
-    activations,
     central_differences,
     class_means,
     class_selectivity,
@@ -39,35 +38,7 @@ def lit(labels: list[int]) -> tuple[Tensor, Tensor]:
     return (F.one_hot(y, 3) * 0.75 + 0.25)[:, :, None, None].expand(-1, -1, 2, 2), y
 
 
-# ---------------------------------------------------------------- activations
-
-
-def two_convolutions() -> nn.Module:
-    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.Dropout(0.5), nn.Conv2d(2, 1, 3))
-
-
-def test_activations_are_the_layers_output_in_evaluation_mode_and_leave_no_trace():
-    model, x = two_convolutions().train(), torch.randn(3, 1, 6, 6)
-    maps = activations(model, x, "1")
-    assert torch.equal(maps, model[0](x)) and not maps.requires_grad
-    with pytest.raises(RuntimeError):
-        activations(model, torch.randn(3, 9, 6, 6), "0")
-    with pytest.raises(AttributeError, match="conv9"):
-        activations(model, x, "conv9")
-    assert model.training and model[1].training
-    assert not any(layer._forward_hooks for layer in model.modules())
-
-
 # ---------------------------------------------------------------- filters
-
-
-def test_gaussian_derivatives_match_the_formula():
-    """-x exp(-(x^2 + y^2) / 2 sigma^2), written out for the corner and the side of 3x3."""
-    corner, side = math.exp(-1), math.exp(-0.5)
-    row = torch.tensor([corner, 0, -corner], dtype=torch.float64)
-    middle = torch.tensor([side, 0, -side], dtype=torch.float64)
-    expected = torch.stack([row, middle, row]) / math.sqrt(4 * corner**2 + 2 * side**2)
-    torch.testing.assert_close(gaussian_derivatives(3, 1.0)[0], expected)
 
 
 def test_sobel_lies_close_to_a_gaussian_derivative():
@@ -97,11 +68,6 @@ def test_a_blur_a_spot_and_a_bar_detect_no_edge():
     nothing = torch.zeros(3, 3)
     shares = edge_share(torch.stack([blur, spot, bar, nothing]))
     assert shares.tolist() == pytest.approx([0] * 4, abs=1e-15)
-
-
-def test_brightness_does_not_count():
-    filters = torch.randn(20, 5, 5, generator=torch.Generator().manual_seed(1)).double()
-    torch.testing.assert_close(edge_share(filters + 3), edge_share(filters))
 
 
 def test_a_random_filter_scores_a_quarter():

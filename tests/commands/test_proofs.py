@@ -89,12 +89,6 @@ def test_an_interrupted_proof_goes_on_and_a_finished_one_begins_anew(notebooks):
     assert notebooks.made()["one"] > first["one"]
 
 
-def test_another_proof_is_no_going_on(notebooks):
-    notebooks.fails_after = 1
-    assert proofs.prove(CHOICE) == 1 and proofs.prove(CHOICE, "one") == 1
-    assert notebooks.asked[0]["since"] < notebooks.asked[1]["since"]
-
-
 def test_one_experiment_is_proved_alone(notebooks):
     proofs.prove(CHOICE)
     before = notebooks.made()
@@ -150,11 +144,6 @@ def test_an_audit_finds_a_falsified_number(notebooks, evidence, capsys, column):
     said = capsys.readouterr().out
     assert f"{NOTEBOOK}/one: ('RNN', 41): DIFFERS" in said and said.count("DIFFERS") == 1
     assert "11 of 12 networks are those of the evidence" in said
-
-
-def test_an_audit_of_nothing_is_no_success(notebooks, capsys):
-    assert proofs.audit(CHOICE, 4) == 1
-    assert "0 of 0 networks" in capsys.readouterr().out
 
 
 def test_every_network_can_be_drawn_and_none_twice(notebooks):

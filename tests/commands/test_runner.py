@@ -13,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from helpers.commands import course, runner
 from helpers.commands.cli import main
-from helpers.commands.runner import NotebookError, closing, execute, normalise, verdict_lines
+from helpers.commands.runner import NotebookError, closing, execute, normalise
 from helpers.evidence.closing import MIME
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,10 +90,6 @@ def test_two_runs_are_byte_identical(executed):
 def test_a_run_leaves_nothing_but_its_target(executed):
     assert sorted(p.name for p in executed.iterdir()) == ["00_tiny.ipynb", "build"]
     assert sorted(p.name for p in (executed / "build").iterdir()) == ["one.ipynb", "two.ipynb"]
-
-
-def test_the_source_is_not_touched(executed):
-    assert all(c.execution_count is None for c in code_cells(executed / "00_tiny.ipynb"))
 
 
 def test_the_closing_record_is_found(executed):
@@ -233,22 +229,6 @@ def test_lost_notebooks_are_named_and_the_others_are_kept(tmp_path, capfd):
     assert [path.name for path in (tmp_path / "build").glob("*.ipynb")] == ["c.ipynb"]
 
 
-def test_two_runs_at_once_share_no_folder(tmp_path, monkeypatch):
-    source, target, partial = write(tmp_path, "1"), tmp_path / "build" / "done.ipynb", []
-
-    def another_meanwhile(source, part, *_, **__):
-        partial.append(Path(part))
-        if len(partial) == 1:
-            execute(Path(source), target, {})
-        assert Path(part).parent.is_dir()
-        nbformat.write(new_notebook(cells=[new_markdown_cell(str(len(partial)))]), part)
-
-    monkeypatch.setattr(runner.papermill, "execute_notebook", another_meanwhile)
-    execute(source, target, {})
-    assert partial[0] != partial[1] and target.exists()
-    assert [path.name for path in target.parent.iterdir()] == ["done.ipynb"]
-
-
 # ---------------------------------------------------------------- a run that is killed
 
 
@@ -345,14 +325,3 @@ def test_text_printed_in_pieces_is_joined():
     outputs = [nbformat.v4.new_output("stream", name=name, text=text) for name, text in pieces]
     notebook = normalise(new_notebook(cells=[new_code_cell("", outputs=outputs)]))
     assert [o.text for o in notebook.cells[0].outputs] == ["a\nb\nc\n"]
-
-
-def test_verdict_lines_are_found_among_other_outputs():
-    lines = [
-        "cnn.learn-filters: FALSE (a refuted)",
-        "note: not a claim",
-        "cnn.filter-shape: NOT RUN",
-    ]
-    outputs = [nbformat.v4.new_output("display_data", {"text/plain": line}) for line in lines]
-    notebook = new_notebook(cells=[new_markdown_cell("#"), new_code_cell("", outputs=outputs)])
-    assert verdict_lines(notebook, {"cnn.learn-filters", "cnn.filter-shape"}) == lines[::2]

@@ -114,10 +114,6 @@ def test_the_profile_decides_how_much_is_measured(profile, seeds, steps, picked)
     assert notes.steps(200) == steps and notes.pick(smoke="a", standard="b") == picked
 
 
-def test_a_step_is_left_at_smoke():
-    assert Lab(NOTEBOOK, "smoke").steps(7) == 1 and Lab(NOTEBOOK).steps(7) == 7
-
-
 @pytest.mark.parametrize("profile", PROFILES)
 def test_seeds_on_request_overrule_the_profile(profile):
     assert Lab(NOTEBOOK, profile, seeds=3).seeds(8) == [lab.FIRST_SEED + k for k in range(3)]

@@ -52,14 +52,6 @@ def test_one_display_counts_updates_and_gives_way_to_the_line(screen):
     assert screen.texts == [bar.line] and screen.drawn > 5
 
 
-def test_more_updates_than_expected_are_no_more_than_all(screen):
-    with Progress("adding", show=True) as bar:
-        bar.expect(1)
-        bar.tick("RNN", 1)
-        bar.tick("RNN", 2)
-        assert "3/3" in screen.texts[0]
-
-
 def test_where_outputs_are_checked_only_the_line_is_shown(screen):
     with Progress("adding", show=False) as bar:
         bar.expect(2)

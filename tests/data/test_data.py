@@ -1,6 +1,5 @@
 """The data room: embedded files, loaders, generator, the rebuild script, and every bad input."""
 
-import ast
 import gzip
 import hashlib
 import importlib.util
@@ -9,7 +8,6 @@ import re
 import shutil
 import socket
 import struct
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +18,7 @@ from torch.nn.utils.rnn import pack_sequence
 from helpers import data
 from helpers.data import loading
 from helpers.data.dataset import DataError, Dataset, Split
-from helpers.data.mnist1d import Mnist1dRecipe, make_mnist1d, mnist1d_templates
+from helpers.data.mnist1d import make_mnist1d
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "data" / "sets"
@@ -92,12 +90,6 @@ def test_no_image_occurs_twice(images):
     assert len({x.numpy().tobytes() for x in everything}) == len(everything)
 
 
-def test_loading_twice_gives_the_same_tensors(images):
-    again = data.load(images.name)
-    for one, two in zip(splits(images), splits(again), strict=True):
-        assert torch.equal(one.x, two.x) and torch.equal(one.y, two.y)
-
-
 # ---------------------------------------------------------------- texts
 
 
@@ -165,37 +157,14 @@ def test_loading_opens_no_socket(monkeypatch):
     make_mnist1d(size=100)
 
 
-@pytest.mark.parametrize(
-    ("path", "allowed"),
-    [
-        ("helpers/data/loading.py", {"helpers", "numpy", "torch"}),
-        ("helpers/data/dataset.py", {"torch"}),
-        ("data/sets/build.py", {"numpy"}),
-    ],
-)
-def test_top_level_imports_are_light(path, allowed):
-    names = set()
-    for node in ast.parse((ROOT / path).read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names.add(node.module.split(".")[0])
-    assert names - set(sys.stdlib_module_names) == allowed
-
-
 # ---------------------------------------------------------------- spoilt files, wrong names
 
 
-def test_missing_file(folder):
-    (folder / "mnist-5k.npz").unlink()
-    with pytest.raises(DataError, match=r"mnist-5k\.npz is missing: .*git checkout data/.*build"):
+@pytest.mark.parametrize("name", ["mnist-5k.npz", "checksums.sha256"])
+def test_missing_file(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(DataError, match=f"{name} is missing: .*git checkout data/.*build"):
         data.load("mnist-5k")
-
-
-def test_missing_checksums(folder):
-    (folder / "checksums.sha256").unlink()
-    with pytest.raises(DataError, match=r"checksums\.sha256 is missing: .*git checkout"):
-        data.load_plays()
 
 
 def test_unlisted_file(folder):
@@ -237,12 +206,6 @@ def test_unknown_dataset(load):
 
 
 # ---------------------------------------------------------------- devices
-
-
-def test_known_devices():
-    assert data.resolve_device("cpu") == torch.device("cpu")
-    assert data.resolve_device().type in ("cpu", "cuda")
-    assert data.resolve_device(torch.device("cpu")) == torch.device("cpu")
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "CPU", "", "xla"])
@@ -444,7 +407,7 @@ def test_public_missing_folder_says_what_was_looked_for(tmp_path, name):
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-@pytest.mark.parametrize("kept", [0, 3, 30, 500])
+@pytest.mark.parametrize("kept", [0, 30])
 def test_public_damaged_file(tmp_path, zipped, kept):
     write_public(tmp_path, zipped)
     path = tmp_path / ("train-images-idx3-ubyte" + (".gz" if zipped else ""))
@@ -530,55 +493,16 @@ def test_mnist1d_is_determined_by_its_seed():
     assert not torch.equal(one.train.x, other.train.x)
 
 
-def test_mnist1d_leaves_global_random_state_alone():
-    before = np.random.get_state()[1].copy()
-    make_mnist1d(size=100)
-    assert np.array_equal(before, np.random.get_state()[1])
-
-
-def test_mnist1d_templates_equal_the_package():
-    oracle = pytest.importorskip("mnist1d.data")
-    assert np.allclose(mnist1d_templates(), oracle.get_templates()["x"], rtol=0, atol=1e-15)
-
-
-def package_mnist1d(**changes) -> dict:
-    """What the mnist1d package generates; it draws from the global generator, kept as it was."""
-    oracle = pytest.importorskip("mnist1d.data")
-    arguments = oracle.get_dataset_args()
-    vars(arguments).update(changes)
-    state = np.random.get_state()
-    try:
-        return oracle.make_dataset(arguments)
-    finally:
-        np.random.set_state(state)
-
-
-def assert_same_signals(ours: Dataset, theirs: dict) -> None:
-    train = [torch.cat([getattr(s, k) for s in (ours.train, ours.valid)]).numpy() for k in "xy"]
-    assert np.allclose(train[0], theirs["x"], rtol=0, atol=1e-6)
-    assert np.allclose(ours.test.x.numpy(), theirs["x_test"], rtol=0, atol=1e-6)
-    assert np.array_equal(train[1], theirs["y"])
-    assert np.array_equal(ours.test.y.numpy(), theirs["y_test"])
-
-
 def test_mnist1d_as_published_equals_the_package(mnist1d):
-    assert_same_signals(mnist1d, package_mnist1d())
-
-
-def test_mnist1d_with_other_settings_equals_the_package():
-    recipe = Mnist1dRecipe(60, (10, 30), 0.9, 20, 0.5, 0.1, 0.2)
-    theirs = package_mnist1d(
-        seed=7,
-        num_samples=300,
-        final_seq_length=60,
-        padding=[10, 30],
-        scale_coeff=0.9,
-        max_translation=20,
-        corr_noise_scale=0.5,
-        iid_noise_scale=0.1,
-        shear_scale=0.2,
-    )
-    assert_same_signals(make_mnist1d(7, 300, recipe=recipe), theirs)
+    oracle = pytest.importorskip("mnist1d.data")
+    theirs = oracle.make_dataset(oracle.get_dataset_args())
+    train = [
+        torch.cat([getattr(s, k) for s in (mnist1d.train, mnist1d.valid)]).numpy() for k in "xy"
+    ]
+    assert np.allclose(train[0], theirs["x"], rtol=0, atol=1e-6)
+    assert np.allclose(mnist1d.test.x.numpy(), theirs["x_test"], rtol=0, atol=1e-6)
+    assert np.array_equal(train[1], theirs["y"])
+    assert np.array_equal(mnist1d.test.y.numpy(), theirs["y_test"])
 
 
 @pytest.mark.parametrize("size", [0, -10, 50, 5001])
@@ -588,52 +512,6 @@ def test_mnist1d_bad_size(size):
 
 
 # ---------------------------------------------------------------- the rebuild script
-
-
-def test_stratified_split_is_proportional_disjoint_and_fixed(build):
-    labels = np.random.default_rng(0).choice(3, 1000, p=(0.6, 0.3, 0.1))
-    parts = build.stratified_split(labels, (8, 1, 1), seed=5)
-    assert sorted(np.concatenate(parts)) == list(range(1000))
-    for part, share in zip(parts, (0.8, 0.1, 0.1), strict=True):
-        for label in range(3):
-            expected = share * (labels == label).sum()
-            assert abs((labels[part] == label).sum() - expected) <= 1
-    again = build.stratified_split(labels, (8, 1, 1), seed=5)
-    other = build.stratified_split(labels, (8, 1, 1), seed=6)
-    assert all(np.array_equal(a, b) for a, b in zip(parts, again, strict=True))
-    assert not np.array_equal(parts[0], other[0])
-
-
-def test_play_cleaning(build):
-    raw = "A PLAY\n\nby X\n\nPersons\nA. B.\n\n\n\nACT I.\n\n\n\nKING. \n"
-    raw += "_Ha_  ha\n  {Exit.}\n\nTHE END\n"
-    assert build.clean_play(raw) == "A PLAY\n\nACT I.\n\nKING.\nHa ha\n  [Exit.]\n"
-
-
-def test_reviews_drop_zero_ratings_and_repeats(build):
-    rows = [f"{i}\t{(-1) ** i * 1.5}\tfilm {i}" for i in range(40)]
-    table = "\r\n".join([*rows, "40\t0.0\tnothing", "41\t2.5\tfilm 1", "42\t3\tA &amp;  B"])
-    found = {text: (rating, label) for text, rating, label, _ in build.reviews_rows(table)}
-    assert len(found) == 41 and "nothing" not in found
-    assert found["film 1"] == ("-1.5", "negative") and found["A & B"] == ("3", "positive")
-
-
-def test_npz_bytes_are_deterministic(build):
-    arrays = {"a": np.arange(5, dtype=np.uint8), "b": np.zeros((2, 2), np.uint8)}
-    assert build.npz_bytes(arrays) == build.npz_bytes(arrays)
-
-
-def test_compare_tells_the_four_cases_apart(build, tmp_path):
-    arrays = {"a": np.arange(9, dtype=np.uint8)}
-    files = {f"{n}.npz": build.npz_bytes(arrays) for n in ("same", "equal", "wrong", "gone")}
-    files["checksums.sha256"] = b""
-    build.write(files, tmp_path)
-    np.savez(tmp_path / "equal.npz", **arrays)
-    (tmp_path / "wrong.npz").write_bytes(b"spoilt")
-    (tmp_path / "gone.npz").unlink()
-    results = build.compare(files, tmp_path)
-    assert results["same.npz"] == "identical" and results["gone.npz"] == "missing"
-    assert results["equal.npz"].startswith("equal arrays") and results["wrong.npz"] == "different"
 
 
 def test_build_refuses_absent_and_altered_packages(build, tmp_path):

@@ -1,7 +1,6 @@
 """Experiments: proved, brought back, made one's own, interrupted, killed, and refused in words."""
 
 import json
-import math
 import os
 import signal
 from collections.abc import Callable
@@ -151,11 +150,6 @@ def test_labelled_settings_can_be_tuned(evidence):
     assert found.tolist() == pytest.approx(fresh.final("test_loss")["GRU"].tolist(), rel=1e-5)
 
 
-def test_whole_numbers_are_chosen_as_such():
-    tuning = pd.DataFrame({"GRU": [2.0, 1.0, 2.0]}, pd.Index([2, 10, 90], name="batch_size"))
-    assert json.dumps(SMALL.best(tuning)) == '{"batch_size": {"GRU": 10}}'
-
-
 def test_a_rate_at_the_edge_of_its_grid_is_refused_by_name(evidence):
     design = replace(TUNED, tune={"lr": [0.01, 100.0]})
     void = r"tuned: void: best value at the edge of its grid, extend it: RNN: lr 0.01, GRU: lr"
@@ -302,11 +296,6 @@ def test_updates_are_announced_and_counted(evidence):
 RENEWED = r"make prove NOTEBOOK=01 EXPERIMENT=toy"
 
 
-def test_a_check_without_evidence_is_refused(evidence):
-    with pytest.raises(EvidenceError, match=rf"toy\.json is missing: .*{RENEWED}"):
-        conduct(DESIGN, 1, CHECK)
-
-
 @pytest.mark.parametrize("how", [READ, CHECK])
 def test_damaged_evidence_is_refused_everywhere(evidence, how):
     prove(SMALL)
@@ -337,19 +326,6 @@ def test_an_arm_that_cannot_be_built_is_named(evidence, how):
     with pytest.raises(EvidenceError, match="toy: the network of arm 'broken' cannot be built"):
         conduct(design, 1, how)
     assert store.read(store.place("01_toy", "toy")).table.arm.unique() == ["GRU"]
-
-
-def test_a_full_disk_ends_a_proof_in_words_and_what_was_trained_is_kept(evidence, monkeypatch):
-    def full(path: Path, text: str) -> Path:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as context:
-        context.setattr(store, "write_whole", full)
-        with pytest.raises(EvidenceError, match=rf"cannot be written \(.*No space.*{RENEWED}"):
-            prove(SMALL)
-    seen = trained(monkeypatch)
-    prove(SMALL)
-    assert seen == []
 
 
 def test_a_read_only_disk_ends_a_proof_before_it_trains(evidence, monkeypatch):
@@ -476,15 +452,3 @@ def test_a_proof_killed_at_any_moment_ends_in_the_same_file(evidence):
         kills += 1
     assert kills >= 10 and content(file) == undisturbed
     assert [path.name for path in file.parent.iterdir() if path.suffix == ".json"] == [file.name]
-
-
-@pytest.mark.slow
-def test_evidence_survives_a_kill_while_it_is_renewed(evidence):
-    prove(SMALL)
-    file = store.place("01_toy", "toy")
-    other = changed(SMALL, batch_size=5)
-    before, moment = file.read_bytes(), 1
-    while killed_at(moment, other):
-        assert file.read_bytes() == before or not math.isnan(store.read(file).table.step.max())
-        moment += 4
-    assert store.read(file).declared["settings"]["batch_size"] == 5 and moment > 10

@@ -57,11 +57,6 @@ def test_sign_flip_p_with_ties(values, p):
     assert statistics.sign_flip_p(np.array(values)) == pytest.approx(p)
 
 
-def test_bootstrap_interval_of_equal_values_is_open():
-    for values in (np.array([1.0]), np.ones(5)):
-        assert all(map(math.isnan, statistics.bca_interval(values)))
-
-
 # ---------------------------------------------------------------- solved or not for each seed
 
 

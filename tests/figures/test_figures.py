@@ -28,11 +28,6 @@ def frame(columns: Sequence[str], rows: int = 8) -> pd.DataFrame:
 
 
 PICTURES = torch.linspace(-1, 2, 4 * 25).reshape(4, 5, 5)
-FOREST = pd.DataFrame(
-    [[2, 1, 3, "supported"], [-9, -10, -8, "refuted"], [0.5, -0.5, 1.5, "inconclusive"]],
-    index=pd.MultiIndex.from_tuples([("a", "x"), ("a", "y"), ("b", "x")]),
-    columns=["middle", "low", "high", "kind"],
-)
 FACETS = pd.DataFrame(
     [(a, b, lr, s, lr * s) for a in "ab" for b in "pqrs" for lr in (0.1, 1.0) for s in (1, 2)],
     columns=["net", "by", "lr", "seed", "loss"],
@@ -70,14 +65,6 @@ DRAW = {
     "unrolled": lambda: figures.unrolled(
         ["x1", "x2", "x3"], ["h1", "h2", "h3"], ALT, weights=("a", "b"), cuts=(2,)
     ),
-    "labelled_points": lambda: figures.labelled_points(
-        {"praise": frame(("x", "y")), "blame": frame(("x", "y"), rows=3)},
-        ALT,
-        xlabel="first direction",
-        ylabel="second direction",
-        log="x",
-    ),
-    "forest": lambda: figures.forest(FOREST, ALT, xlabel="margin", limits=(-5, 5)),
     "dots": lambda: figures.dots(frame(("a", "b")), ALT, xlabel="accuracy", threshold=0.7),
     "explore": lambda: figures.explore(draw_chosen, arm=["a", "b"]),
 }
@@ -156,24 +143,11 @@ def test_ink_and_paper_change_in_the_dark(name, shown):
     assert all("fill" not in text or "#1f2328" in text.lower() for text in fixed)
 
 
-def test_hundreds_of_dots_stay_small(shown):
-    table = pd.DataFrame(np.random.default_rng(0).normal(size=(100, 6)), columns=list("abcdef"))
-    figures.dots(table, ALT, xlabel="x")
-    assert len(shown[0]["text/html"]) < 60_000
-
-
 def test_what_is_shown_survives_odd_words(shown):
     alt = 'a < b & "c"'
     figures.dots(frame(("<i>", "$x_1$")), alt, xlabel="x & y")
     assert html.unescape(drawn(shown).alt) == alt == shown[0]["text/plain"]
     assert "<i>" in drawn(shown).texts and "x & y" in drawn(shown).texts
-
-
-def test_figures_leave_nothing_open(shown):
-    pyplot = pytest.importorskip("matplotlib.pyplot")
-    for draw in DRAW.values():
-        draw()
-    assert pyplot.get_fignums() == []
 
 
 def test_a_notebooks_own_figures_keep_their_style(shown):
@@ -281,14 +255,9 @@ NOTHING = {
     "dots": lambda bad: figures.dots(frame("ab") * bad, ALT, xlabel=""),
     "no dots": lambda bad: figures.dots(pd.DataFrame(), ALT, xlabel=""),
     "rates": lambda bad: figures.rates({"a": frame("1") * NAN}, ALT, xlabel=""),
-    "forest": lambda bad: figures.forest(FOREST.assign(middle=bad), ALT, xlabel=""),
-    "no forest": lambda bad: figures.forest(FOREST[:0], ALT, xlabel=""),
     "facets": lambda bad: figures.facets(FACETS.assign(loss=bad), ALT, **BY_NET),
     "descents": lambda bad: figures.descents(
         np.square, {"a": [bad]}, ALT, domain=(-2, 2), xlabel="x", ylabel="y"
-    ),
-    "points": lambda bad: figures.labelled_points(
-        {"a": frame("xy") * bad}, ALT, xlabel="", ylabel=""
     ),
 }
 
@@ -320,10 +289,6 @@ HOLES = {
     "dots": lambda: figures.dots(frame("abc").assign(b=NAN, c=INF), ALT, xlabel="x"),
     "constant dots": lambda: figures.dots(frame("ab") * 0 + 1, ALT, xlabel="x", limits=(0, 1)),
     "rates": lambda: figures.rates({"a": frame("12").assign(**{"1": NAN}) > 0.7}, ALT, xlabel="x"),
-    "forest": lambda: figures.forest(FOREST.replace({2: NAN, -10: -INF}), ALT, xlabel="margin"),
-    "points": lambda: figures.labelled_points(
-        {"a": frame("xy").replace(frame("xy").iloc[0, 0], NAN)}, ALT, xlabel="", ylabel=""
-    ),
 }
 
 
@@ -349,13 +314,6 @@ def test_a_guess_is_drawn(guess, shown, capsys):
     figures.dots(frame("ab"), ALT, xlabel="x", guess=guess)
     assert "your guess" in drawn(shown).texts and drawn(shown).count(figures.ACCENT) >= 2
     assert capsys.readouterr().out == ""
-
-
-def test_a_heatmap_without_negative_values_has_one_colour(shown):
-    values = torch.tensor([[0, 0.5], [0.2, 1]])
-    figures.heatmap(values, ALT, xlabel="x", ylabel="y", bar="share", signed=False)
-    red, _, blue = np.asarray(drawn(shown).pictures()[0], int).reshape(-1, 3).T
-    assert (red >= blue).all() and (red - blue).max() > 100
 
 
 @pytest.mark.parametrize("cell", [NAN, INF])
@@ -496,12 +454,6 @@ def test_a_legend_set_aside_covers_no_line(axes):
     assert axes[0].get_legend().get_window_extent().x0 >= axes[0].get_window_extent().x1
 
 
-def test_dots_are_called_what_they_are(axes):
-    for named in ({}, {"dot": "one part"}):
-        figures.dots(frame(("a", "b")), ALT, xlabel="x", **named)
-    assert [axis.get_title().split(";")[0] for axis in axes] == ["dot: one seed", "dot: one part"]
-
-
 def test_pairs_are_joined_by_lines_from_dot_to_dot(axes):
     table = frame(("a", "b", "c"))
     table.loc[2, "b"] = np.nan  # diverged: nothing to join there
@@ -514,26 +466,6 @@ def test_pairs_are_joined_by_lines_from_dot_to_dot(axes):
     assert "line: a pair" in axes[0].get_title()
 
 
-@pytest.mark.parametrize("log", ["", "x"])
-def test_names_of_close_points_do_not_cover_each_other(log, axes):
-    close = pd.DataFrame({"x": [1.0, 1.001, 9.0], "y": [2.0, 2.0, 3.0]}, index=["dull", "bad", "x"])
-    figures.labelled_points({"blame": close}, ALT, xlabel="x", ylabel="y", log=log)
-    boxes = [name.get_window_extent() for name in axes[0].texts]
-    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
-
-
-def test_a_kind_looks_the_same_in_every_forest(axes):
-    kinds = ("inconclusive", "refuted", "supported")
-    for rows in (FOREST, FOREST[FOREST["kind"] != "inconclusive"]):
-        figures.forest(rows, ALT, xlabel="margin", kinds=kinds)
-    looks = [
-        {line.get_label(): (line.get_color(), line.get_marker()) for line in axis.lines}
-        for axis in axes
-    ]
-    assert looks[0]["supported"] == looks[1]["supported"]
-    assert len({looks[0][kind] for kind in kinds}) == 3
-
-
 def test_few_decades_are_labelled_with_plain_numbers(axes):
     lines = {"RNN": pd.DataFrame({"seed": [20.0, 400.0]}, index=[0.1, 1.0])}
     figures.curves(lines, ALT, xlabel="rate", ylabel="loss", log="xy")
@@ -541,8 +473,3 @@ def test_few_decades_are_labelled_with_plain_numbers(axes):
     wide = pd.DataFrame({"seed": [1.0] * 8}, index=np.geomspace(1e-9, 1, 8))
     figures.curves({"RNN": wide}, ALT, xlabel="rate", ylabel="loss", log="x")
     assert any("10^" in label.get_text() for label in axes[1].get_xticklabels())
-
-
-def test_the_band_says_what_it_spans(axes):
-    figures.curves({"": frame("123456")}, ALT, xlabel="x", ylabel="y", each="units")
-    assert axes[0].get_title() == "line: median of the units; band: smallest to largest"

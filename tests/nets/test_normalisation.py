@@ -36,8 +36,8 @@ def lstm(norm, inputs=3, hidden=4):
     return NormalisedLSTM(inputs, hidden, norm)
 
 
-def per_step(steps, gain=0.1):
-    return lambda size: BatchNormOverTime(size, steps, gain)
+def per_step(steps):
+    return lambda size: BatchNormOverTime(size, steps)
 
 
 def reference(cell, x, norm):
@@ -102,7 +102,7 @@ def test_evaluation_uses_each_steps_statistics_and_later_steps_the_last():
 
 @pytest.mark.parametrize("kind", ["layer", "batch"])
 def test_an_rnn_is_normalised_before_its_tanh(kind):
-    norm = LayerNormOverTime if kind == "layer" else per_step(6, gain=0.5)
+    norm = LayerNormOverTime if kind == "layer" else per_step(6)
     cell, x = shaken(NormalisedRNN(3, 4, norm)), drawn(5, 6, 3)
     h, states, weight = x.new_zeros(5, 4), [], cell.norm.weight
     for at_t in x.unbind(1):

@@ -68,31 +68,24 @@ def oracle(net, tokens):
 
 
 @pytest.mark.parametrize("count", [2, 3, 250, 600])
-def test_nats_in_one_go_or_in_chunks_is_that_of_the_whole_text(count):
+def test_nats_in_one_go_or_in_chunks_is_that_of_the_whole_text(count, monkeypatch):
+    monkeypatch.setattr(language, "CHUNK", 64)
     net, tokens = model(), ids(count)
-    for chunk in (1, 64, 10_000) if count < 300 else (64,):
-        found = language.nats(net, tokens, batch_size=1, chunk=chunk)
-        torch.testing.assert_close(found, oracle(net, tokens), rtol=1e-5, atol=1e-5)
+    found = language.nats(net, tokens)
+    torch.testing.assert_close(found, oracle(net, tokens), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("count", "batch_size"), [(2001, 4), (2002, 7), (1999, 3), (1403, 7)])
 def test_nats_side_by_side_scores_every_token_once(count, batch_size, monkeypatch):
     monkeypatch.setattr(language, "BURN_IN", 150)
+    monkeypatch.setattr(language, "ROWS", batch_size)
     net, tokens = model(GRU), ids(count)
-    found = language.nats(net, tokens, batch_size=batch_size)
+    found = language.nats(net, tokens)
     assert found.shape == (count - 1,)
     # An untrained GRU has forgotten what came 150 tokens ago.
     torch.testing.assert_close(found, oracle(net, tokens), rtol=1e-4, atol=1e-4)
     with pytest.raises(DataError, match="give two or more"):
         language.nats(net, tokens[:1])
-
-
-@pytest.mark.parametrize(
-    ("how", "message"), [({"batch_size": 0}, "batch size 0"), ({"chunk": 0}, "chunks of 0")]
-)
-def test_nats_in_no_chunks(how, message):
-    with pytest.raises(DataError, match=message):
-        language.nats(model(), ids(9), **how)
 
 
 def test_ids_that_the_model_does_not_know():

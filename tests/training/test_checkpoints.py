@@ -154,14 +154,6 @@ def test_whole_numbers_are_never_rounded(tmp_path, dtype, value):
     assert torch.equal(weights["weight"][1], third)
 
 
-def test_a_count_of_batches_is_kept_in_half_precision(tmp_path):
-    norm = nn.BatchNorm1d(2)
-    norm.num_batches_tracked.fill_(100_000)
-    checkpoints.save(tmp_path / "n", norm, VOCABULARY, dtype=torch.float16)
-    checkpoints.load(tmp_path / "n", other := nn.BatchNorm1d(2))
-    assert other.num_batches_tracked == 100_000
-
-
 class Tied(nn.Module):
     def __init__(self):
         super().__init__()
@@ -176,29 +168,6 @@ def test_tied_weights_come_back_tied(tmp_path):
     checkpoints.load(tmp_path / "t", other := Tied())
     assert other.head.weight is other.table.weight
     assert all(map(torch.equal, one.state_dict().values(), other.state_dict().values()))
-
-
-def whole(net: nn.Module) -> nn.Module:
-    return torch.compile(net, backend="eager")
-
-
-def part(net: nn.Module) -> nn.Module:
-    net.cell = torch.compile(net.cell, backend="eager")
-    return net
-
-
-def in_place(net: nn.Module) -> nn.Module:
-    net.compile(backend="eager")
-    return net
-
-
-@pytest.mark.parametrize("saved", [whole, part, in_place, nn.Module.train])
-@pytest.mark.parametrize("loaded", [whole, part, nn.Module.train])
-def test_compiled_networks_are_saved_as_what_they_were(tmp_path, saved, loaded):
-    checkpoints.save(tmp_path / "c", saved(model()), VOCABULARY)
-    assert set(checkpoints.read(tmp_path / "c").weights) == set(model().state_dict())
-    checkpoints.load(tmp_path / "c", other := loaded(model(seed=1)))
-    assert all(map(torch.equal, other.state_dict().values(), model().state_dict().values()))
 
 
 def test_notes_are_text_and_numbers_of_any_kind(tmp_path):

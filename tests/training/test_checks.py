@@ -1,6 +1,5 @@
 """What is looked at before the first update: no wrong number, no bare error, one sentence each."""
 
-import math
 from dataclasses import replace
 from functools import partial
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_sequence
-from zoo import assert_same_weights, dense, toy, toy_split
+from zoo import dense, toy, toy_split
 
 from helpers.data.dataset import DataError, Dataset, Split
 from helpers.nets.starts import initialise
@@ -36,15 +35,12 @@ both_ways = pytest.mark.parametrize("train", [by_fit, in_a_stack])
 
 def with_targets(change, data: Dataset | None = None, classes=("a", "b", "c")) -> Dataset:
     """A dataset whose targets are `change` of x (N, 4) and labels (N,)."""
-    data = data or toy()
-    splits = {name: getattr(data, name) for name in ("train", "valid", "test")}
-    changed = {name: Split(x, change(x, y)) for name, (x, y) in splits.items()}
-    return replace(data, **changed, classes=classes)
+    changed = (data or toy()).mapped(lambda split: Split(split.x, change(*split)))
+    return replace(changed, classes=classes)
 
 
 def as_images(data: Dataset) -> Dataset:
-    splits = {n: getattr(data, n) for n in ("train", "valid", "test")}
-    return replace(data, **{n: Split(s.x[:, None], s.y) for n, s in splits.items()})
+    return data.mapped(lambda split: Split(split.x[:, None], split.y))
 
 
 def regression(change=lambda x, y: x[:, :1]) -> Dataset:
@@ -170,16 +166,6 @@ def test_the_check_leaves_no_trace():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_evaluate_brings_every_layer_back_to_its_mode():
-    model = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3)).train()
-    model[1].eval()
-    evaluate(model, toy().test)
-    assert [layer.training for layer in model] == [True, False, True] and model.training
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        evaluate(model, Split(torch.zeros(3, 9), toy().test.y[:3]))
-    assert [layer.training for layer in model] == [True, False, True] and model.training
-
-
 # ---------------------------------------------------------------- losses
 
 
@@ -225,14 +211,6 @@ def test_a_number_of_minus_100_is_a_number(value, train):
 
 
 @both_ways
-def test_targets_that_are_all_minus_100_are_learned(train):
-    data = regression(lambda x, y: torch.full((len(x), 2), -100.0))
-    build = partial(Reshaped, lambda x: x, 2)
-    for history in train(build, data, loss_function=F.l1_loss, steps=2):
-        assert history.test_loss.iloc[-1] == pytest.approx(100, rel=0.05)
-
-
-@both_ways
 def test_labels_that_are_not_scored_count_for_nothing(train):
     ignored = with_targets(lambda x, y: torch.where(torch.arange(len(y)) % 2 == 0, -100, y))
     half = {n: Split(*(part[1::2] for part in getattr(toy(), n))) for n in ("valid", "test")}
@@ -247,8 +225,7 @@ def test_labels_that_are_not_scored_count_for_nothing(train):
 
 
 def as_type(data: Dataset, dtype: torch.dtype) -> Dataset:
-    splits = {n: getattr(data, n) for n in ("train", "valid", "test")}
-    return replace(data, **{n: Split(s.x.to(dtype), s.y) for n, s in splits.items()})
+    return data.mapped(lambda split: Split(split.x.to(dtype), split.y))
 
 
 @both_ways
@@ -339,33 +316,6 @@ def test_a_lazy_layer_without_weights_is_named(name):
         in_a_stack(LAZY[name], toy())
 
 
-@both_ways
-def test_a_lazy_layer_that_has_seen_data_is_an_ordinary_one(train):
-    def build():
-        model = LAZY["linear"]()
-        model(torch.zeros(1, 4))
-        return model
-
-    for one, again in zip(train(build, toy()), train(build, toy()), strict=True):
-        pd.testing.assert_frame_equal(one, again, check_exact=True)
-        assert one.test_loss.iloc[-1] < 2
-
-
-@both_ways
-def test_three_dimensional_convolutions_are_trained(train):
-    random = torch.Generator().manual_seed(0)
-    x = torch.randn(30, 2, 4, 4, 4, generator=random)
-    split = Split(x, (x.mean((1, 2, 3, 4)) > 0).long())
-    data = Dataset("volumes", split, split, split, ("no", "yes"), 0.0, 1.0)
-
-    def build():
-        flat = nn.Sequential(nn.Conv2d(6, 2, 1), nn.Flatten(), nn.Linear(18, 2))
-        return nn.Sequential(nn.Conv3d(2, 2, 2), nn.Flatten(1, 2), flat)
-
-    for history in train(build, data, steps=60):
-        assert history.test_loss.iloc[-1] < math.log(2)
-
-
 # ---------------------------------------------------------------- settings
 
 
@@ -393,35 +343,20 @@ def test_numbers_of_numpy_are_numbers(optimizer, train):
         pd.testing.assert_frame_equal(one, other, check_exact=False, rtol=1e-6)
 
 
-def test_a_seed_of_numpy_is_the_seed():
-    one, other = (initialise(dense, seed=3) for _ in range(2))
-    fit(one, toy(), seed=np.int64(3), **RUN)
-    fit(other, toy(), seed=3, **RUN)
-    assert_same_weights(one, other)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"steps": 1e1}, r"steps is 10\.0: give a whole number, as int\(\.\.\.\) makes it"),
-        ({"steps": "10"}, r"steps is '10': give a whole number"),
         ({"batch_size": 10.0}, r"batch_size is 10\.0: give a whole number"),
         ({"evaluate_every": 2.5}, r"evaluate_every is 2\.5: give a whole number"),
         ({"until": 2.0}, r"until is 2\.0: give a whole number"),
         ({"until": 0}, r"until is 0: use 1 or more, or None"),
         ({"seed": 1.0}, r"seed is 1\.0: give a whole number"),
         ({"seed": None}, r"seed is None: give a whole number"),
-        ({"steps": None}, r"steps is None: give a whole number"),
-        ({"steps": torch.tensor(3)}, r"steps is tensor\(3\): give a whole number"),
-        ({"steps": np.float32(3)}, r"steps is .*: give a whole number"),
         ({"steps": True}, r"steps is True: give a whole number"),
-        ({"steps": np.True_}, r"steps is .*True.*: give a whole number"),
         ({"lr": "0.1"}, r"lr is '0\.1': give a number, as float"),
         ({"lr": None}, r"lr is None: give a number"),
-        ({"lr": [0.1]}, r"lr is \[0\.1\]: give a number"),
-        ({"lr": 1j}, r"lr is 1j: give a number"),
         ({"clip": True}, r"clip is True: give a number"),
-        ({"weight_decay": np.False_}, r"weight_decay is .*False.*: give a number"),
     ],
 )
 def test_settings_that_are_no_numbers_are_named(change, message):

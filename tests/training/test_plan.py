@@ -4,14 +4,13 @@ import itertools
 from collections import Counter
 from functools import partial
 
-import psutil
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
-from zoo import ZOO, dense, noise, toy, wide, with_dropout
+from zoo import ZOO, dense, noise, toy, wide
 
 from helpers.nets.ablations import HeldLSTM, TiedLSTM
 from helpers.nets.normalisation import LayerNormOverTime, NormalisedLSTM
@@ -190,31 +189,3 @@ def test_workers_share_the_memory(monkeypatch):
     monkeypatch.setattr(plan, "free_memory", lambda device: 8 * one + 1)
     for memory, jobs, size in ((1.0, 1, 8), (0.5, 1, 4), (0.25, 1, 2), (1.0, 2, 4), (0.5, 4, 1)):
         assert set(sizes(layer, toy(), memory=memory, jobs=jobs)) == {size}
-
-
-def test_memory_is_estimated_from_what_backward_needs():
-    """Of a tanh layer of 300 its output is kept, and so are the inputs and the weights."""
-    weights = 4 * (4 * 300 + 300 + 300 * 3 + 3)
-    kept = 4 * (8 * 4 + 8 * 300 + 8 * 3)
-    assert 5 * weights + kept <= training_memory(layer(), toy(), SETTINGS) <= 8 * weights + 3 * kept
-    double = training_memory(layer(), toy(), SETTINGS | {"batch_size": 16})
-    assert double > training_memory(layer(), toy(), SETTINGS)
-
-
-@pytest.mark.parametrize("cell", [RNN, LSTM])
-def test_memory_of_a_recurrent_network_grows_with_its_steps(cell):
-    short, long = (noise((time, 4), torch.float32) for time in (5, 50))
-    model = LastStep(cell(4, 6), 3)
-    one, ten = (training_memory(model, data, SETTINGS) for data in (short, long))
-    assert 3 * one < ten < 12 * one
-
-
-def test_estimating_memory_draws_no_random_numbers():
-    model, before = with_dropout(), torch.get_rng_state()
-    training_memory(model, toy(), SETTINGS)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_free_memory_is_that_of_the_machine():
-    free = plan.free_memory(torch.device("cpu"))
-    assert 0 < free < psutil.virtual_memory().total

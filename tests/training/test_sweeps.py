@@ -9,7 +9,7 @@ from zoo import dense, toy, wide
 
 from helpers.training.fit import evaluate
 from helpers.training.many import fit_many
-from helpers.training.sweeps import best, middle, parabola_vertex, steps_to
+from helpers.training.sweeps import best, parabola_vertex, steps_to
 
 quick = partial(fit_many, lr=0.1, steps=4, batch_size=10, n_jobs=1, pack=1)
 
@@ -46,12 +46,6 @@ def test_a_mark_is_reached_when_it_holds_twice_running():
     )
     assert steps_to(0.9, curves, never=999).tolist() == [40, 10, 999, 999]
     assert steps_to(0.9, curves).isna().sum() == 2
-
-
-def test_final_takes_the_last_evaluation():
-    runs = quick({"dense": dense}, toy(), seeds=(0,), evaluate_every=1)
-    assert len(runs.table) == 4
-    assert runs.final("test_loss").dense[0] == evaluate(runs.models["dense", 0], toy().test)["loss"]
 
 
 def grid(**columns) -> pd.DataFrame:
@@ -117,7 +111,6 @@ def tuning_table(**columns) -> pd.DataFrame:
 def test_best_of_several_settings_gives_each_arm_its_own():
     table = tuning_table(a=[9, 9, 9, 9, 1, 9, 9, 9, 9], b=[9, 9, 9, 9, 9, 1, 9, 9, 9])
     assert best(table) == {"lr": {"a": 0.01, "b": 0.01}, "optimizer": {"a": "Adam", "b": None}}
-    assert middle(table) == {"lr": {"a": 0.01, "b": 0.01}, "optimizer": {"a": "Adam", "b": "Adam"}}
 
 
 def test_only_numbers_have_an_edge():
@@ -136,7 +129,6 @@ def test_what_was_not_tried_with_an_arm_is_no_part_of_its_grid():
     with pytest.raises(ValueError, match=r"b: lr 0.01"):
         best(table)
     assert best(table[["a"]]) == {"lr": {"a": 0.01}}
-    assert middle(table) == {"lr": {"a": 0.01, "b": 0.1}}
 
 
 # ---------------------------------------------------------------- between the points of a grid

@@ -163,17 +163,6 @@ def test_evaluating_more_often_changes_nothing():
     assert_same_weights(*models)
 
 
-def test_same_seed_same_run_other_seed_other_run():
-    def run(seed):
-        model = initialise(with_dropout, seed)
-        return model, fit(model, toy(), steps=6, lr=0.1, seed=seed, batch_size=10)
-
-    (one, history), (two, again), (other, _) = run(0), run(0), run(1)
-    assert_same_weights(one, two)
-    pd.testing.assert_frame_equal(history, again, check_exact=True)
-    assert not torch.equal(one[0].weight, other[0].weight)
-
-
 def test_dropout_masks_belong_to_the_seed():
     models = [initialise(with_dropout, seed=0) for _ in range(3)]
     data = replace(toy(), train=Split(torch.ones(10, 4), torch.zeros(10, dtype=torch.int64)))
@@ -330,12 +319,6 @@ def test_any_setting_may_be_a_grid(name, values):
     assert not torch.allclose(first[0].weight, second[0].weight, rtol=1e-3)
 
 
-def test_a_sweep_leaves_the_global_random_state_alone():
-    before = torch.get_rng_state()
-    quick({"a": with_dropout}, toy(), seeds=(0, 1))
-    assert torch.equal(torch.get_rng_state(), before)
-
-
 def test_watched_runs_are_watched_every_time(tmp_path):
     run = partial(quick, {"a": dense}, toy(), seeds=(0, 1), folder=tmp_path)
     for _ in range(2):
@@ -426,13 +409,6 @@ def test_a_rate_at_which_one_seed_diverged_counts_as_infinite():
     assert np.isinf(table.fragile).all() and np.isfinite(table.sane).all()
 
 
-def test_a_diverged_rate_is_never_chosen():
-    rates = (0.001, 0.1, HUGE)
-    arms = {"wide": wide}
-    table = tuned(arms, toy(), grid={"lr": rates}, seeds=(100,), optimizer=PLAIN_SGD)
-    assert table.wide[HUGE] == float("inf") and best(table) == {"lr": {"wide": 0.1}}
-
-
 def test_what_was_best_can_be_trained_with():
     grid = {"lr": (0.001, 0.1, HUGE), "clip": (None, 1.0)}
     arms = {"a": wide, "b": wide}
@@ -470,19 +446,6 @@ def test_bad_settings_are_named_before_any_update(change, message):
     with pytest.raises(ValueError, match=message):
         fit(model, toy(), **{"steps": 2, "lr": 0.1, "seed": 0, "batch_size": 10} | change)
     assert_same_weights(model, initialise(dense, seed=0))
-
-
-@pytest.mark.parametrize(
-    "train",
-    [
-        Split(torch.zeros(20, 4, dtype=torch.uint8), torch.zeros(20, dtype=torch.int64)),
-        Split(torch.zeros(20, 4), torch.zeros(20)),
-        Split(torch.zeros(20, 4), torch.full((20,), 3)),
-    ],
-)
-def test_unfit_data_is_refused(train):
-    with pytest.raises(DataError):
-        fit(dense(), replace(toy(), train=train), steps=1, lr=0.1, seed=0, batch_size=10)
 
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -524,12 +487,6 @@ def test_a_bad_sweep_is_named_before_any_update(change, message):
     assert not ticks
 
 
-@pytest.mark.parametrize("lr", [0, -0.1, NAN, INFINITY])
-def test_a_bad_rate_in_a_grid_is_named(lr):
-    with pytest.raises(ValueError, match=f"lr is {lr}: a learning rate is positive and finite"):
-        fit_many({"a": dense}, toy(), seeds=(0,), grid={"lr": [0.1, lr]}, **TUNING)
-
-
 @pytest.mark.parametrize(
     ("settings_of_run", "missing"),
     [({"steps": 3}, "lr"), ({"lr": 0.1}, "steps"), ({}, "steps, lr")],
@@ -539,13 +496,6 @@ def test_missing_settings_are_named(settings_of_run, missing):
         fit_many({"a": dense}, toy(), seeds=(0,), **settings_of_run)
     with pytest.raises(ValueError, match=r"^note: missing"):
         fit_many({"a": dense}, toy(), seeds=(0,), lr=1, train=train_in_silence)
-
-
-def test_seeds_may_come_from_a_generator():
-    runs = quick({"a": dense, "b": dense}, toy(), seeds=(seed for seed in (0, 1)))
-    assert len(runs.models) == 4
-    tuning = tuned({"a": dense}, toy(), grid={"lr": (0.1, 0.2)}, seeds=iter((0, 1)))
-    assert np.isfinite(tuning).all().all()
 
 
 @pytest.mark.parametrize("split", ["valid", "test"])
@@ -563,11 +513,6 @@ def test_unfit_data_to_judge_by_is_refused_before_any_update(split):
             watch=lambda step, _: watched.append(step),
         )
     assert watched == []
-
-
-def test_rates_of_other_arms_are_ignored():
-    runs = quick({"a": dense}, toy(), seeds=(0,), lr={"a": 0.1, "unused": 5.0})
-    assert list(runs.final()) == ["a"]
 
 
 @pytest.mark.parametrize("shape", [(6, 3), (6, 3, 5), (6, 3, 5, 2)])

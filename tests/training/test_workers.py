@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
-from torch import nn, optim
-from zoo import dense, toy, with_dropout
+from torch import optim
+from zoo import Branch, Item, TorchGRU, dense, shape_by_chance, toy, with_dropout
 
 from helpers.training.engine import workers
 from helpers.training.engine.stacking import UnstackableError, fit_stack
@@ -50,40 +50,6 @@ def assert_same_runs(one, other, **tolerance) -> None:
 
 
 # ---------------------------------------------------------------- what cannot be stacked
-
-
-class Branch(nn.Module):
-    """Decides by a value, which a stack cannot."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.Linear(4, 3)
-
-    def forward(self, x):
-        x = self.layer(x)
-        return x if x.mean() > 0 else 2 * x
-
-
-class Item(Branch):
-    """Takes a number out of its tensor."""
-
-    def forward(self, x):
-        return self.layer(x) * (1 + x.mean().item())
-
-
-class TorchGRU(nn.Module):
-    """A recurrent kernel without a rule for stacks."""
-
-    def __init__(self):
-        super().__init__()
-        self.cell, self.head = nn.GRU(4, 3, batch_first=True), nn.Linear(3, 3)
-
-    def forward(self, x):
-        return self.head(self.cell(x[:, None])[0][:, -1])
-
-
-def shape_by_chance() -> nn.Module:
-    return nn.Sequential(nn.Linear(4, size := int(torch.randint(2, 9, ()))), nn.Linear(size, 3))
 
 
 UNSTACKABLE = [
@@ -186,11 +152,6 @@ def test_a_finished_sweep_is_found_again(resumed, trained):
     assert_same_runs(resumed(), first)
     assert trained == [2, 2, 2]
     assert_same_runs(first, sweep(pack=2))
-
-
-def test_without_a_folder_nothing_is_kept(trained):
-    sweep(), sweep()
-    assert trained == [6, 6]
 
 
 def test_packs_are_kept_as_they_finish(resumed, trained):

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from helpers.course.exercises.kinds import Code, Quick
+from helpers.course.exercises.kinds import Code, Quick, whole_numbers
 from helpers.nets.cnn import correlate
 
 
@@ -41,9 +41,8 @@ def convolve_torch(image, weight, stride):
 
 def image_and_filter(generator: torch.Generator) -> tuple:
     """An image, a filter that fits into it, a stride from 1 to 3."""
-    channels, height, width, more_rows, more_columns, stride = (
-        int(torch.randint(low, high, (), generator=generator))
-        for low, high in ((2, 5), (2, 4), (2, 4), (3, 8), (3, 8), (1, 4))
+    channels, height, width, more_rows, more_columns, stride = whole_numbers(
+        generator, (2, 5), (2, 4), (2, 4), (3, 8), (3, 8), (1, 4)
     )
     image = torch.randn(channels, height + more_rows, width + more_columns, generator=generator)
     return image, torch.randn(channels, height, width, generator=generator), stride
@@ -133,14 +132,14 @@ def receptive_field_torch(layers):
     value = pixels
     for kernel, stride in layers:
         value = F.conv1d(value, torch.ones(1, 1, kernel), stride=stride)
-    value[0, 0, 0].backward()
-    seen = pixels.grad[0, 0].nonzero()
+    (gradient,) = torch.autograd.grad(value[0, 0, 0], pixels)
+    seen = gradient[0, 0].nonzero()
     return int(seen.max() - seen.min()) + 1
 
 
 def stack(generator: torch.Generator) -> tuple:
     """Two to four layers, kernels from 2 to 5 and strides from 1 to 3."""
-    count = int(torch.randint(2, 5, (), generator=generator))
+    (count,) = whole_numbers(generator, (2, 5))
     kernels = torch.randint(2, 6, (count,), generator=generator).tolist()
     strides = torch.randint(1, 4, (count,), generator=generator).tolist()
     return (list(zip(kernels, strides, strict=True)),)

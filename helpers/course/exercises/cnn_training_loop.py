@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from helpers.course.exercises.kinds import Code, Quick
+from helpers.course.exercises.kinds import Code, Quick, whole_numbers
 
 # --- one step of SGD with momentum --------------------------------------------------------------
 
@@ -121,9 +121,7 @@ def cross_entropy(logits, labels):
 
 def logits_and_labels(generator: torch.Generator) -> tuple:
     """Logits from small to so large that exp overflows."""
-    batch, classes = (
-        int(torch.randint(low, high, (), generator=generator)) for low, high in ((3, 7), (2, 6))
-    )
+    batch, classes = whole_numbers(generator, (3, 7), (2, 6))
     scale = 10 ** (3 * torch.rand((), generator=generator))
     logits = scale * torch.randn(batch, classes, generator=generator)
     return logits, torch.randint(classes, (batch,), generator=generator)

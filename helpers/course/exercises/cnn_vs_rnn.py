@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from helpers.course.exercises.kinds import Code, Quick
+from helpers.course.exercises.kinds import Code, Quick, whole_numbers
 
 # --- a causal convolution -----------------------------------------------------------------------
 
@@ -23,10 +23,7 @@ def causal_torch(x, weight, gap):
 
 def signal_taps_and_gap(generator: torch.Generator) -> tuple:
     """A signal, two to four taps and a gap of two or three."""
-    time, taps, gap = (
-        int(torch.randint(low, high, (), generator=generator))
-        for low, high in ((12, 17), (2, 5), (2, 4))
-    )
+    time, taps, gap = whole_numbers(generator, (12, 17), (2, 5), (2, 4))
     return (
         torch.randn(time, generator=generator),
         torch.randn(taps, generator=generator),
@@ -102,7 +99,7 @@ def staircase_step_by_step(costs):
 
 def costs_with_ties(generator: torch.Generator) -> tuple:
     """Costs of six to nine networks, whole numbers, so that some are equal."""
-    count = int(torch.randint(6, 10, (), generator=generator))
+    (count,) = whole_numbers(generator, (6, 10))
     costs = torch.randint(0, 5, (count - 1, 2), generator=generator).float()
     return (torch.cat([costs, costs[:1]]),)
 

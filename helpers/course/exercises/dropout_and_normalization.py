@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from helpers.course.exercises.kinds import Code, Quick
+from helpers.course.exercises.kinds import Code, Quick, whole_numbers
 
 EPS = 1e-5
 
@@ -133,8 +133,7 @@ def group_norm(x, groups):
 
 def maps_and_groups(generator: torch.Generator) -> tuple:
     """Maps of four or six channels in two groups or, of six, three."""
-    batch, side = (int(torch.randint(2, 5, (), generator=generator)) for _ in range(2))
-    groups = int(torch.randint(2, 4, (), generator=generator))
+    batch, side, groups = whole_numbers(generator, (2, 5), (2, 5), (2, 4))
     scale = torch.rand(2 * groups, generator=generator).view(1, -1, 1, 1) + 0.2
     drawn = torch.randn(batch, 2 * groups, side, side, generator=generator)
     return 3 * scale * drawn + scale, groups

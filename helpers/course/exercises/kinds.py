@@ -179,3 +179,8 @@ class Code:
 
 
 Exercise = Quick | Code
+
+
+def whole_numbers(generator: torch.Generator, *ranges: tuple[int, int]) -> list[int]:
+    """A whole number from each range (low, high), below high: the sizes of a case."""
+    return [int(torch.randint(low, high, (), generator=generator)) for low, high in ranges]

@@ -2,7 +2,7 @@
 
 import torch
 
-from helpers.course.exercises.kinds import Code, Quick
+from helpers.course.exercises.kinds import Code, Quick, whole_numbers
 
 # --- the largest stable rate of a bowl -----------------------------------------------------------
 
@@ -14,7 +14,7 @@ def limit(hessian, momentum):
 
 def bowl(generator: torch.Generator) -> tuple:
     """A symmetric matrix, curved upwards in every direction, and a momentum."""
-    n = int(torch.randint(2, 6, (), generator=generator))
+    (n,) = whole_numbers(generator, (2, 6))
     factor = torch.randn(n, n, generator=generator, dtype=torch.float64)
     momentum = round(0.3 + 0.65 * torch.rand((), generator=generator).item(), 2)
     return factor @ factor.mT + 0.1 * torch.eye(n, dtype=torch.float64), momentum
@@ -79,7 +79,7 @@ def two_ends(generator: torch.Generator) -> tuple:
     """A range of one to four decades, and four to nine rates."""
     first, decades = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
     low = round(10 ** (-4 + first), 6)
-    count = int(torch.randint(4, 10, (), generator=generator))
+    (count,) = whole_numbers(generator, (4, 10))
     return low, round(low * 10 ** (1 + 3 * decades), 6), count
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from helpers.course.exercises.kinds import Code, Quick
+from helpers.course.exercises.kinds import Code, Quick, whole_numbers
 
 # --- one step of an LSTM with tied gates --------------------------------------------------------
 
@@ -29,7 +29,7 @@ def by_lstm_cell(x, h, c, W, U, b):
 
 def a_step(generator: torch.Generator) -> tuple:
     """Inputs, state and weights of random sizes."""
-    batch, inputs, hidden = (int(torch.randint(2, 6, (), generator=generator)) for _ in range(3))
+    batch, inputs, hidden = whole_numbers(generator, (2, 6), (2, 6), (2, 6))
     shapes = (batch, inputs), (batch, hidden), (batch, hidden)
     shapes += (3 * hidden, inputs), (3 * hidden, hidden), (3 * hidden,)
     return tuple(torch.randn(shape, generator=generator) for shape in shapes)
@@ -113,7 +113,7 @@ def forget_bias(b_ih, b_hh, value):
 
 def two_biases(generator: torch.Generator) -> tuple:
     """The biases of an LSTM of random width, and a value."""
-    hidden = int(torch.randint(2, 6, (), generator=generator))
+    (hidden,) = whole_numbers(generator, (2, 6))
     biases = (torch.randn(4 * hidden, generator=generator) for _ in range(2))
     return *biases, round(0.5 + 3 * torch.rand((), generator=generator).item(), 1)
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from helpers.course.exercises.kinds import Code, Quick
+from helpers.course.exercises.kinds import Code, Quick, whole_numbers
 
 ONE = torch.tensor([0])  # the likeliest token stays in any case
 
@@ -29,7 +29,7 @@ def nucleus_one_by_one(logits, temperature, top_p):
 
 def some_logits(generator: torch.Generator) -> tuple:
     """Logits of five to nine tokens, a temperature, and a nucleus that cuts some off."""
-    count = int(torch.randint(5, 10, (), generator=generator))
+    (count,) = whole_numbers(generator, (5, 10))
     temperature, top_p = torch.rand(2, generator=generator).tolist()
     logits = 2 * torch.randn(count, generator=generator)
     return logits, round(0.4 + temperature, 2), round(0.4 + 0.45 * top_p, 2)
@@ -121,10 +121,7 @@ def lay_out_one_by_one(tokens, rows, length):
 
 def some_text(generator: torch.Generator) -> tuple:
     """A text of two to four windows of a few rows, and some tokens more."""
-    rows, length, windows, rest = (
-        int(torch.randint(low, high, (), generator=generator))
-        for low, high in ((2, 5), (3, 6), (2, 5), (2, 6))
-    )
+    rows, length, windows, rest = whole_numbers(generator, (2, 5), (3, 6), (2, 5), (2, 6))
     return torch.randperm(rows * length * windows + rest, generator=generator), rows, length
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from helpers.course.exercises.kinds import Code, Quick
+from helpers.course.exercises.kinds import Code, Quick, whole_numbers
 
 # --- a recurrent net ----------------------------------------------------------------------------
 
@@ -27,10 +27,7 @@ def states_torch(x, h, w_x, w_h, bias):
 
 def sequence_and_weights(generator: torch.Generator) -> tuple:
     """A sequence, a first state that is not zero, and weights."""
-    time, inputs, hidden = (
-        int(torch.randint(low, high, (), generator=generator))
-        for low, high in ((3, 7), (2, 4), (4, 7))
-    )
+    time, inputs, hidden = whole_numbers(generator, (3, 7), (2, 4), (4, 7))
     shapes = ((time, inputs), (hidden,), (hidden, inputs), (hidden, hidden), (hidden,))
     return tuple(torch.randn(shape, generator=generator) / 2 for shape in shapes)
 
@@ -123,7 +120,7 @@ def clip_torch(gradients, limit):
 
 def gradients_and_limit(generator: torch.Generator) -> tuple:
     """Two or three gradients of unequal length, too long in about every other case."""
-    count = int(torch.randint(2, 4, (), generator=generator))
+    (count,) = whole_numbers(generator, (2, 4))
     sizes = torch.randint(2, 5, (count, 2), generator=generator).tolist()
     gradients = [(n + 1) * torch.randn(size, generator=generator) for n, size in enumerate(sizes)]
     length = torch.cat([gradient.flatten() for gradient in gradients]).norm().item()

@@ -4,7 +4,7 @@ from itertools import product
 
 import torch
 
-from helpers.course.exercises.kinds import Code, Quick
+from helpers.course.exercises.kinds import Code, Quick, whole_numbers
 from helpers.evidence.statistics import sign_flip_p
 
 # --- the sign-flip test -------------------------------------------------------------------------
@@ -28,7 +28,7 @@ def patterns(effects: torch.Tensor) -> torch.Tensor:
 
 def some_effects(generator: torch.Generator) -> tuple:
     """Four to six effects, mostly above zero."""
-    count = int(torch.randint(4, 7, (), generator=generator))
+    (count,) = whole_numbers(generator, (4, 7))
     return (torch.randn(count, generator=generator, dtype=torch.float64) + 0.8,)
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from helpers.course.exercises.kinds import Code, Quick
+from helpers.course.exercises.kinds import Code, Quick, whole_numbers
 
 # --- the mean of what is real -------------------------------------------------------------------
 
@@ -22,10 +22,7 @@ def masked_mean_torch(vectors, lengths):
 
 def unequal_rows(generator: torch.Generator) -> tuple:
     """Vectors of three to six rows, the longest full, and their lengths."""
-    batch, time, numbers = (
-        int(torch.randint(low, high, (), generator=generator))
-        for low, high in ((3, 7), (4, 9), (2, 6))
-    )
+    batch, time, numbers = whole_numbers(generator, (3, 7), (4, 9), (2, 6))
     lengths = torch.randint(1, time, (batch,), generator=generator)
     lengths[int(torch.randint(batch, (), generator=generator))] = time
     return torch.randn(batch, time, numbers, generator=generator), lengths
@@ -88,7 +85,7 @@ def pad_torch(sentences):
 
 def some_sentences(generator: torch.Generator) -> tuple:
     """Three to six lists of one to seven ids, no two neighbours equally long."""
-    count = int(torch.randint(3, 7, (), generator=generator))
+    (count,) = whole_numbers(generator, (3, 7))
     lengths = [
         int(torch.randint(1, 5, (), generator=generator)) + 3 * (n % 2) for n in range(count)
     ]

@@ -1,8 +1,8 @@
 """Drawings of everything that has a shape, in one grammar, each with one part that stands out.
 
 Every function draws one picture, shows it with its alt text and returns nothing. `highlight` names
-the part that stands out (its docstring and its attribute `parts` list them), None none. Without
-`alt` the alt text states what the drawing says.
+the part that stands out (its docstring and its attribute `parts` list them), None none. The alt
+text states what the drawing says.
 """
 
 from helpers.figures.drawings.convolutions import (

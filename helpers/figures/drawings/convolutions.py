@@ -23,6 +23,7 @@ IMAGE = tensor(
     [[0, 0, 1, 2, 2], [0, 1, 2, 2, 1], [0, 2, 2, 1, 0], [1, 2, 1, 0, 0], [2, 2, 0, 0, 0]]
 )
 EDGES = tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])  # Sobel: dark at the left, bright at the right
+PLACE = (1, 0)  # row and column of the output
 CELL = 0.42  # inches
 
 
@@ -30,40 +31,30 @@ CELL = 0.42  # inches
 
 
 @with_parts("window", "filter", "products", "sum", "output")
-def sliding_window(
-    image: Tensor = IMAGE,
-    kernel: Tensor = EDGES,
-    place: tuple[int, int] = (1, 0),
-    *,
-    highlight: str | None = "window",
-    alt: str = "",
-) -> None:
-    """A kernel (h, w) laid on an image (H, W): its products, their sum, and where the sum goes.
+def sliding_window(*, highlight: str | None = "window") -> None:
+    """A kernel laid on an image: its products, their sum, and where the sum goes.
 
-    `place` is the row and column of the output. What the window has passed already is filled in.
-    Parts: window, filter, products, sum, output.
-    Raises ValueError for other than two dimensions and for a place outside the output.
+    What the window has passed already is filled in. Parts: window, filter, products, sum, output.
     """
-    _check_place(image, kernel, place)
-    (row, column), (h, w) = place, kernel.shape
-    products = image[row : row + h, column : column + w] * kernel
-    output, total = correlate(image, kernel), number(products.sum().item())
+    (row, column), (h, w) = PLACE, EDGES.shape
+    products = IMAGE[row : row + h, column : column + w] * EDGES
+    output, total = correlate(IMAGE, EDGES), number(products.sum().item())
     panels = {
-        f"image {_size(image)}": image,
-        f"filter {_size(kernel)}": kernel,
+        f"image {_size(IMAGE)}": IMAGE,
+        f"filter {_size(EDGES)}": EDGES,
         f"{products.numel()} products": products,
         f"output {_size(output)}": output,
     }
     widths = np.array([values.shape[1] * CELL for values in panels.values()])
     lefts = 0.3 + np.cumsum([0, *(widths + 0.5)])
-    tall = image.shape[0] * CELL
+    tall = IMAGE.shape[0] * CELL
     middle = 0.8 + tall / 2
     sheet = Sheet(lefts[-1] - 0.2, tall + 1.3, highlight)
     fills = (
-        _within(place, kernel.shape, ACCENT if sheet.lit("window") else BLUE),
-        _signs(kernel),
+        _within(PLACE, (h, w), ACCENT if sheet.lit("window") else BLUE),
+        _signs(EDGES),
         _signs(products),
-        _within(place, (1, 1), ACCENT if sheet.lit("output") else BLUE),
+        _within(PLACE, (1, 1), ACCENT if sheet.lit("output") else BLUE),
     )
     parts = ("", "filter", "products", "")
     at = []
@@ -71,7 +62,7 @@ def sliding_window(
         texts = [[number(value) for value in line] for line in values.tolist()]
         if values is output:
             texts = [
-                [text if (i, j) <= place else "" for j, text in enumerate(line)]
+                [text if (i, j) <= PLACE else "" for j, text in enumerate(line)]
                 for i, line in enumerate(texts)
             ]
         top = middle + len(texts) * CELL / 2
@@ -89,25 +80,13 @@ def sliding_window(
     sheet.arrow(below, (below[0], box.top[1]), part="sum")
     sheet.arrow(box.right, (end.x, box.y), end.bottom, part="sum")
     sheet.show(
-        alt
-        or f"A {h} by {w} filter on an image: at row {row}, column {column} its "
+        f"A {h} by {w} filter on an image: at row {row}, column {column} its "
         f"{products.numel()} products sum to {total}, one number of the output."
     )
 
 
 def _size(values: Tensor) -> str:
     return " × ".join(map(str, values.shape))
-
-
-def _check_place(image: Tensor, kernel: Tensor, place: tuple[int, int]) -> None:
-    if image.ndim != 2 or kernel.ndim != 2:
-        raise ValueError(
-            f"an image of shape {tuple(image.shape)} and a kernel of shape {tuple(kernel.shape)}: "
-            "both need two dimensions"
-        )
-    rows, columns = (a - b + 1 for a, b in zip(image.shape, kernel.shape, strict=True))
-    if not (0 <= place[0] < rows and 0 <= place[1] < columns):
-        raise ValueError(f"no place {place} in an output of {max(rows, 0)} by {max(columns, 0)}")
 
 
 def _within(place: tuple[int, int], size: tuple[int, int], colour: str) -> Callable:
@@ -132,7 +111,7 @@ PIXEL, CHANNEL = 0.033, (0.014, 0.012)  # inches: a pixel's side, and a channel'
 
 
 @with_parts("image", "conv1", "pool1", "conv2", "pool2", "dense", "head")
-def simple_cnn(*, highlight: str | None = "conv1", alt: str = "") -> None:
+def simple_cnn(*, highlight: str | None = "conv1") -> None:
     """`SimpleCNN` from image to digit: every stage in proportion, with its shape and its weights.
 
     Parts: image, conv1, pool1, conv2, pool2, dense, head.
@@ -162,8 +141,7 @@ def simple_cnn(*, highlight: str | None = "conv1", alt: str = "") -> None:
     _stage(sheet, column.right, (digits[0].left[0], middle), "head", "linear", counts["head"])
     total = parameter_count(model)
     sheet.show(
-        alt
-        or f"SimpleCNN: images shrink from 28 to 5 pixels a side while channels grow from 1 to 32; "
+        f"SimpleCNN: images shrink from 28 to 5 pixels a side while channels grow from 1 to 32; "
         f"{counts['dense']:,} of its {total:,} weights lie in the dense layer."
     )
 
@@ -215,7 +193,7 @@ UNITS = {"conv1": 3, "pool1": 1, "conv2": 0, "pool2": 0}  # one of each, each se
 
 
 @with_parts(*LAYERS)
-def receptive_field(*, highlight: str | None = "conv2", alt: str = "") -> None:
+def receptive_field(*, highlight: str | None = "conv2") -> None:
     """Which pixels one unit of each layer sees, along one side and on the image: 3, 4, 8, 10.
 
     The layers are those of `SimpleCNN`. Parts: conv1, pool1, conv2, pool2.
@@ -250,8 +228,7 @@ def receptive_field(*, highlight: str | None = "conv2", alt: str = "") -> None:
     _nested(sheet, fields, 5.55, 2.9)
     sizes = [last - first for first, last in fields.values()]
     sheet.show(
-        alt
-        or "One unit of conv1, pool1, conv2 and pool2 sees a square of "
+        "One unit of conv1, pool1, conv2 and pool2 sees a square of "
         f"{', '.join(map(str, sizes[:-1]))} and {sizes[-1]} pixels a side: each layer sees more."
     )
 

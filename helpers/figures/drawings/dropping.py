@@ -15,7 +15,7 @@ LAYERS = (
 
 
 @with_parts("inputs", "hidden", "outputs")
-def dropout_feed_forward(*, highlight: str | None = "hidden", alt: str = "") -> None:
+def dropout_feed_forward(*, highlight: str | None = "hidden") -> None:
     """Dropout in a feed-forward net: some units of a layer are left out, anew in every update.
 
     The probabilities are those of Srivastava et al. 2014, "Dropout".
@@ -43,8 +43,7 @@ def dropout_feed_forward(*, highlight: str | None = "hidden", alt: str = "") -> 
             sheet.label(columns[n][0][0], 0.32, often if training else "as it is", part, size=8)
             sheet.label(columns[n][0][0], 0.15, scale if training else "", part, size=8)
     sheet.show(
-        alt
-        or "Dropout in a feed-forward net: in training a fifth of the inputs and half of the "
+        "Dropout in a feed-forward net: in training a fifth of the inputs and half of the "
         "hidden units are left out and the others scaled up; in evaluation all take part, unscaled."
     )
 
@@ -76,7 +75,7 @@ MASKS = ("1101", "0111", "1011", "1110", "0110", "1001", "1010", "0101", "1100")
 
 
 @with_parts(*PLACES)
-def dropout_recurrent(*, highlight: str | None = "one mask", alt: str = "") -> None:
+def dropout_recurrent(*, highlight: str | None = "one mask") -> None:
     """Three places of dropout in two recurrent layers: empty cells of a mask are dropped units.
 
     Between layers: Zaremba et al. 2014, "Recurrent neural network regularization"; one mask for all
@@ -108,8 +107,7 @@ def dropout_recurrent(*, highlight: str | None = "one mask", alt: str = "") -> N
         for t in range(3):
             sheet.label(left + 0.82 * t, 0.66, f"$x_{t + 1}$")
     sheet.show(
-        alt
-        or "Dropout in a recurrent net: between layers it leaves the memory alone; on the "
+        "Dropout in a recurrent net: between layers it leaves the memory alone; on the "
         "recurrent path a fresh mask at each step wears it down; one mask for all steps does not."
     )
 

@@ -140,7 +140,6 @@ class Sheet:
         *,
         radius: float = 0.14,
         filled: bool = False,
-        size: float = 10,
     ) -> Box:
         """A circle: a unit, or an operation such as × with its sign inside."""
         lit = self.lit(part)
@@ -148,7 +147,7 @@ class Sheet:
         look = self.line(part, colour)
         self.axis.add_patch(Circle((x, y), radius, facecolor=fill, zorder=3 + lit / 2, **look))
         if text:
-            self.label(x, y - 0.005, text, part, size=size)
+            self.label(x, y - 0.005, text, part, size=10)
         return Box(x, y, 2 * radius, 2 * radius)
 
     def label(
@@ -160,7 +159,6 @@ class Sheet:
         *,
         size: float = 9,
         ha: str = "center",
-        va: str = "center",
         bold: bool = False,
         faint: bool = False,
         turned: float = 0,
@@ -173,7 +171,7 @@ class Sheet:
             text,
             fontsize=size,
             ha=ha,
-            va="center_baseline" if va == "center" and not turned else va,
+            va="center" if turned else "center_baseline",
             rotation=turned,
             family=family,
             color=INK,
@@ -237,12 +235,10 @@ class Sheet:
         if paths:
             self.axis.add_patch(PathPatch(Path.make_compound_path(*paths), fill=False, **look))
 
-    def brace(
-        self, start: float, end: float, y: float, text: str, part: Part = "", *, above: bool = True
-    ) -> None:
-        """A curly brace from x = start to end over (or under) what it holds together."""
-        up, middle = (0.07 if above else -0.07), (start + end) / 2
-        r = min(abs(up), (end - start) / 4)
+    def brace(self, start: float, end: float, y: float, text: str, part: Part) -> None:
+        """A curly brace from x = start to end over what it holds together."""
+        up, middle = 0.07, (start + end) / 2
+        r = min(up, (end - start) / 4)
         corners = [(start, y), (start, y + up), (start + r, y + up)]
         centre = [(middle - r, y + up), (middle, y + up), (middle, y + 2 * up)]
         half = [(Path.MOVETO, corners[0]), (Path.CURVE3, corners[1]), (Path.CURVE3, corners[2])]
@@ -251,7 +247,7 @@ class Sheet:
             points = [(2 * middle - x if mirror else x, v) for _, (x, v) in half]
             path = Path(points, [code for code, _ in half])
             self.axis.add_patch(PathPatch(path, fill=False, zorder=2, **self.line(part, INK, 0.9)))
-        self.label(middle, y + 2 * up + (0.12 if above else -0.13), text, part)
+        self.label(middle, y + 2 * up + 0.12, text, part)
 
     def area(
         self, points: Sequence[Point], part: Part = "", colour: Colour = BLUE, tint=TINT

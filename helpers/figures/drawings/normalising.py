@@ -20,7 +20,7 @@ NORMS = {
 
 
 @with_parts(*NORMS)
-def normalisation(*, highlight: str | None = "BatchNorm", alt: str = "") -> None:
+def normalisation(*, highlight: str | None = "BatchNorm") -> None:
     """What four norms average over, on a cube of batch, channels and space (height times width).
 
     Parts: BatchNorm, LayerNorm, GroupNorm, InstanceNorm.
@@ -37,8 +37,7 @@ def normalisation(*, highlight: str | None = "BatchNorm", alt: str = "") -> None
     sheet.label(0.45, 1.37, "space", size=7.5, faint=True, turned=90)
     sheet.label(1.62, 1.05, "channels", size=7.5, faint=True, turned=38)
     sheet.show(
-        alt
-        or "Each norm takes its mean over a part of the cube of batch, channels and space: only "
+        "Each norm takes its mean over a part of the cube of batch, channels and space: only "
         "BatchNorm mixes examples; LayerNorm, GroupNorm and InstanceNorm stay within one."
     )
 

@@ -65,16 +65,12 @@ def _pair(sheet: Sheet, x: float, wide: float, below: str, above: str, weight: s
 
 
 @with_parts("windows", "state", "gradient", "cut")
-def truncated_backpropagation(
-    steps: int = 9, window: int = 3, *, highlight: str | None = "cut", alt: str = ""
-) -> None:
+def truncated_backpropagation(*, highlight: str | None = "cut") -> None:
     """Truncated backpropagation: the state crosses from window to window, the gradient does not.
 
     Parts: windows, state, gradient, cut.
-    Raises ValueError unless there are two to twelve steps and the window is of at least one.
     """
-    if not 2 <= steps <= 12 or window < 1:
-        raise ValueError(f"{steps} steps in windows of {window}: draw 2 to 12, in windows from 1")
+    steps, window = 9, 3
     step, left, y = 0.8, 1.3, 1.15
     sheet = Sheet(left + steps * step + 0.05, 2.15, highlight)
     sheet.label(0.85, y, "state", "state", ha="right")
@@ -100,19 +96,17 @@ def truncated_backpropagation(
             sheet.arrow((start, heights[0]), (end, heights[1]), **look)
         sheet.label(middle, 0.3, "detach", "cut", size=8.5)
     for n, start in enumerate(range(0, steps, window), 1):
-        last = boxes[min(start + window, steps) - 1]
+        last = boxes[start + window - 1]
         sheet.brace(boxes[start].left[0], last.right[0], 1.55, f"window {n}", "windows")
-    windows = -(-steps // window)
     sheet.show(
-        alt
-        or f"{steps} steps in {windows} windows of up to {window}: the state is carried over every "
+        f"{steps} steps in {steps // window} windows of {window}: the state is carried over every "
         f"border, the gradient is cut there, so it reaches back {window - 1} steps at most."
     )
 
 
 @with_parts("factors", "products", "state")
 def gradient_by_lag(
-    factor: float = 0.7, lags: int = 7, *, highlight: str | None = "products", alt: str = ""
+    factor: float = 0.7, lags: int = 7, *, highlight: str | None = "products"
 ) -> None:
     """How the gradient with respect to earlier states is a product with one factor for each step.
 
@@ -145,8 +139,7 @@ def gradient_by_lag(
     sheet.label(place, 2.75, formula, "products", size=11, ha="left" if factor < 1 else "right")
     trend = "vanishes" if factor < 1 else "stays as it is" if factor == 1 else "explodes"
     sheet.show(
-        alt
-        or f"The gradient is multiplied by {number(factor)} at every step back; {lags} steps back "
+        f"The gradient is multiplied by {number(factor)} at every step back; {lags} steps back "
         f"{number(sizes[0], 2)} of it is left: it {trend}."
     )
 
@@ -157,7 +150,7 @@ TOP, BUS, GATES = 3.05, 0.95, 1.55  # heights of the memory, of what enters the 
 
 
 @with_parts("memory", "forget", "input", "candidate", "output", "hidden")
-def lstm_cell(*, tied: bool = False, highlight: str | None = "memory", alt: str = "") -> None:
+def lstm_cell(*, tied: bool = False, highlight: str | None = "memory") -> None:
     """One step of an LSTM; `tied` gates have i = 1 - f. The equations are those of `nets.LSTM`.
 
     Parts: memory (the additive path), forget, input, candidate, output, hidden.
@@ -195,14 +188,13 @@ def lstm_cell(*, tied: bool = False, highlight: str | None = "memory", alt: str 
     sheet.label(5.6, 0.22, r"$h_t = o \, \tanh(c_t)$", "hidden", size=11)
     gates = "its input gate is one minus its forget gate" if tied else "three gates steer it"
     sheet.show(
-        alt
-        or "An LSTM cell: the memory passes from one step to the next through one product and one "
+        "An LSTM cell: the memory passes from one step to the next through one product and one "
         f"sum only; {gates}."
     )
 
 
 @with_parts("memory", "update", "reset", "new")
-def gru_cell(*, highlight: str | None = "memory", alt: str = "") -> None:
+def gru_cell(*, highlight: str | None = "memory") -> None:
     """One step of a GRU, whose hidden state is its memory. The equations are those of `nets.GRU`.
 
     Parts: memory (the additive path), update, reset, new.
@@ -236,8 +228,7 @@ def gru_cell(*, highlight: str | None = "memory", alt: str = "") -> None:
     sheet.label(2.75, 0.22, r"$h_t = z \, h_{t-1} + (1 - z) \, n$", "memory", size=11)
     sheet.label(5.4, 0.22, r"$n = \tanh(W x_t + r \, W h_{t-1})$", "new", size=11)
     sheet.show(
-        alt
-        or "A GRU cell: the hidden state is the memory; one update gate keeps a share z of it and "
+        "A GRU cell: the hidden state is the memory; one update gate keeps a share z of it and "
         "writes a share one minus z of what is new."
     )
 

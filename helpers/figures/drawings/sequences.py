@@ -11,16 +11,12 @@ CELL, RADIUS = 0.36, 0.068  # inches: a token, a unit
 
 
 @with_parts("padding", "mask", "packed")
-def padding(
-    rows: Sequence[Sequence[str]] = ROWS, *, highlight: str | None = "padding", alt: str = ""
-) -> None:
+def padding(*, highlight: str | None = "padding") -> None:
     """A batch of token rows three ways: padded, with its mask, and packed step by step.
 
-    Parts: padding, mask, packed. Raises ValueError for no rows and for an empty one.
+    Parts: padding, mask, packed.
     """
-    if not rows or not all(rows):
-        raise ValueError("every row needs a token, and the batch a row")
-    lengths = [len(row) for row in rows]
+    rows, lengths = ROWS, [len(row) for row in ROWS]
     longest, total = max(lengths), sum(lengths)
     wide = 0.085 * max(len(token) for row in rows for token in (*row, "pad")) + 0.2
     order = sorted(range(len(rows)), key=lambda n: -lengths[n])
@@ -62,8 +58,7 @@ def padding(
         sheet.label(x, top + 0.25, name, part, size=10, bold=True)
         sheet.label(x, 0.18 if name == "packed" else 0.44, text, part, size=8.5)
     sheet.show(
-        alt
-        or f"{len(rows)} rows of {', '.join(map(str, lengths))} tokens: padded to {longest} they "
+        f"{len(rows)} rows of {', '.join(map(str, lengths))} tokens: padded to {longest} they "
         f"fill {longest * len(rows)} places, of which the mask counts {total}; packed, only those."
     )
 
@@ -73,7 +68,7 @@ def padding(
 
 @with_parts("both", "convolution", "recurrence")
 def longest_path(
-    dilations: Sequence[int] = (1, 2, 4, 8), *, highlight: str | None = "both", alt: str = ""
+    dilations: Sequence[int] = (1, 2, 4, 8), *, highlight: str | None = "both"
 ) -> None:
     """From first input to last output: dilated causal convolutions of two taps, and a chain.
 
@@ -122,8 +117,7 @@ def longest_path(
         sheet.label(right + 0.3, y + 0.1, text, part, size=11, ha="left")
         sheet.label(right + 0.3, y - 0.1, "one after another", size=8, ha="left", faint=True)
     sheet.show(
-        alt
-        or f"From the first of {steps} inputs to the last output: {layers} dilated convolutions "
+        f"From the first of {steps} inputs to the last output: {layers} dilated convolutions "
         f"one after another, or {steps} steps of a recurrent net."
     )
 

@@ -36,9 +36,7 @@ WITHOUT = {
 
 
 @with_parts(*STEPS)
-def training_circle(
-    *, crossed: str | None = None, highlight: str | None = "backward", alt: str = ""
-) -> None:
+def training_circle(*, crossed: str | None = None, highlight: str | None = "backward") -> None:
     """The five steps of an update as a circle, `zero_grad` among them, in the order of a loop.
 
     `crossed` names a step that is left out: it is crossed out, and the middle says what follows.
@@ -65,8 +63,7 @@ def training_circle(
     sheet.label(*centre, WITHOUT[crossed or ""], size=10)
     left_out = f" Without {crossed} {WITHOUT[crossed].splitlines()[1]}." if crossed else ""
     sheet.show(
-        alt
-        or "An update of training as a circle: forward, loss, zero_grad, backward, step, and "
+        "An update of training as a circle: forward, loss, zero_grad, backward, step, and "
         f"round again.{left_out}"
     )
 
@@ -76,9 +73,9 @@ def _on_ellipse(centre, radius, degrees: float) -> tuple[float, float]:
     return centre[0] + radius[0] * math.cos(angle), centre[1] + radius[1] * math.sin(angle)
 
 
-def _inside(point, box: Box, margin: float = 0.05) -> bool:
+def _inside(point, box: Box) -> bool:
     across, up = abs(point[0] - box.x), abs(point[1] - box.y)
-    return across < box.width / 2 + margin and up < box.height / 2 + margin
+    return across < box.width / 2 + 0.05 and up < box.height / 2 + 0.05
 
 
 def _cross(sheet: Sheet, box: Box) -> None:
@@ -101,7 +98,7 @@ SEEDS = (  # of every learning rate of the grid, how far its seeds lie from thei
 
 
 @with_parts("valley", "grid", "miss", "seeds", "luck")
-def sweep(*, highlight: str | None = "miss", alt: str = "") -> None:
+def sweep(*, highlight: str | None = "miss") -> None:
     """Loss against learning rate: how far a grid misses the valley, and how seeds scatter about it.
 
     A sketch, not a measurement. Parts: valley, grid, miss (the bias of the grid), seeds (the
@@ -146,8 +143,7 @@ def sweep(*, highlight: str | None = "miss", alt: str = "") -> None:
     for part, place, text in notes:
         sheet.label(*place, text, part, size=8.5)
     sheet.show(
-        alt
-        or "A sketch of a sweep: the best rate of the grid lies above the floor of the valley, a "
+        "A sketch of a sweep: the best rate of the grid lies above the floor of the valley, a "
         "bias; seeds scatter about each mean, and the lowest single dot is not at the best rate."
     )
 
@@ -171,7 +167,6 @@ def experiment(
     names: tuple[str, str] = ("arm A", "arm B"),
     threshold: float = 1.0,
     highlight: str | None = "effects",
-    alt: str = "",
 ) -> None:
     """From runs to a word: two arms on the same seeds, paired differences, interval, threshold.
 
@@ -205,8 +200,7 @@ def experiment(
     _strip(sheet, effects, (low, high), threshold, (left, end - 1.5))
     sheet.box(end - 0.5, 1.2, 1.25, 0.46, word, "word", BLUE, size=11)
     sheet.show(
-        alt
-        or f"{runs} runs, two arms on {len(first)} seeds: the differences have a mean of "
+        f"{runs} runs, two arms on {len(first)} seeds: the differences have a mean of "
         f"{effects.mean():.2f}, interval {low:.2f} to {high:.2f}; threshold {threshold:g}: {word}."
     )
 
@@ -221,7 +215,7 @@ def _strip(sheet: Sheet, effects: np.ndarray, interval, threshold: float, ends) 
 
     base = 0.45
     sheet.arrow((ends[0] - 0.1, base), (ends[1] + 0.2, base), gap=0, width=0.8)
-    for value in np.arange(math.ceil(smallest), math.floor(largest) + 1):
+    for value in range(math.ceil(smallest), math.floor(largest) + 1):
         sheet.arrow((place(value), base), (place(value), base - 0.06), head=False, gap=0)
         sheet.label(place(value), base - 0.17, number(value), size=8)
     for n, value in enumerate(effects):
