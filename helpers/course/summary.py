@@ -1,7 +1,7 @@
 """The phase summary: the red pen with its evidence, all effects on one scale, ladders of size."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html import escape
 from typing import Any
 
@@ -99,6 +99,27 @@ def _measured(outcome: Outcome) -> str:
         f"{mark} {name}: {numbers} {escape(test.unit)} "
         f"(asked: {asked}; {len(outcome.effects)} seeds{beside})"
     )
+
+
+def show_surprises(claims: Iterable[str], found: Found) -> None:
+    """Show, in a fold, what was expected of these claims beside what was found.
+
+    As text, one stable line per claim.
+    """
+    rows = {}
+    for claim in claims:
+        one, _ = found[claim]
+        if one is not None:
+            expected, answer = registry()[claim].expected, cards.instead(one.verdict)
+            said = f"{coloured(one.verdict)} {escape(answer)}"
+            rows[claim] = [escape(registry()[claim].quote), escape(expected.strip()), said]
+    columns = ["the recap says", "expected beforehand", "found"]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    page = table.to_html(escape=False, index=False, justify="left")
+    head = f"<summary>{len(rows)} surprises</summary>"
+    text = "\n".join(f"{claim}: {_phrase(claim, found)}" for claim in rows)
+    html = f"<details>{head}{page}</details>"
+    display({"text/plain": text or "no surprises", "text/html": html}, raw=True)
 
 
 # --- all effects ---------------------------------------------------------------------------------
