@@ -78,7 +78,8 @@ def _evidence(claim: Claim, found: Found) -> str:
     if one is None:
         return f"<p>{asked}<br>{redpen.NO_WORD}: {escape(reason)}</p>"
     said = escape(cards.instead(one.verdict))
-    tests = "".join(f"<li>{_measured(outcome)}</li>" for outcome in one.verdict.outcomes)
+    outcomes = map(cards.readable, one.verdict.outcomes)
+    tests = "".join(f"<li>{_measured(outcome)}</li>" for outcome in outcomes)
     return f"<p>{asked}<br>{coloured(one.verdict)} {said}</p><ul>{tests}</ul>"
 
 
@@ -192,7 +193,7 @@ def _rungs(verdict: Verdict) -> Iterator[dict[str, Any]]:
     """A row of `ladders` for each test of a verdict that names a size."""
     along: dict[str, str] = {}  # tests of one kind of name climb together
     for outcome in map(cards.readable, verdict.outcomes):
-        test, kind = outcome.test, NAMED_SIZE.sub("#", outcome.test.name)
+        test, kind = outcome.test, NAMED_SIZE.sub("…", outcome.test.name)
         said = SIZE.search(test.when)
         size = said or NAMED_SIZE.search(test.name)
         if size and test.kind != "assertion":
