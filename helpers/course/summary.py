@@ -80,7 +80,7 @@ def _evidence(claim: Claim, found: Found) -> str:
     said = escape(cards.instead(one.verdict))
     outcomes = map(cards.readable, one.verdict.outcomes)
     tests = "".join(f"<li>{_measured(outcome)}</li>" for outcome in outcomes)
-    return f"<p>{asked}<br>{coloured(one.verdict)} {said}</p><ul>{tests}</ul>"
+    return f"<p>{asked}<br>{coloured(one.verdict)}<br>{said}</p><ul>{tests}</ul>"
 
 
 def _measured(outcome: Outcome) -> str:

@@ -1,6 +1,9 @@
 """Exercises of notebook 11."""
 
+from functools import partial
+
 import torch
+from torch.nn import functional as F
 
 from helpers.course.exercises.kinds import Code, Quick
 from helpers.evidence.verdicts import adjusted
@@ -77,88 +80,65 @@ HOLM = Code(
     equals="the correction of statsmodels",
 )
 
-# --- the staircase -------------------------------------------------------------------------------
+# --- attention that never looks ahead ------------------------------------------------------------
 
 
-def front(costs, errors):
-    """The numbers of the nets that no other net beats."""
-    kept = []
-    for i, (cost, error) in enumerate(zip(costs, errors, strict=True)):
-        as_good = (costs <= cost) & (errors <= error)
-        better = (costs < cost) | (errors < error)
-        if not (as_good & better).any():
-            kept.append(i)
-    return kept
+def causal_attention(query, key, value):
+    """For each place of (places, width) the average of the values up to it, by agreement."""
+    scores = query @ key.T / key.shape[1] ** 0.5
+    ahead = torch.ones_like(scores).triu(1).bool()
+    return scores.masked_fill(ahead, -torch.inf).softmax(dim=1) @ value
 
 
-def kept_where(beaten: torch.Tensor) -> list:
-    """The numbers of nets (column) that no net (row) beats."""
-    return (~beaten.any(0)).nonzero().flatten().tolist()
+def some_places(generator: torch.Generator) -> tuple:
+    """Queries, keys and values of three to six places, four to seven wide."""
+    places, width = (int(torch.randint(a, a + 4, (), generator=generator)) for a in (3, 4))
+    return tuple(torch.randn(3, places, width, generator=generator, dtype=torch.float64))
 
 
-def pairs(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The values as a column and as a row: of the one that may beat, of the one beaten."""
-    return values[:, None], values[None]
+def looking(query, key, value, diagonal=0, divisor=None, dim=1):
+    """Attention whose mask, divisor or softmax may be wrong."""
+    scores = query @ key.T / (divisor or key.shape[1] ** 0.5)
+    seen = torch.ones_like(scores).tril(diagonal).bool()
+    return scores.masked_fill(~seen, -torch.inf).softmax(dim=dim).nan_to_num() @ value
 
 
-def some_nets(generator: torch.Generator) -> tuple:
-    """Costs and errors of six to nine nets; two are alike in both, some in one."""
-    count = int(torch.randint(5, 9, (), generator=generator))
-    costs = torch.randint(1, 8, (count,), generator=generator).double()
-    errors = torch.randint(1, 8, (count,), generator=generator).double() / 10
-    best = (costs + 10 * errors).argmin()
-    costs, errors = torch.cat([costs, costs[best, None]]), torch.cat([errors, errors[best, None]])
-    order = torch.randperm(count + 1, generator=generator)
-    return costs[order], errors[order]
+def masked_late(query, key, value):
+    """The weights of what lies ahead are taken out after the softmax."""
+    return (query @ key.T / key.shape[1] ** 0.5).softmax(dim=1).tril() @ value
 
 
-def beaten_by(costs: torch.Tensor, errors: torch.Tensor, rule: str) -> torch.Tensor:
-    """Which net (row) beats which (column) by a rule that is wrong."""
-    (a, b), (c, d) = pairs(costs), pairs(errors)
-    one = torch.eye(len(costs), dtype=torch.bool)
-    return {
-        "both": (a < b) & (c < d),
-        "either": (a < b) | (c < d),
-        "alike": (a <= b) & (c <= d) & ~one,
-        "worse": (a >= b) & (c >= d) & ((a > b) | (c > d)),
-        "cost": (a < b) & (c <= d),
-    }[rule]
-
-
-FRONT = Code(
-    front,
-    some_nets,
+CAUSAL = Code(
+    partial(F.scaled_dot_product_attention, is_causal=True),
+    some_places,
     {
-        "A net that is equal in one and worse in the other is beaten, too: better in one is "
-        "enough.": lambda costs, errors: kept_where(beaten_by(costs, errors, "both")),
-        "A net is thrown out that is better in one of the two: what beats it must be as good in "
-        "both.": (lambda costs, errors: kept_where(beaten_by(costs, errors, "either"))),
-        "Two nets that are alike in both throw each other out: neither is better in one.": (
-            lambda costs, errors: kept_where(beaten_by(costs, errors, "alike"))
+        "It looks ahead: a place may see itself and what came before.": partial(
+            looking, diagonal=10
         ),
-        "Those are the nets that are the worst: less cost and fewer errors are better.": (
-            lambda costs, errors: kept_where(beaten_by(costs, errors, "worse"))
+        "A place does not see itself, and the first sees nothing.": partial(looking, diagonal=-1),
+        "It sees one place too far ahead.": partial(looking, diagonal=1),
+        "It looks the other way: a place may see what came before, not what follows.": (
+            lambda query, key, value: looking(*(x.flip(0) for x in (query, key, value))).flip(0)
         ),
-        "Of two nets that cost the same, the one with more errors is beaten.": (
-            lambda costs, errors: kept_where(beaten_by(costs, errors, "cost"))
+        "What lies ahead is taken out after the softmax: the weights left do not add up to 1. Set "
+        "their scores to minus infinity before.": masked_late,
+        "A score of 0 is no weight of 0. Set the scores ahead to minus infinity.": (
+            lambda query, key, value: (
+                (query @ key.T / key.shape[1] ** 0.5).tril().softmax(dim=1) @ value
+            )
         ),
-        "Those are the beaten ones: return the others.": lambda costs, errors: [
-            i for i in range(len(costs)) if i not in front(costs, errors)
-        ],
-        "Only one net is left, the one with the fewest errors: a cheaper one is not beaten.": (
-            lambda costs, errors: [int(errors.argmin())]
+        "The scores are not divided by the root of the width.": partial(looking, divisor=1),
+        "The scores are divided by the width: take its root.": (
+            lambda query, key, value: looking(query, key, value, divisor=key.shape[1])
         ),
-        "The order is that of the costs: give the numbers in rising order.": (
-            lambda costs, errors: sorted(front(costs, errors), key=lambda i: costs[i])
+        "The weights of a query (a row) add up to 1: softmax over the keys, dim=1.": partial(
+            looking, dim=0
         ),
-        "Those are costs, not the numbers of the nets.": lambda costs, errors: [
-            float(costs[i]) for i in front(costs, errors)
-        ],
     },
-    "For each net ask of all: at least as cheap and at least as right, and better in one of the "
-    "two? If none is, keep it.",
-    cases=24,
-    equals="what no other net beats",
+    "As in section 6. Before the softmax set each score that lies right of the diagonal to minus "
+    "infinity: torch.triu with diagonal=1 marks them.",
+    causal_attention,
+    within=1e-9,
 )
 
 EXERCISES = {
@@ -197,5 +177,5 @@ EXERCISES = {
         },
     ),
     "11.holm": HOLM,
-    "11.front": FRONT,
+    "11.causal-attention": CAUSAL,
 }
