@@ -21,7 +21,8 @@ def holm(p):
 
 def holm_by_statsmodels(p: torch.Tensor) -> torch.Tensor:
     """The same, by the course's own correction."""
-    return torch.tensor(list(adjusted(dict(enumerate(p.tolist())), "holm").values())).to(p.dtype)
+    corrected = adjusted(dict(enumerate(p.tolist())), "holm")
+    return torch.tensor(list(corrected.values()), dtype=p.dtype)
 
 
 def in_order(p: torch.Tensor, corrected_of_sorted: torch.Tensor) -> torch.Tensor:
