@@ -118,9 +118,9 @@ def show_surprises(claims: Iterable[str], found: Found) -> None:
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
     page = table.to_html(escape=False, index=False, justify="left")
     head = f"<summary>{len(rows)} surprises</summary>"
-    text = "\n".join(f"{claim}: {_phrase(claim, found)}" for claim in rows)
+    text = "\n".join(["Surprises", *(f"{claim}: {_phrase(claim, found)}" for claim in rows)])
     html = f"<details>{head}{page}</details>"
-    display({"text/plain": text or "no surprises", "text/html": html}, raw=True)
+    display({"text/plain": text, "text/html": html}, raw=True)
 
 
 # --- all effects ---------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ def test_the_page_is_a_picture_that_says_its_tally(found, shown):
 def test_surprises_stand_with_what_was_expected(found, shown):
     summary.show_surprises(["cnn.learn-filters"], found)
     (data,) = shown
-    assert data["text/plain"] == "cnn.learn-filters: true if few"
+    assert data["text/plain"] == "Surprises\ncnn.learn-filters: true if few"
     assert html.escape(registry()["cnn.learn-filters"].expected.strip()) in data["text/html"]
 
 
