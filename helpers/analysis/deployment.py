@@ -2,20 +2,17 @@
 
 A graph is written operator by operator: nothing is traced, so it takes milliseconds and the file
 holds what the equations say. onnx and onnxruntime may be absent (Kaggle's image lacks the last);
-`missing_packages` says which are, and everything that needs one raises DeploymentError. The streams
-at the end of this file need torch only.
+`missing_packages` says which are, and everything that needs one raises DeploymentError.
 """
 
 import importlib.util
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from helpers.nets.recurrent import GRU, LSTM, RNN, Cell
 from helpers.nets.sequences import CausalCNN, LastStep, MaxOverTime, SequenceCell
@@ -263,96 +260,3 @@ class OnnxStream:
         answer, *state = self.session.run(None, {"x": x[None, None], **self.state})
         self.state = dict(zip(self.state, state, strict=True))
         return answer[0]
-
-
-# --- streams, without ONNX -------------------------------------------------------------------
-
-
-class WindowStream:
-    """Any network as a stream: keeps the last `length` tokens and reads them all, at every token.
-
-    Before the first token there are zeros. What a network without memory has to do.
-    """
-
-    def __init__(self, model: nn.Module, length: int, inputs: int):
-        self.model, self.window = model.eval(), torch.zeros(1, length, inputs)
-        self.nbytes = self.window.nbytes
-
-    @torch.inference_mode()
-    def step(self, x: Tensor) -> Tensor:
-        self.window = torch.cat([self.window[:, 1:], x[None, None]], dim=1)
-        return self.model(self.window)[0]
-
-
-class CellStream:
-    """`LastStep` over an LSTM, a GRU or a plain RNN, one token at a time; keeps its state."""
-
-    def __init__(self, model: LastStep):
-        steps: dict[type, Callable] = {LSTM: torch.lstm_cell, GRU: torch.gru_cell}
-        steps[RNN] = torch.rnn_tanh_cell
-        if type(model.cell) not in steps:
-            raise TypeError(
-                f"CellStream reads with a plain LSTM, GRU or RNN, not with {model.cell}"
-            )
-        self.cell = steps[type(model.cell)]
-        self.weights = [p.detach() for p in model.cell.parameters()]
-        self.head = model.head
-        self.state = (torch.zeros(1, model.cell.hidden),) * model.cell.parts
-        self.nbytes = sum(part.nbytes for part in self.state)
-
-    @torch.inference_mode()
-    def step(self, x: Tensor) -> Tensor:
-        old = self.state if len(self.state) > 1 else self.state[0]
-        new = self.cell(x[None], old, *self.weights)
-        self.state = new if isinstance(new, tuple) else (new,)
-        return F.linear(self.state[0], self.head.weight, self.head.bias)[0]
-
-
-class CNNStream:
-    """`LastStep(CausalCNN(...))` one token at a time; every layer keeps what it will see again.
-
-    A convolution's past is a ring: the row that is `reach` steps old makes room for the newest.
-    At each token a layer multiplies its taps by one matrix, so nothing is computed twice
-    (Le Paine et al. 2016, "Fast WaveNet generation algorithm").
-    """
-
-    def __init__(self, model: LastStep):
-        if not isinstance(model.cell, CausalCNN):
-            raise TypeError(f"CNNStream reads with a CausalCNN, not with {model.cell}")
-        cell = model.cell
-        self.per_layer, self.head = cell.per_layer, model.head
-        self.shortcut = _matrix(cell.shortcut) if isinstance(cell.shortcut, nn.Conv1d) else None
-        self.layers = [(*_matrix(conv), conv.dilation[0]) for conv in cell.convolutions]
-        self.rings = [
-            torch.zeros((conv.kernel_size[0] - 1) * conv.dilation[0], conv.in_channels)
-            for conv in cell.convolutions
-        ]
-        self.nbytes, self.time = sum(ring.nbytes for ring in self.rings), 0
-
-    @torch.inference_mode()
-    def step(self, x: Tensor) -> Tensor:
-        for n, ((weight, bias, gap), ring) in enumerate(zip(self.layers, self.rings, strict=True)):
-            if n % self.per_layer == 0:
-                weights = self.shortcut if n == 0 else None
-                before = x if weights is None else torch.addmv(weights[1], weights[0], x)
-            x = self.convolve(weight, bias, gap, ring, x)
-            if (n + 1) % self.per_layer == 0:
-                x = (x + before).relu_()
-        self.time += 1
-        return torch.addmv(self.head.bias, self.head.weight, x)
-
-    def convolve(self, weight: Tensor, bias: Tensor, gap: int, ring: Tensor, x: Tensor) -> Tensor:
-        """One convolution at one step: the taps in the ring, oldest first, and the newest, x."""
-        reach = len(ring)
-        if not reach:
-            return torch.addmv(bias, weight, x).relu_()
-        old = [ring[(self.time + gap * k) % reach] for k in range(reach // gap)]
-        out = torch.addmv(bias, weight, torch.cat([*old, x])).relu_()
-        ring[self.time % reach] = x
-        return out
-
-
-def _matrix(layer: nn.Conv1d) -> tuple[Tensor, Tensor]:
-    """A convolution's weights as a matrix (out, taps x in) and its bias."""
-    assert layer.bias is not None
-    return layer.weight.detach().transpose(1, 2).flatten(1).contiguous(), layer.bias.detach()

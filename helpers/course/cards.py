@@ -170,7 +170,7 @@ def _strip(
 ) -> tuple[Test, str]:
     """One test: a row of dots, two with a reader's own; the test as it is drawn, what it says."""
     rows = [(stored, "evidence", EVIDENCE), (own, "yours", YOURS)]
-    rows = [(_readable(outcome), *row) for outcome, *row in rows if outcome]
+    rows = [(readable(outcome), *row) for outcome, *row in rows if outcome]
     test = rows[0][0].test
     for height, (outcome, _, look) in enumerate(rows):
         marks = () if own else here
@@ -188,7 +188,7 @@ def _strip(
     return test, f"{became}. {asked} Measured: {said}; claimed: {_asked(test)}"
 
 
-def _readable(outcome: Outcome) -> Outcome:
+def readable(outcome: Outcome) -> Outcome:
     """Accuracies in points, logarithms as the ratios they stand for."""
     test = outcome.test
     if test.kind == "mean" and test.unit == "accuracy":

@@ -233,9 +233,22 @@ def _length(line: Line) -> int:
 
 def _item(line: Line, found: Found, address: Callable[[str], str] | None) -> str:
     """A line with its corrections at their places, and its mark in the margin."""
-    words = {claim: word(claim, found) for claim in line.claims}
-    worst = max(words.values(), key=list(MARKS).index)
-    pens = [_pen(claim, line, found) for claim in words if words[claim] != "true"]
+    worst = line_word(line, found)
+    mark = f'<span class="mark" role="img" aria-label="{worst}:">{MARKS[worst]}</span>'
+    return f"<li>{mark}<p>{corrected(line, found, address)}</p></li>"
+
+
+def line_word(line: Line, found: Found) -> str:
+    """The word in a line's margin: of its claims' verdicts the last in the order of `MARKS`."""
+    return max((word(claim, found) for claim in line.claims), key=list(MARKS).index)
+
+
+def corrected(line: Line, found: Found, address: Callable[[str], str] | None = None) -> str:
+    """A line as HTML: what falls is struck out (`del`), what the pen writes stands in `ins`.
+
+    `address` gives the page of a notebook by its name, for links.
+    """
+    pens = [_pen(claim, line, found) for claim in line.claims if word(claim, found) != "true"]
     text, done = "", 0
     for pen in sorted(pens, key=lambda pen: line.text.index(pen.at) + len(pen.at)):
         start = line.text.index(pen.at)
@@ -245,8 +258,7 @@ def _item(line: Line, found: Found, address: Callable[[str], str] | None) -> str
         text += f"<del>{marked}</del>" if pen.word in STRUCK else marked
         text += f" {_written(pen, address)}"
         done = end
-    mark = f'<span class="mark" role="img" aria-label="{worst}:">{MARKS[worst]}</span>'
-    return f"<li>{mark}<p>{text}{escape(line.text[done:])}</p></li>"
+    return text + escape(line.text[done:])
 
 
 def _pen(claim_id: str, line: Line, found: Found) -> Correction:

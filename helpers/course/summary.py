@@ -1,20 +1,26 @@
-"""The phase summary: every line of the recap beside its verdicts, or why it has none."""
+"""The phase summary: the red pen with its evidence, all effects on one scale, ladders of size."""
 
-import html
+import re
+from collections.abc import Iterable, Iterator
+from html import escape
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from IPython.display import display
 
-from helpers.course import cards
+from helpers.course import cards, redpen
 from helpers.course.cards import OUTCOME_MARKS, coloured
-from helpers.course.redpen import Line, recap
 from helpers.evidence import findings
-from helpers.evidence.findings import Finding, Found
-from helpers.evidence.registry import registry
-from helpers.evidence.verdicts import Outcome
+from helpers.evidence.findings import Found
+from helpers.evidence.registry import Claim, registry
+from helpers.evidence.verdicts import Outcome, Verdict
+from helpers.figures.svg import data_uri
 
 find_all = findings.find_all
+ADDRESS = "{}.ipynb".format  # of a notebook, seen from its neighbours
+SIZE = re.compile(r"(?<![\w-])\d+(?:,\d{3})*(?![\w-])")  # in a condition: "1,000 images"
+NAMED_SIZE = re.compile(r"(?<=-)\d+(?:x\d+)?(?=-|$)")  # in the name of a test: "images-1000", "3x3"
 
 
 def words(found: Found) -> dict[str, str]:
@@ -27,41 +33,54 @@ def missing(found: Found) -> list[str]:
     return [f"{claim}: {reason}" for claim, (one, reason) in found.items() if one is None]
 
 
+# --- the red pen ---------------------------------------------------------------------------------
+
+
+def show_page(found: Found) -> None:
+    """Show the recap's page, corrected, as a picture whose alternative text holds the tally."""
+    said = redpen.described(found)
+    drawn = data_uri(redpen.picture(found))
+    image = f'<img alt="{escape(said)}" style="max-width:100%" src="{drawn}">'
+    display({"text/plain": said, "text/html": image}, raw=True)
+
+
 def show_section(title: str, found: Found) -> None:
-    """Show a section of the recap: each line with its verdicts in miniature.
+    """Show a section of the recap, a fold for each line: the line corrected, then its evidence.
 
-    As text, one stable line per claim; as HTML a table with effects, intervals, seeds, a link to
-    the notebook that measured it and, where the recap is not simply right, the careful sentence.
+    As text, one stable line per claim.
     """
-    lines = recap()[title]
+    lines = redpen.recap()[title]
     named = dict.fromkeys(claim for line in lines for claim in line.claims)
-    text = "\n".join([title, *(f"{claim}: {_word(found[claim][0])}" for claim in named)])
-    head = "<tr><th>the recap</th><th>verdict</th><th>measured</th></tr>"
-    rows = "".join(_row(line, claim, found) for line in lines for claim in line.claims)
-    display({"text/plain": text, "text/html": f"<table>{head}{rows}</table>"}, raw=True)
-
-
-def _word(one: Finding | None) -> str:
-    return "NOT MEASURED" if one is None else one.verdict.phrase
-
-
-def _row(line: Line, claim_id: str, found: Found) -> str:
-    one, reason = found[claim_id]
-    claim = registry()[claim_id]
-    link = f'{claim.number} · <a href="{claim.notebook}.ipynb#{claim.id}">{claim.id}</a>'
-    if one is None:
-        word, measured = "no verdict", html.escape(reason)
-    else:
-        word = coloured(one.verdict)
-        measured = html.escape(cards.instead(one.verdict))
-        tests = "<br>".join(_measured(outcome) for outcome in one.verdict.outcomes)
-        measured += f"<details><summary>tests</summary>{tests}</details>"
-    left = 'style="text-align:left;vertical-align:top'
-    return (
-        f'<tr><td {left};max-width:16em">{html.escape(line.text)}</td>'
-        f'<td {left}">{word}<br><small>{link}</small></td>'
-        f'<td {left};max-width:34em">{measured}</td></tr>'
+    text = "\n".join([title, *(f"{claim}: {_phrase(claim, found)}" for claim in named)])
+    display(
+        {"text/plain": text, "text/html": "".join(_fold(line, found) for line in lines)}, raw=True
     )
+
+
+def _phrase(claim: str, found: Found) -> str:
+    one, _ = found[claim]
+    return one.verdict.phrase if one else redpen.NO_WORD
+
+
+def _fold(line: redpen.Line, found: Found) -> str:
+    mark = redpen.MARKS[redpen.line_word(line, found)]
+    evidence = "".join(_evidence(registry()[claim], found) for claim in line.claims)
+    head = f"<summary><b>{mark}</b> {redpen.corrected(line, found)}</summary>"
+    return f'<details>{head}<div style="margin:0 0 1em 2em">{evidence}</div></details>'
+
+
+def _evidence(claim: Claim, found: Found) -> str:
+    """What was asked, the word, what to say instead, and every test in a line."""
+    one, reason = found[claim.id]
+    asked = (
+        f'<a href="{ADDRESS(claim.notebook)}#{claim.id}">{claim.id}</a> {escape(claim.question)}'
+    )
+    if one is None:
+        return f"<p>{asked}<br>{redpen.NO_WORD}: {escape(reason)}</p>"
+    said = escape(cards.instead(one.verdict))
+    outcomes = map(cards.readable, one.verdict.outcomes)
+    tests = "".join(f"<li>{_measured(outcome)}</li>" for outcome in outcomes)
+    return f"<p>{asked}<br>{coloured(one.verdict)}<br>{said}</p><ul>{tests}</ul>"
 
 
 def _measured(outcome: Outcome) -> str:
@@ -70,16 +89,41 @@ def _measured(outcome: Outcome) -> str:
     Its registered sentence shows when the pointer rests on the name.
     """
     test, mark = outcome.test, OUTCOME_MARKS[outcome.verdict]
-    name = f'<span title="{html.escape(test.statement)}">{html.escape(test.name)}</span>'
+    name = f'<span title="{escape(test.statement)}">{escape(test.name)}</span>'
     if test.kind == "assertion":
         return f"{mark} {name}: exact"
     numbers = f"{outcome.effect:.3g} [{outcome.low:.3g}, {outcome.high:.3g}]"
     band = f" of {test.around:g}" if test.direction == "within" else ""
     asked = f"{test.direction} {test.threshold:g}{band}"
+    beside = f"; {test.role}" if test.role != "core" else ""
     return (
-        f"{mark} {name}: {numbers} {html.escape(test.unit)} "
-        f"(asked: {asked}; {len(outcome.effects)} seeds)"
+        f"{mark} {name}: {numbers} {escape(test.unit)} "
+        f"(asked: {asked}; {len(outcome.effects)} seeds{beside})"
     )
+
+
+def show_surprises(claims: Iterable[str], found: Found) -> None:
+    """Show, in a fold, what was expected of these claims beside what was found.
+
+    As text, one stable line per claim.
+    """
+    rows = {}
+    for claim in claims:
+        one, _ = found[claim]
+        if one is not None:
+            expected, answer = registry()[claim].expected, cards.instead(one.verdict)
+            said = f"{coloured(one.verdict)} {escape(answer)}"
+            rows[claim] = [escape(registry()[claim].quote), escape(expected.strip()), said]
+    columns = ["the recap says", "expected beforehand", "found"]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    page = table.to_html(escape=False, index=False, justify="left")
+    head = f"<summary>{len(rows)} surprises</summary>"
+    text = "\n".join(["Surprises", *(f"{claim}: {_phrase(claim, found)}" for claim in rows)])
+    html = f"<details>{head}{page}</details>"
+    display({"text/plain": text, "text/html": html}, raw=True)
+
+
+# --- all effects ---------------------------------------------------------------------------------
 
 
 def margins(found: Found) -> pd.DataFrame:
@@ -113,37 +157,47 @@ def _towards_claim(outcome: Outcome, value: float) -> float:
 def corrected(found: Found) -> pd.DataFrame:
     """Every core test with a p value, before and after correction, smallest first.
 
-    Columns claim, test, verdict, p, p_holm (of headline claims) and p_bh, as `findings.table`.
+    Columns claim, test, headline, verdict, p, p_holm (of headline claims) and p_bh, as
+    `findings.table`.
     """
     rows = findings.table(one for one, _ in found.values() if one is not None)
     rows = rows[rows["role"] == "core"].dropna(subset="p").sort_values("p", kind="stable")
-    return rows[["claim", "test", "verdict", "p", "p_holm", "p_bh"]].reset_index(drop=True)
+    columns = ["claim", "test", "headline", "verdict", "p", "p_holm", "p_bh"]
+    return rows[columns].reset_index(drop=True)
 
 
-def instead(found: Found) -> pd.DataFrame:
-    """What the recap says beside what to say instead: claims whose verdict is not *true*.
+# --- ladders -------------------------------------------------------------------------------------
 
-    Columns: the recap says, verdict, say instead, expected (before anything was measured).
+
+def ladders(found: Found) -> pd.DataFrame:
+    """The tests that ask the same thing at several sizes, a row for each rung that was measured.
+
+    Sizes are read from the registry: from a test's condition ("there are 100 labels"), else from
+    its name ("images-1000"). Columns claim, along (the condition with … in the size's place), size,
+    the outcome's effect, low, high and verdict, and the test's unit, direction, threshold, around.
+    Ladders of one rung, and those without a core test, are left out. Accuracies are in points.
     """
-    rows = {}
-    for claim in registry().values():
-        one, _ = found[claim.id]
-        if one is not None and one.verdict.word != "true":
-            rows[claim.id] = [
-                claim.quote,
-                one.verdict.phrase,
-                cards.instead(one.verdict),
-                claim.expected,
-            ]
-    columns = ["the recap says", "verdict", "say instead", "expected"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    columns = ["claim", "along", "size", "role", "effect", "low", "high", "verdict"]
+    columns += ["unit", "direction", "threshold", "around"]
+    verdicts = [one.verdict for one, _ in found.values() if one is not None]
+    table = pd.DataFrame([rung for one in verdicts for rung in _rungs(one)], columns=columns)
+    if table.empty:
+        return table
+    ladder = table.groupby(["claim", "along"], sort=False)
+    climbs = ladder["size"].transform("nunique") > 1
+    asked = ladder["role"].transform(lambda roles: "core" in set(roles))
+    return table[climbs & asked].sort_values(["claim", "along", "size"]).reset_index(drop=True)
 
 
-def show_instead(found: Found) -> None:
-    """Show `instead` as a table; as text, the claims in it with their verdicts."""
-    table = instead(found)
-    lines = [f"{claim}: {phrase}" for claim, phrase in table["verdict"].items()]
-    shown = table.map(html.escape)
-    shown["verdict"] = [coloured(found[claim][0].verdict) for claim in table.index]
-    page = shown.to_html(escape=False, index=False, justify="left")
-    display({"text/plain": "\n".join(["Say instead", *lines]), "text/html": page}, raw=True)
+def _rungs(verdict: Verdict) -> Iterator[dict[str, Any]]:
+    """A row of `ladders` for each test of a verdict that names a size."""
+    along: dict[str, str] = {}  # tests of one kind of name climb together
+    for outcome in map(cards.readable, verdict.outcomes):
+        test, kind = outcome.test, NAMED_SIZE.sub("…", outcome.test.name)
+        said = SIZE.search(test.when)
+        size = said or NAMED_SIZE.search(test.name)
+        if size and test.kind != "assertion":
+            place = along.setdefault(kind, SIZE.sub("…", test.when, count=1) if said else kind)
+            number = int(size[0].partition("x")[0].replace(",", ""))
+            row = {"claim": verdict.claim.id, "along": place, "size": number}
+            yield row | vars(test) | vars(outcome)

@@ -1,4 +1,4 @@
-"""Decisions: the front by brute force, scaled costs by hand."""
+"""Decisions: the front by hand and by brute force."""
 
 import pandas as pd
 import pytest
@@ -28,21 +28,6 @@ def test_the_front_is_what_the_definition_says(rows):
     ]
 
 
-def test_scaled_by_ratios():
-    scaled = decisions.scaled(COSTS)
-    assert scaled.min().tolist() == [0, 0] and scaled.max().tolist() == [1, 1]
-    assert scaled.loc["A", "error"] == pytest.approx(0.5) == scaled.loc["A", "ms"]
-    assert (decisions.scaled(COSTS.assign(ms=3.0))["ms"] == 0).all()
-
-
-def test_win_shares_add_up_and_leave_out_who_is_never_best():
-    shares = decisions.win_shares(COSTS, draws=2000)
-    assert shares.sum() == pytest.approx(1) and shares["C"] == 0
-    pd.testing.assert_series_equal(shares, decisions.win_shares(COSTS, draws=2000))
-
-
 def test_costs_that_cannot_be_compared_are_named():
     with pytest.raises(ValueError, match="missing for B"):
         decisions.pareto_front(COSTS.assign(ms=[1, None, 2, 3]))
-    with pytest.raises(ValueError, match="zero or less"):
-        decisions.scaled(COSTS.assign(ms=[0.0, 1, 2, 3]))

@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 from helpers.analysis import deployment
-from helpers.nets.ablations import HeldLSTM
 from helpers.nets.recurrent import GRU, LSTM, RNN
 from helpers.nets.sequences import CausalCNN, LastStep, MaxOverTime
 
@@ -24,38 +23,6 @@ CELLS = {
 def network(name: str) -> LastStep:
     torch.manual_seed(0)
     return LastStep(CELLS[name](), 4).eval()
-
-
-def sequence(inputs: int, length: int = 25) -> torch.Tensor:
-    return torch.randn(length, inputs, generator=torch.Generator().manual_seed(1))
-
-
-@pytest.mark.parametrize("name", CELLS)
-def test_a_stream_says_at_every_token_what_the_network_says(name):
-    net = network(name)
-    kind = deployment.CNNStream if "CNN" in name else deployment.CellStream
-    reader, x = kind(net), sequence(net.cell.inputs)
-    for t, token in enumerate(x):
-        torch.testing.assert_close(
-            reader.step(token), net(x[None, : t + 1])[0], atol=1e-5, rtol=1e-5
-        )
-
-
-def test_a_window_is_read_again_and_again():
-    net, x = network("CNN"), sequence(3)
-    reader = deployment.WindowStream(net, length=15, inputs=3)
-    answers = [reader.step(token) for token in x]
-    torch.testing.assert_close(answers[-1], net(x[None, -15:])[0])
-    assert reader.nbytes == 15 * 3 * 4
-    assert deployment.CellStream(network("LSTM")).nbytes == 2 * 5 * 4
-    assert deployment.CNNStream(network("CNN")).nbytes == 4 * (2 * 3 + 4 * 6 + 8 * 6)
-
-
-def test_streams_of_other_cells_are_refused():
-    with pytest.raises(TypeError, match="CausalCNN"):
-        deployment.CNNStream(network("LSTM"))
-    with pytest.raises(TypeError, match="plain LSTM"):
-        deployment.CellStream(LastStep(HeldLSTM(3, 5, forget=1.0)))
 
 
 READ = {"last step": LastStep, "largest": MaxOverTime}

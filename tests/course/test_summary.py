@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from helpers.course import summary
+from helpers.course import redpen, summary
 from helpers.evidence import findings
 from helpers.evidence.findings import Finding
 from helpers.evidence.registry import Test, registry
@@ -38,6 +38,16 @@ def found():
     }
 
 
+@pytest.fixture(autouse=True)
+def short_recap(monkeypatch):
+    """A recap of two lines."""
+    lines = (
+        redpen.Line("A CNN learns its filters.", ("cnn.filters-change", "cnn.learn-filters")),
+        redpen.Line("A filter is small.", ("cnn.filter-shape",)),
+    )
+    monkeypatch.setattr(redpen, "recap", lambda: {"CNNs": lines})
+
+
 @pytest.fixture
 def shown(monkeypatch) -> list[dict]:
     calls = []
@@ -45,38 +55,68 @@ def shown(monkeypatch) -> list[dict]:
     return calls
 
 
-def test_a_section_prints_stable_lines_and_shows_the_numbers(found, shown):
+def test_a_section_prints_stable_lines_and_folds_the_evidence(found, shown):
     summary.show_section("CNNs", found)
     (data,) = shown
-    assert data["text/plain"].splitlines()[:4] == [
+    assert data["text/plain"].splitlines() == [
         "CNNs",
-        "cnn.filters-change: NOT MEASURED",
+        "cnn.filters-change: no verdict",
         "cnn.learn-filters: true if few",
         "cnn.filter-shape: true",
     ]
-    card = data["text/html"]
-    assert ">gain</span>: 0.002 [" in card and "a&lt;b" in card and "a<b" not in card
-    assert "(asked: above 0.01; 8 seeds)" in card and ">shape</span>: exact" in card
-    assert (
-        f'title="{html.escape(found["cnn.filter-shape"][0].verdict.outcomes[0].test.statement)}"'
-        in card
-    )
-    assert '<a href="01_cnn_filters.ipynb#cnn.learn-filters">' in card
-    assert ">no verdict<br>" in card and ">not measured</td>" in card
+    page = data["text/html"]
+    assert page.count("<details>") == 2
+    assert "<summary><b>–</b> A CNN learns its filters. <ins>" in page
+    assert ">gain</span>: 0.002 [" in page and "a&lt;b" in page and "a<b" not in page
+    assert "(asked: above 0.01; 8 seeds)" in page and ">shape</span>: exact" in page
+    assert html.escape(FACT.statement) in page and "0.2 points for few" in page
+    assert '<a href="01_cnn_filters.ipynb#cnn.learn-filters">' in page
+    assert "no verdict: not measured" in page
 
 
-def test_what_to_say_instead_stands_beside_the_recap(found, shown):
-    summary.show_section("CNNs", found)
-    card = shown[0]["text/html"]
-    assert "0.2 points for few" in card and "By definition: 16 filters" in card
+def test_the_page_is_a_picture_that_says_its_tally(found, shown):
+    summary.show_page(found)
+    (data,) = shown
+    assert data["text/plain"] == redpen.described(found)
+    assert f'alt="{html.escape(redpen.described(found))}"' in data["text/html"]
+
+
+def test_surprises_stand_with_what_was_expected(found, shown):
+    summary.show_surprises(["cnn.learn-filters"], found)
+    (data,) = shown
+    assert data["text/plain"] == "Surprises\ncnn.learn-filters: true if few"
+    assert html.escape(registry()["cnn.learn-filters"].expected.strip()) in data["text/html"]
 
 
 def test_a_claim_without_evidence_has_no_word(found):
-    assert summary.words(found) == {
-        "cnn.filter-shape": "true",
-        "cnn.learn-filters": "true if",
-    }
-    assert list(summary.instead(found).index) == ["cnn.learn-filters"]
+    assert summary.words(found) == {"cnn.filter-shape": "true", "cnn.learn-filters": "true if"}
+
+
+RUNGS = (
+    replace(MEAN, name="few-100", when="there are 100 labels"),
+    replace(MEAN, name="few-1000", when="there are 1,000 labels"),
+    replace(MEAN, name="few-300", role="beside"),
+    replace(MEAN, name="window-3x3"),
+    replace(MEAN, name="window-5x5"),
+    replace(MEAN, name="alone-7", when="MNIST-1D has no size"),
+    replace(MEAN, name="beside-1", role="beside"),
+    replace(MEAN, name="beside-2", role="beside"),
+    replace(FACT, name="few-10", when="there are 10 labels"),
+)
+
+
+def test_ladders_are_read_from_conditions_and_names():
+    outcomes = [
+        decide(test, [0.02] * 7 + [0.03]) if test.unit else decide(test, True) for test in RUNGS
+    ]
+    table = summary.ladders({"nlp.padding": (judged("nlp.padding", *outcomes), "")})
+    climbed = table.groupby("along", sort=False)["size"].apply(list).to_dict()
+    assert climbed == {"there are … labels": [100, 300, 1000], "window-…": [3, 5]}
+    assert set(table["claim"]) == {"nlp.padding"} and set(table["verdict"]) == {"supported"}
+
+
+def test_without_evidence_there_is_no_ladder():
+    assert summary.ladders({claim: (None, "not measured") for claim in registry()}).empty
 
 
 @pytest.mark.parametrize(
@@ -110,7 +150,8 @@ def test_corrections_take_headline_and_core_tests_as_families(found):
     third = judged("cnn.filters-change", decide(MEAN, np.linspace(0.02, 0.03, 8)))
     more = {"rnn.vanishing": (other, ""), "cnn.filters-change": (third, "")}
     table = summary.corrected(dict(found) | more)
-    assert list(table) == ["claim", "test", "verdict", "p", "p_holm", "p_bh"] and len(table) == 3
+    assert list(table) == ["claim", "test", "headline", "verdict", "p", "p_holm", "p_bh"]
+    assert len(table) == 3
     assert table.set_index("claim")["p_holm"].isna().to_dict() == {
         "cnn.learn-filters": False,
         "rnn.vanishing": False,
