@@ -9,7 +9,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from html import escape
-from itertools import groupby
+from itertools import pairwise
 from pathlib import Path
 from unittest.mock import patch
 
@@ -93,16 +93,19 @@ def _paged(notebook: NotebookNode) -> NotebookNode:
 
 
 def _joined(cells: list[NotebookNode]) -> Iterator[NotebookNode]:
-    """Folded cells that follow each other and show nothing as one, under one bar."""
-    for silent, run in groupby(cells, _is_silent):
-        first, *others = run
-        if silent:
-            first.source = "\n\n\n".join(cell.source for cell in (first, *others))
-        yield from [first] if silent else [first, *others]
+    """Folded cells that follow each other as one, until one shows something: one bar a picture."""
+    before: list[str] = []
+    for cell, after in pairwise([*cells, nbformat.v4.new_markdown_cell()]):
+        if _is_folded(cell) and _is_folded(after) and not cell.outputs:
+            before.append(cell.source)
+        else:
+            cell.source = "\n\n\n".join([*before, cell.source])
+            before.clear()
+            yield cell
 
 
-def _is_silent(cell: NotebookNode) -> bool:
-    return "hide-input" in cell.metadata.get("tags", []) and not cell.get("outputs")
+def _is_folded(cell: NotebookNode) -> bool:
+    return "hide-input" in cell.metadata.get("tags", [])
 
 
 def _drawings() -> str:
