@@ -14,7 +14,8 @@ from helpers.analysis.diagnostics import linear_probe
 from helpers.analysis.gradients import decay_per_step, gradient_by_lag
 from helpers.nets.ablations import HeldLSTM, Wiped
 from helpers.nets.recurrent import GRU, LSTM, RNN
-from helpers.nets.starts import identity_
+from helpers.nets.sequences import CausalCNN
+from helpers.nets.starts import chrono_, forget_bias_, identity_, orthogonal_
 
 CELLS = [RNN, LSTM, GRU]
 
@@ -185,3 +186,35 @@ def test_probe_refuses_what_it_cannot_read(change, message):
     good = {"states": noise(4, 10, 3), "symbols": symbols(4, 10), "lags": [0, 1]}
     with pytest.raises(ValueError, match=message):
         linear_probe(**(good | change))
+
+
+def test_nothing_older_than_a_wipe_or_the_receptive_field_has_a_gradient():
+    net = Wiped(seeded(GRU, 2, 4), 5)
+    wiped = gradient_by_lag(net, noise(2, 13, 2), to="input")
+    assert (wiped[:3] > 0).all() and (wiped[3:] == 0).all()
+    cell = seeded(CausalCNN, 2, 16, kernel_size=2, layers=2)
+    seen = gradient_by_lag(cell, noise(8, 13, 2), to="input")
+    assert (seen > 0).tolist() == [lag < cell.receptive_field for lag in range(13)]
+    with pytest.raises(ValueError, match="gradient to 'weights': choose 'state' or 'input'"):
+        gradient_by_lag(net, noise(2, 13, 2), to="weights")
+    with pytest.raises(ValueError, match="wiped before its first step"):
+        gradient_by_lag(net, noise(2, 13, 2))
+
+
+def test_published_orderings_of_initial_gradients():
+    """Default cells fade alike; orthogonal weights, forget bias and chrono carry further."""
+    x = noise(4, 60, 1)
+    starts = {
+        "rnn": lambda: RNN(1, 32),
+        "lstm": lambda: LSTM(1, 32),
+        "orthogonal": lambda: orthogonal_(RNN(1, 32)),
+        "bias": lambda: forget_bias_(LSTM(1, 32), 1.0),
+        "chrono": lambda: chrono_(LSTM(1, 32), 60),
+    }
+    factor = {}
+    for name, start in starts.items():
+        torch.manual_seed(0)
+        factor[name] = decay_per_step(gradient_by_lag(start(), x))
+    assert max(factor["rnn"], factor["lstm"]) < 0.75
+    assert 0.8 < factor["bias"] < factor["chrono"] < 1
+    assert factor["orthogonal"] > 0.8

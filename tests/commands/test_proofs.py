@@ -259,3 +259,8 @@ def test_telling_stops_with_what_it_watches(tmp_path, capsys):
         time.sleep(0.01)
         store.write(record, store.place("01_toy", "late", tmp_path))
     assert capsys.readouterr().out == "  01_toy/late: proved in 3 s\n"
+
+
+def test_an_audit_of_nothing_is_no_success(notebooks, capsys):
+    assert proofs.audit(CHOICE, 4) == 1
+    assert "0 of 0 networks" in capsys.readouterr().out

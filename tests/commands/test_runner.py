@@ -325,3 +325,19 @@ def test_text_printed_in_pieces_is_joined():
     outputs = [nbformat.v4.new_output("stream", name=name, text=text) for name, text in pieces]
     notebook = normalise(new_notebook(cells=[new_code_cell("", outputs=outputs)]))
     assert [o.text for o in notebook.cells[0].outputs] == ["a\nb\nc\n"]
+
+
+def test_two_runs_at_once_share_no_folder(tmp_path, monkeypatch):
+    source, target, partial = write(tmp_path, "1"), tmp_path / "build" / "done.ipynb", []
+
+    def another_meanwhile(source, part, *_, **__):
+        partial.append(Path(part))
+        if len(partial) == 1:
+            execute(Path(source), target, {})
+        assert Path(part).parent.is_dir()
+        nbformat.write(new_notebook(cells=[new_markdown_cell(str(len(partial)))]), part)
+
+    monkeypatch.setattr(runner.papermill, "execute_notebook", another_meanwhile)
+    execute(source, target, {})
+    assert partial[0] != partial[1] and target.exists()
+    assert [path.name for path in target.parent.iterdir()] == ["done.ipynb"]

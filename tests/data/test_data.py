@@ -1,5 +1,6 @@
 """The data room: embedded files, loaders, generator, the rebuild script, and every bad input."""
 
+import ast
 import gzip
 import hashlib
 import importlib.util
@@ -8,6 +9,7 @@ import re
 import shutil
 import socket
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -526,3 +528,27 @@ def test_build_refuses_absent_and_altered_packages(build, tmp_path):
 def test_rebuild_from_packages(build, capsys):
     assert build.main(["--packages", os.environ["PHASE03_PACKAGES"], "--check"]) == 0
     assert "missing" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("helpers/data/loading.py", {"helpers", "numpy", "torch"}),
+        ("helpers/data/dataset.py", {"torch"}),
+        ("data/sets/build.py", {"numpy"}),
+    ],
+)
+def test_top_level_imports_are_light(path, allowed):
+    names = set()
+    for node in ast.parse((ROOT / path).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module.split(".")[0])
+    assert names - set(sys.stdlib_module_names) == allowed
+
+
+def test_mnist1d_leaves_global_random_state_alone():
+    before = np.random.get_state()[1].copy()
+    make_mnist1d(size=100)
+    assert np.array_equal(before, np.random.get_state()[1])

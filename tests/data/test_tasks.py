@@ -1,6 +1,9 @@
 """The synthetic tasks: labels recomputed by plain loops, baselines, splits, bad input."""
 
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -245,3 +248,17 @@ def test_shrinking_colour_images():
 def test_bad_settings_are_named(call, message):
     with pytest.raises(DataError, match=message):
         call()
+
+
+def test_another_process_draws_the_same():
+    code = "from tests.data.test_tasks import SMALL, digest\n"
+    code += "print(*(digest(f()) for f in SMALL.values()))"
+    other = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONHASHSEED": "1"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert other.stdout.split() == [digest(make()) for make in SMALL.values()]

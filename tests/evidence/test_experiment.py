@@ -1,6 +1,7 @@
 """Experiments: proved, brought back, made one's own, interrupted, killed, and refused in words."""
 
 import json
+import math
 import os
 import signal
 from collections.abc import Callable
@@ -452,3 +453,28 @@ def test_a_proof_killed_at_any_moment_ends_in_the_same_file(evidence):
         kills += 1
     assert kills >= 10 and content(file) == undisturbed
     assert [path.name for path in file.parent.iterdir() if path.suffix == ".json"] == [file.name]
+
+
+def test_a_full_disk_ends_a_proof_in_words_and_what_was_trained_is_kept(evidence, monkeypatch):
+    def full(path: Path, text: str) -> Path:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as context:
+        context.setattr(store, "write_whole", full)
+        with pytest.raises(EvidenceError, match=rf"cannot be written \(.*No space.*{RENEWED}"):
+            prove(SMALL)
+    seen = trained(monkeypatch)
+    prove(SMALL)
+    assert seen == []
+
+
+@pytest.mark.slow
+def test_evidence_survives_a_kill_while_it_is_renewed(evidence):
+    prove(SMALL)
+    file = store.place("01_toy", "toy")
+    other = changed(SMALL, batch_size=5)
+    before, moment = file.read_bytes(), 1
+    while killed_at(moment, other):
+        assert file.read_bytes() == before or not math.isnan(store.read(file).table.step.max())
+        moment += 4
+    assert store.read(file).declared["settings"]["batch_size"] == 5 and moment > 10

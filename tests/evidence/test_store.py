@@ -1,6 +1,8 @@
 """The store: what is written comes back, and nothing else is ever read."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -162,3 +164,16 @@ def test_a_full_disk_is_named_and_leaves_the_old_file_alone(file, monkeypatch):
 
 
 # ---------------------------------------------------------------- what it takes
+
+
+def test_a_read_only_place_is_named_before_anything_is_computed(file, monkeypatch):
+    store.require_writable(file)
+    monkeypatch.setattr(store.os, "access", lambda *_: False)
+    with pytest.raises(EvidenceError, match=rf"cannot be written .*is read-only.*{RENEWED}"):
+        store.require_writable(file)
+
+
+def test_reading_evidence_needs_no_torch():
+    names = "store, findings, registry, verdicts, statistics, closing, timings"
+    code = f"import sys; from helpers.evidence import {names}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -600,3 +600,23 @@ def test_rates_do_not_care_which_arm_is_called_a():
     for a, b in itertools.product(range(7), repeat=2):
         one, other = decide(MORE, arms(a, b, 6)), decide(below, arms(b, a, 6))
         assert one.verdict == other.verdict and one.p == pytest.approx(other.p)
+
+
+# Percent of *supported* where the true effect is twice the threshold, by seeds: standard deviation
+# of the effects twice the threshold, equal to it, half of it.
+POWER = {
+    6: (11, 35, 87),
+    8: (21, 65, 99),
+    10: (28, 78, 100),
+    15: (44, 95, 100),
+    20: (56, 99, 100),
+    30: (74, 100, 100),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", SEED_COUNTS)
+def test_power_at_twice_the_threshold(count):
+    noise = np.random.default_rng(count).standard_normal((4000, count))
+    shares = [100 * supported(1 + sd * noise).mean() for sd in (2, 1, 0.5)]
+    assert shares == pytest.approx(POWER[count], abs=2)

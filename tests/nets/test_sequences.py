@@ -233,3 +233,15 @@ def test_a_stack_equals_its_networks_alone(name):
         torch.testing.assert_close(losses[k], alone, **CLOSE)
         for key, parameter in model.named_parameters():
             torch.testing.assert_close(stack.parameters[key].grad[k], parameter.grad, **CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"kernel_size": 3, "layers": 5, "per_layer": 1}, 63),
+        ({"kernel_size": 7, "layers": 4}, 181),
+        ({"kernel_size": 1, "layers": 4}, 1),
+    ],
+)
+def test_receptive_fields_by_hand(options, field):
+    assert CausalCNN(2, 3, **options).receptive_field == field

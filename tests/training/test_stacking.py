@@ -37,6 +37,7 @@ from helpers.training.engine.stacking import (
     StackedOptimizer,
     UnstackableError,
     fit_stack,
+    is_out_of_memory,
 )
 from helpers.training.fit import ADAM, SGD, fit
 from helpers.training.schedules import linear_decay
@@ -412,3 +413,16 @@ def test_the_check_leaves_no_trace():
     stack.check(zoo_data("BatchNorm", torch.float32).train)
     assert (stack.buffers["1.num_batches_tracked"] == 0).all()
     assert (stack.buffers["1.running_mean"] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (MemoryError(), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+    ],
+)
+def test_out_of_memory_is_recognised(error, expected):
+    assert is_out_of_memory(error) == expected
