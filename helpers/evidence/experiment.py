@@ -275,7 +275,8 @@ def _look_up(design: Design, how: Circumstances) -> tuple[Record | None, list[Di
     here = asked.declared() | ({"data": record.declared["data"]} if design.elsewhere else {})
     found = replay.differences(record.declared, here)
     if not found:
-        found = replay.differences(record.chosen, _as_json(design.best(record.tuning)), "chosen")
+        best = _as_json(design.best(record.tuning))
+        found = [] if _tied(record) else replay.differences(record.chosen, best, "chosen")
     if not found:
         kept = int(store.numbered(record.table).max()) + 1
         found = replay.differences(kept, len(asked.runs(record.chosen)), "the number of networks")
@@ -284,6 +285,22 @@ def _look_up(design: Design, how: Circumstances) -> tuple[Record | None, list[Di
     if how.mode != "read":
         found += replay.differences(record.declared["seeds"], _described(design.seeds), "seeds")
     return record, found
+
+
+def _tied(record: Record) -> bool:
+    """Whether what was chosen for every arm is one of the best in the stored, rounded search.
+
+    Where two are equal but for rounding, the search saw which was lower and the store does not.
+    """
+    if record.tuning is None:
+        return False
+    for arm, scores in record.tuning.items():
+        chosen = {name: {arm: of[arm]} for name, of in record.chosen.items()}
+        equals = scores.index[scores == scores.min()]
+        found = [sweeps.lowest(record.tuning.loc[[equal], [arm]]) for equal in equals]
+        if all(replay.differences(chosen, _as_json(one)) for one in found):
+            return False
+    return True
 
 
 def _as_json(value: Any) -> Any:

@@ -26,7 +26,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PARAMETERS = ["profile", "seeds", "device"]
 SECOND_FORM = [path for path in NOTEBOOKS if path.stem in openings.openings()]
 NOT_YET = {  # notebooks of the first form: this list only shrinks
-    "08_dropout_and_normalization",
+    "10_cnn_and_rnn_hyperparameters",
 }
 EVIDENCE = r"([\w.-]+): \d+ (?:networks of evidence, (?:\d+|not) replayed|repetitions of evidence)"
 

@@ -336,6 +336,13 @@ def test_an_edited_rate_is_red(evidence, records, chosen, tuning, fragment):
         check(TUNED, replace(record, chosen=chosen, tuning=table), evidence)
 
 
+def test_of_equal_rates_any_may_have_been_chosen(records):
+    table = pd.DataFrame({"RNN": [2.0, 1.0, 1.0]}, pd.Index([0.1, 0.2, 0.3], name="lr"))
+    chosen = [{"lr": {"RNN": rate}} for rate in table.index]
+    tied = [experiment._tied(replace(records["tuned"], chosen=one, tuning=table)) for one in chosen]
+    assert tied == [False, True, True]
+
+
 def test_a_table_that_lacks_a_network_is_red(evidence, records):
     record = records["toy"]
     with pytest.raises(EvidenceError, match="the number of networks is 6 here, 5 in the evidence"):
