@@ -14,7 +14,6 @@ from helpers.analysis.diagnostics import linear_probe
 from helpers.analysis.gradients import decay_per_step, gradient_by_lag
 from helpers.nets.ablations import HeldLSTM, Wiped
 from helpers.nets.recurrent import GRU, LSTM, RNN
-from helpers.nets.sequences import CausalCNN
 from helpers.nets.starts import chrono_, forget_bias_, identity_, orthogonal_
 
 CELLS = [RNN, LSTM, GRU]
@@ -186,19 +185,6 @@ def test_probe_refuses_what_it_cannot_read(change, message):
     good = {"states": noise(4, 10, 3), "symbols": symbols(4, 10), "lags": [0, 1]}
     with pytest.raises(ValueError, match=message):
         linear_probe(**(good | change))
-
-
-def test_nothing_older_than_a_wipe_or_the_receptive_field_has_a_gradient():
-    net = Wiped(seeded(GRU, 2, 4), 5)
-    wiped = gradient_by_lag(net, noise(2, 13, 2), to="input")
-    assert (wiped[:3] > 0).all() and (wiped[3:] == 0).all()
-    cell = seeded(CausalCNN, 2, 16, kernel_size=2, layers=2)
-    seen = gradient_by_lag(cell, noise(8, 13, 2), to="input")
-    assert (seen > 0).tolist() == [lag < cell.receptive_field for lag in range(13)]
-    with pytest.raises(ValueError, match="gradient to 'weights': choose 'state' or 'input'"):
-        gradient_by_lag(net, noise(2, 13, 2), to="weights")
-    with pytest.raises(ValueError, match="wiped before its first step"):
-        gradient_by_lag(net, noise(2, 13, 2))
 
 
 def test_published_orderings_of_initial_gradients():

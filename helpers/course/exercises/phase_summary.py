@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from helpers.course.exercises.kinds import Code, Quick
-from helpers.evidence.verdicts import adjusted
+from helpers.evidence.verdicts import adjusted as adjusted  # for the example below
 
 # --- Holm's correction ---------------------------------------------------------------------------
 
@@ -19,10 +19,15 @@ def holm(p):
     return torch.empty_like(p).index_put_((order,), risen)
 
 
-def holm_by_statsmodels(p: torch.Tensor) -> torch.Tensor:
-    """The same, by the course's own correction."""
-    corrected = adjusted(dict(enumerate(p.tolist())), "holm")
-    return torch.tensor(list(corrected.values()), dtype=p.dtype)
+def holm_by_rank(p: torch.Tensor) -> torch.Tensor:
+    """The same from its definition, one p value at a time.
+
+    >>> p = torch.tensor([0.03, 0.01, 0.02], dtype=torch.float64)
+    >>> holm_by_rank(p).tolist() == list(adjusted(dict(enumerate(p.tolist())), "holm").values())
+    True
+    """
+    multiplied = torch.stack([(len(p) - (p < one).sum()) * one for one in p])
+    return torch.stack([multiplied[p <= one].max() for one in p]).clamp(max=1)
 
 
 def in_order(p: torch.Tensor, corrected_of_sorted: torch.Tensor) -> torch.Tensor:
@@ -44,7 +49,7 @@ def some_p(generator: torch.Generator) -> tuple:
 
 
 HOLM = Code(
-    holm_by_statsmodels,
+    holm_by_rank,
     some_p,
     {
         "That is Bonferroni's correction: every p times n. Holm's factor falls by one each time.": (
@@ -78,7 +83,7 @@ HOLM = Code(
     "and at most 1; put the values back where they came from.",
     holm,
     within=1e-9,
-    equals="the correction of statsmodels",
+    equals="the definition",
 )
 
 # --- attention that never looks ahead ------------------------------------------------------------
