@@ -18,7 +18,6 @@ from helpers.evidence.verdicts import Outcome, Verdict
 from helpers.figures.svg import data_uri
 
 find_all = findings.find_all
-ADDRESS = "{}.ipynb".format  # of a notebook, seen from its neighbours
 SIZE = re.compile(r"(?<![\w-])\d+(?:,\d{3})*(?![\w-])")  # in a condition: "1,000 images"
 NAMED_SIZE = re.compile(r"(?<=-)\d+(?:x\d+)?(?=-|$)")  # in the name of a test: "images-1000", "3x3"
 
@@ -72,9 +71,7 @@ def _fold(line: redpen.Line, found: Found) -> str:
 def _evidence(claim: Claim, found: Found) -> str:
     """What was asked, the word, what to say instead, and every test in a line."""
     one, reason = found[claim.id]
-    asked = (
-        f'<a href="{ADDRESS(claim.notebook)}#{claim.id}">{claim.id}</a> {escape(claim.question)}'
-    )
+    asked = f'<a href="{claim.notebook}.ipynb#{claim.id}">{claim.id}</a> {escape(claim.question)}'
     if one is None:
         return f"<p>{asked}<br>{redpen.NO_WORD}: {escape(reason)}</p>"
     said = escape(cards.instead(one.verdict))

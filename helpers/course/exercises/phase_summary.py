@@ -6,7 +6,6 @@ import torch
 from torch.nn import functional as F
 
 from helpers.course.exercises.kinds import Code, Quick
-from helpers.evidence.verdicts import adjusted as adjusted  # for the example below
 
 # --- Holm's correction ---------------------------------------------------------------------------
 
@@ -22,6 +21,7 @@ def holm(p):
 def holm_by_rank(p: torch.Tensor) -> torch.Tensor:
     """The same from its definition, one p value at a time.
 
+    >>> from helpers.evidence.verdicts import adjusted
     >>> p = torch.tensor([0.03, 0.01, 0.02], dtype=torch.float64)
     >>> holm_by_rank(p).tolist() == list(adjusted(dict(enumerate(p.tolist())), "holm").values())
     True
