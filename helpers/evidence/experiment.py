@@ -130,11 +130,12 @@ class Design:
             where = f"{self.name}: the network of arm {arm!r} cannot be built"
             raise EvidenceError(f"{where} ({error!r}): mend its function") from error
 
-    def rehearsed(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    def rehearsed(self, chosen: Mapping[str, Any], nudge: int | None = None) -> dict[str, Any]:
         """The replay of the code that is here, at the rates that were chosen."""
         train, _ = unwrapped(self.train, self.settings)
         runs = replay.first_of_each(self.runs(chosen), self.grid or ())
-        found = replay.replay(runs, self.arms, self.data, train, self.measure, self.updates)
+        how = (train, self.measure, self.updates, nudge)
+        found = replay.replay(runs, self.arms, self.data, *how)
         if self.tune and "data" in self.trials:
             data = drawn(self.trials["data"], self.tuning_seeds[0])
             found["data of the trials"] = replay.summary(data)
@@ -281,10 +282,18 @@ def _look_up(design: Design, how: Circumstances) -> tuple[Record | None, list[Di
         kept = int(store.numbered(record.table).max()) + 1
         found = replay.differences(kept, len(asked.runs(record.chosen)), "the number of networks")
     if not found and not design.elsewhere:
-        found = replay.differences(record.replay, asked.rehearsed(record.chosen))
+        found = _replayed(record, asked)
     if how.mode != "read":
         found += replay.differences(record.declared["seeds"], _described(design.seeds), "seeds")
     return record, found
+
+
+def _replayed(record: Record, asked: Design) -> list[Difference]:
+    """In what the replay differs by more than rounding explains."""
+    here = asked.rehearsed(record.chosen)
+    found = replay.differences(record.replay, here)
+    nudged = (asked.rehearsed(record.chosen, nudge) for nudge in replay.NUDGES)
+    return replay.beyond_rounding(found, here, nudged) if found else []
 
 
 def _tied(record: Record) -> bool:

@@ -1,8 +1,9 @@
 """Replay: is the code that is here the code of the evidence?
 
 The first updates of the first seed of every arm, in float64 on the CPU, then loss, metrics and
-measured numbers on a small fixed part of the data: they agree to 1e-6 on every machine, and change
-with whatever changes the science. Moving code about, renaming and speeding up leave them alone.
+measured numbers on a small fixed part of the data: they agree to 1e-6 on every machine, or, where
+a network is chaotic, as well as it agrees with itself after a nudge; and they change with whatever
+changes the science. Moving code about, renaming and speeding up leave them alone.
 What a few updates cannot show (all data, all batches) is summed up beside them.
 """
 
@@ -14,7 +15,7 @@ from numbers import Real
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from helpers.data.dataset import SPLITS, Dataset
 from helpers.data.rehearsal import in_float64, rehearsal
@@ -25,6 +26,8 @@ from helpers.training.many import Run
 
 UPDATES = 10
 TOLERANCE = 1e-6  # relative
+NUDGE = 1e-14  # relative, of every weight: a hundred times the rounding of float64
+NUDGES = (1, 2, 3)  # seeds of the nudges
 
 
 class Difference(NamedTuple):
@@ -65,6 +68,28 @@ def differences(recorded: Any, here: Any, what: str = "") -> list[Difference]:
     return [] if recorded == here else [Difference(what, recorded, here)]
 
 
+def beyond_rounding(
+    found: Iterable[Difference], here: Mapping[str, Any], nudged: Iterable[Mapping[str, Any]]
+) -> list[Difference]:
+    """Those of the differences that are larger than what a nudge of the starts makes of them.
+
+    A chaotic network, such as a recurrent one with large weights, multiplies even the rounding
+    of another version of PyTorch within its first updates. `here` is the replay, `nudged` are
+    replays from starts whose weights differ by NUDGE.
+    """
+    reach: dict[str, float] = {}
+    for one in nudged:
+        for what, before, after in differences(here, one):
+            if isinstance(before, Real) and isinstance(after, Real):
+                reach[what] = max(reach.get(what, 0.0), abs(after - before))
+    return [
+        one
+        for one in found
+        if not (one.what in reach and isinstance(one.recorded, Real))
+        or abs(one.here - one.recorded) > reach[one.what]
+    ]
+
+
 def replay(
     runs: Sequence[Run],
     arms: Mapping[str, Any],
@@ -72,11 +97,13 @@ def replay(
     train: Any,
     measure: Any = None,
     updates: int = UPDATES,
+    nudge: int | None = None,
 ) -> dict[str, Any]:
-    """What the first updates of these runs give, as JSON keeps it."""
+    """What the first updates of these runs give, as JSON keeps it; `nudge` seeds a nudge."""
     small = cache(partial(drawn, changed(data, lambda whole: rehearsal(whole.to("cpu")))))
     networks = {
-        _name(run): _rehearse(run, arms, small(run.seed), train, measure, updates) for run in runs
+        _name(run): _rehearse(run, arms, small(run.seed), train, measure, updates, nudge)
+        for run in runs
     }
     return {"updates": updates, "data": summary(drawn(data, runs[0].seed)), "networks": networks}
 
@@ -107,10 +134,18 @@ def _name(run: Run) -> str:
 
 
 def _rehearse(
-    run: Run, arms: Mapping[str, Any], data: Dataset, train: Any, measure: Any, updates: int
+    run: Run,
+    arms: Mapping[str, Any],
+    data: Dataset,
+    train: Any,
+    measure: Any,
+    updates: int,
+    nudge: int | None,
 ) -> dict[str, Any]:
     """Losses, metrics and measured numbers of a network after its first updates."""
     model = initialise(arms[run.arm], run.seed).double()
+    if nudge is not None:
+        _nudge(model, stream(nudge, "nudge"))
     settings = dict(run.settings)
     if "until" in signature(train).parameters:
         settings["until"] = updates
@@ -126,6 +161,13 @@ def _rehearse(
     if order := settings.get("order"):
         found["batches"] = _order(order, len(data.train.y), run)
     return found
+
+
+@torch.no_grad()
+def _nudge(model: nn.Module, random: torch.Generator) -> None:
+    for weight in model.parameters():
+        noise = torch.randn(weight.shape, generator=random, dtype=weight.dtype)
+        weight.mul_(1 + NUDGE * noise)
 
 
 def _plain(value: Any) -> Any:

@@ -399,6 +399,55 @@ def test_a_replay_draws_from_no_stream_of_the_reader(records):
     assert torch.equal(torch.get_rng_state(), before) and torch.get_default_dtype() == dtype
 
 
+# ---------------------------------------------------------------- chaos
+
+
+class Rounded(LastStep):
+    """The same network on a processor that rounds otherwise."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x * (1 + 2e-14))
+
+
+def chaotic(gain: float = 4.0, net: type[LastStep] = LastStep) -> nn.Module:
+    """A recurrent net whose state at the end depends on the last digit of what it reads."""
+    model = net(RNN(1, 32), 2)
+    with torch.no_grad():
+        model.cell.weight_hh_l0.normal_(std=gain / 32**0.5)
+    return model
+
+
+def noise(seed: int = 0) -> Dataset:
+    random = torch.Generator().manual_seed(seed)
+
+    def split(count: int) -> Split:
+        x = torch.randn(count, 60, 1, generator=random) / 10
+        return Split(x, torch.randint(2, (count,), generator=random))
+
+    return Dataset("noise", split(60), split(30), split(30), ("a", "b"), 0.0, 1.0)
+
+
+CHAOS = Design("01_toy", "chaos", {"RNN": chaotic}, noise(), (40,), PIXELS | {"lr": 0.5})
+
+
+def test_what_rounding_makes_of_a_chaotic_network_stays_green(evidence):
+    rounded, record = other_arms(CHAOS, RNN=partial(chaotic, net=Rounded)), kept(CHAOS)
+    assert differences(record.replay, rounded.rehearsed({}))
+    check(rounded, record, evidence)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        other_arms(CHAOS, RNN=partial(chaotic, 3.96)),
+        replace(CHAOS, settings=PIXELS | {"lr": 0.51}),
+    ],
+)
+def test_a_fault_in_a_chaotic_network_is_red(fault, evidence):
+    with pytest.raises(EvidenceError, match="is not the experiment of its evidence"):
+        check(fault, kept(CHAOS), evidence)
+
+
 # ---------------------------------------------------------------- the parts
 
 
