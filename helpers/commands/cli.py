@@ -1,6 +1,7 @@
 """The command line, `python -m helpers COMMAND`: what make does, also where there is no make."""
 
 import argparse
+import errno
 import os
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from helpers.evidence.registry import ClaimError
 from helpers.evidence.store import EvidenceError
 
 EXPECTED = (NotebookError, ClaimError, EvidenceError)
+FULL = (errno.ENOSPC, errno.EDQUOT)
+CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,6 +31,12 @@ def main(arguments: list[str] | None = None) -> int:
         return options.run(options)
     except EXPECTED as error:
         print(f"FAILED {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.errno not in FULL + CLOSED:
+            raise
+        cure = "make room" if error.errno in FULL else "run it in a folder that can be written"
+        print(f"FAILED {error}: {cure}; what was finished is kept", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("INTERRUPTED: what was finished is kept, run again for the rest", file=sys.stderr)
