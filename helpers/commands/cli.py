@@ -1,7 +1,6 @@
 """The command line, `python -m helpers COMMAND`: what make does, also where there is no make."""
 
 import argparse
-import errno
 import os
 import subprocess
 import sys
@@ -13,13 +12,11 @@ import joblib
 from helpers.commands import course
 from helpers.commands.course import Choice, NotebookError
 from helpers.evidence.closing import PROFILES
-from helpers.evidence.files import ROOT
+from helpers.evidence.files import ROOT, cure
 from helpers.evidence.registry import ClaimError
 from helpers.evidence.store import EvidenceError
 
 EXPECTED = (NotebookError, ClaimError, EvidenceError)
-FULL = (errno.ENOSPC, errno.EDQUOT)
-CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,10 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"FAILED {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        if error.errno not in FULL + CLOSED:
+        if not cure(error):
             raise
-        cure = "make room" if error.errno in FULL else "run it in a folder that can be written"
-        print(f"FAILED {error}: {cure}; what was finished is kept", file=sys.stderr)
+        print(f"FAILED {error}: {cure(error)}; what was finished is kept", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("INTERRUPTED: what was finished is kept, run again for the rest", file=sys.stderr)

@@ -196,7 +196,6 @@ def refresh(choice: Choice) -> int:
         if status := run_all(choice, folder, {"EVIDENCE": "refresh"}):
             return status
         for path in choice.notebooks:
-            openings.into(folder / path.name)
-            (folder / path.name).replace(path)
+            openings.into(path, folder / path.name)
         front.write()
     return 0
