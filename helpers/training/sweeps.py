@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from helpers.data.given import check_real
+
 
 @dataclass(frozen=True)
 class Runs:
@@ -66,8 +68,9 @@ def steps_to(mark: float, curves: pd.DataFrame, never: float = math.nan) -> pd.S
     """The first step of each column of `curves` (step, seed) that holds `mark` twice running.
 
     Two evaluations in a row, so that one lucky measurement does not count; `never` for a column
-    that does not get there.
+    that does not get there. Raises ValueError for a mark that is not finite.
     """
+    check_real(mark=mark)
     held = (curves >= mark) & (curves.shift(-1) >= mark)
     return held.idxmax().where(held.any(), never)
 
@@ -123,8 +126,10 @@ def largest_within(scores: pd.Series, within: float) -> float:
     """The largest value of a setting whose score is at most `within` below the best one.
 
     `scores`, such as accuracies, have the values as their index. NaN, for void, where that is the
-    largest value of the grid: larger ones might do as well.
+    largest value of the grid: larger ones might do as well. Raises ValueError for a negative
+    `within`, and for what is not finite.
     """
+    check_real(0, within=within)
     works = scores.index[scores >= scores.max() - within]
     return math.nan if works.max() == scores.index.max() else float(works.max())
 
