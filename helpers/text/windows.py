@@ -3,6 +3,7 @@
 Wherever ids or lengths are asked for, a tensor, an array, a pandas Series or a list will do.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -79,7 +80,9 @@ def windows(
     ([[2, 3, 4], [4, 5, 6]], [[3, 4, 5], [-100, 6, 7]])
     """
     tokens = as_ids(tokens, name="tokens")
-    check_whole(length=length, stride=1 if stride is None else stride)
+    check_whole(-math.inf, length=length, stride=1 if stride is None else stride)
+    if length < 1 or (stride is not None and stride < 1):
+        raise DataError(f"length is {length} and stride {stride}: use 1 or more of each")
     if len(tokens) <= length:
         raise DataError(
             f"the text has {len(tokens)} token(s), and {length + 1} are needed (each input and "
