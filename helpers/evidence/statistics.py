@@ -146,7 +146,7 @@ def fisher_p(a: int, b: int, count: int) -> float:
 
 
 def _check_counts(count: int, *solved: int | np.ndarray) -> None:
-    kinds = [isinstance(n, Integral | np.ndarray) and np.asarray(n).dtype.kind for n in solved]
-    whole = type(count) is int and count >= 1 and {*kinds} <= {"i", "u"}
-    if not whole or not all(((0 <= np.asarray(n)) & (n <= count)).all() for n in solved):
+    numbers = [n for n in (count, *solved) if isinstance(n, Integral | np.ndarray)]
+    whole = len(numbers) > len(solved) and {np.asarray(n).dtype.kind for n in numbers} <= {*"iu"}
+    if not whole or count < 1 or any(np.any((n < 0) | (n > count)) for n in numbers):
         raise ValueError(f"{solved} of {count!r} seeds are solved: give whole numbers, 0 to all")
