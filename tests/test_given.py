@@ -89,7 +89,6 @@ CALLS: dict[Callable, dict[str, Any]] = {
     training.batches: {"count": 8, "batch_size": 3, "steps": 3, "generator": RANDOM},
     training.reading_order: {"count": 8, "batch_size": 3, "steps": 3, "generator": RANDOM},
     training.steps_to: {"mark": 0.5, "curves": pd.DataFrame({0: [0.1, 0.6, 0.7]})},
-    training.largest_within: {"scores": pd.Series({0.1: 0.5, 0.2: 0.1}), "within": 0.05},
     tasks.adding_problem: {"length": 12, "count": 3},
     tasks.reset_sum: {"length": 12, "count": 3},
     tasks.copy_memory: {"silence": 3, "count": 3},
