@@ -16,6 +16,10 @@ N ?= 20
 PYTHON ?= python3
 JOBS ?=
 
+# What is given is text: no $(...) in it is run, here or where make exports it.
+$(foreach name,PROFILE SEEDS DEVICE NOTEBOOK EXPERIMENT STALE OWNER N PYTHON JOBS DATA PIP_FLAGS,\
+  $(eval override $(name) := $$(value $(name))))
+
 PY := .venv/bin/python
 COURSE := $(PY) -m helpers
 # Arguments that are given, each quoted: a name with a blank or a quote stays one argument.
@@ -24,7 +28,7 @@ flag = $(if $(2),--$(1) $(call quoted,$(2)))
 WHICH = $(call flag,notebook,$(NOTEBOOK)) $(call flag,jobs,$(JOBS))
 HOW = $(WHICH) --device $(call quoted,$(DEVICE))
 CORES = $(or $(JOBS),$(shell $(PY) -c 'import joblib; print(joblib.cpu_count())'))
-TEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
+TEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n $(call quoted,$(CORES)) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup run-all check test nightly lint nbval lab refresh register recap prove audit replicate compare verdicts
 .PHONY: mutants anatomy kaggle student site bench bench-many lock clean distclean
@@ -60,7 +64,7 @@ anatomy: .venv/dev  ## what a notebook lacks of the second form, a line each
 	@$(PY) -m tests.anatomy $(call quoted,$(NOTEBOOK))
 
 nbval: .venv/dev  ## only the stored outputs of the chosen notebooks
-	$(TEST) -m "" $(if $(NOTEBOOK),notebooks/$(NOTEBOOK)*.ipynb,notebooks)
+	$(TEST) -m "" $(if $(NOTEBOOK),notebooks/$(call quoted,$(NOTEBOOK))*.ipynb,notebooks)
 
 lab: .venv/course  ## open the course in JupyterLab
 	@$(COURSE) lab

@@ -61,12 +61,12 @@ def changed(design: Design, **settings: Any) -> Design:
 @pytest.fixture
 def evidence(tmp_path, monkeypatch):
     """The folder of the evidence: empty, and all that is kept beside it in a temporary place."""
-    from helpers.commands import proofs
+    from helpers.commands import course, proofs
     from helpers.evidence import experiment, findings, store
 
     folder = tmp_path / "data" / "evidence"
     for module in (store, findings):
         monkeypatch.setattr(module, "reference", lambda: folder)
-    for module in (experiment, proofs):
+    for module in (course, experiment, proofs):
         monkeypatch.setattr(module, "build_folder", lambda: tmp_path / "build")
     return folder

@@ -12,6 +12,8 @@ import torch
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from torch import Tensor, nn
 
+from helpers.data.given import ABOVE_0, check_real, check_whole
+
 TOLERANCE = 1e-3
 Loss = Callable[[], Tensor]  # of the weights as they are, as a scalar with a graph
 
@@ -63,7 +65,11 @@ def descend(
 
     Every `measure_every` updates, from before the first on, one value each of "step", "loss" and
     "sharpness". Ends early, without a row for it, once the loss or its curvature is not finite.
+    Raises ValueError for a learning rate that is not positive, and for steps below 0.
     """
+    check_real(ABOVE_0, lr=lr)
+    check_whole(0, steps=steps)
+    check_whole(measure_every=measure_every)
     weights = [p for p in model.parameters() if p.requires_grad]
     seen = {"step": [], "loss": [], "sharpness": []}
     for step in range(steps + 1):

@@ -1,5 +1,6 @@
 """Looking inside a network: filters, receptive fields, ablation, gradients."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -8,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from helpers.data.given import ABOVE_0, check_real, check_tensor, check_whole
+
 # --- filters -------------------------------------------------------------------------------
 
 
@@ -15,7 +18,10 @@ def gaussian_derivatives(size: int, sigma: float) -> Tensor:
     """The two first derivatives of a Gaussian on a size x size grid: (2, size, size), unit norm.
 
     The model of an edge detector (Canny 1986, section V); a 3x3 Sobel filter is close to one.
+    Raises ValueError for a size below 2, and a sigma that is not positive.
     """
+    check_whole(2, size=size)
+    check_real(ABOVE_0, sigma=sigma)
     axis = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
     gaussian = torch.exp(-(axis**2) / (2 * sigma**2))
     derivative = -axis * gaussian
@@ -29,7 +35,10 @@ def edge_share(filters: Tensor, sigmas: Sequence[float] = (0.7, 1.0, 1.5, 2.0)) 
     `filters` is (n, k, k); returns n values in [0, 1], each the best over the widths `sigmas` in
     pixels. Brightness is not an edge: the mean of a filter is taken off first, and a blur scores
     0. A random 3x3 filter scores 1/4 on average at one width: two dimensions out of eight.
+    Raises ValueError for filters of another shape, and no widths.
     """
+    check_tensor("n, k, k", filters=filters)
+    check_whole(**{"number of sigmas": len(sigmas)})
     flat = filters.detach().double().flatten(1)  # (n, k*k)
     flat = flat - flat.mean(dim=1, keepdim=True)
     energy = flat.square().sum(1).clamp_min(1e-20)
@@ -41,7 +50,12 @@ def edge_share(filters: Tensor, sigmas: Sequence[float] = (0.7, 1.0, 1.5, 2.0)) 
 
 
 def relative_move(before: Tensor, after: Tensor) -> float:
-    """`|after - before| / |before|`, with the norm over all weights (Frobenius)."""
+    """`|after - before| / |before|`, with the norm over all weights (Frobenius).
+
+    Raises ValueError for weights of two shapes.
+    """
+    if before.shape != after.shape:
+        raise ValueError(f"before is {tuple(before.shape)}, after {tuple(after.shape)}: use one")
     return ((after - before).norm() / before.norm()).item()
 
 
@@ -53,8 +67,9 @@ def receptive_field(layers: nn.Module, x: Tensor) -> Tensor:
 
     The gradient of that unit with respect to the images x (batch, channels, H, W), absolute and
     averaged over batch and channels: (H, W). Zero outside the receptive field (Luo et al. 2016,
-    "Understanding the effective receptive field", section 2).
+    "Understanding the effective receptive field", section 2). Raises ValueError for other inputs.
     """
+    check_tensor("batch, channels, height, width", x=x)
     x = x.detach().requires_grad_()
     out = layers(x)  # (batch, channels, h, w)
     centre = out[:, :, out.shape[2] // 2, out.shape[3] // 2].sum()
@@ -65,8 +80,10 @@ def receptive_field(layers: nn.Module, x: Tensor) -> Tensor:
 def shift(images: Tensor, right: int = 0, down: int = 0) -> Tensor:
     """Move images (..., H, W) by whole pixels; what enters is background, nothing wraps around.
 
-    Background is each image's smallest value (black, in standardised digits).
+    Background is each image's smallest value (black, in standardised digits). Raises ValueError
+    for parts of a pixel.
     """
+    check_whole(-math.inf, right=right, down=down)
     moved = images.roll((down, right), dims=(-2, -1))
     rows = torch.arange(images.shape[-2], device=images.device)
     columns = torch.arange(images.shape[-1], device=images.device)
@@ -79,8 +96,11 @@ def shift(images: Tensor, right: int = 0, down: int = 0) -> Tensor:
 def accuracy_by_class(logits: Tensor, y: Tensor) -> Tensor:
     """Share of each class's examples whose largest logit is the right one: (classes,).
 
-    `logits` is (n, classes), `y` holds the labels (n,); NaN for a class without examples.
+    `logits` is (n, classes), `y` holds the labels (n,); NaN for a class without examples. Raises
+    ValueError for other shapes and labels.
     """
+    check_tensor("n, classes", logits=logits)
+    _check_labels(y, len(logits), logits.shape[1])
     hits = y[logits.argmax(1) == y].bincount(minlength=logits.shape[1])
     return hits / y.bincount(minlength=logits.shape[1])
 
@@ -93,6 +113,7 @@ def ablation_drops(classify: Callable[[Tensor], Tensor], features: Tensor, y: Te
     (n, channels, h, w), finds that channel silent (Morcos et al. 2018, "On the importance of
     single directions for generalization", section 2.3).
     """
+    check_tensor("n, channels, height, width", features=features)
     intact = accuracy_by_class(classify(features), y)
     drops = []
     for channel in range(features.shape[1]):
@@ -102,11 +123,22 @@ def ablation_drops(classify: Callable[[Tensor], Tensor], features: Tensor, y: Te
     return torch.stack(drops)
 
 
+def _check_labels(y: Tensor, count: int, classes: float = math.inf) -> None:
+    """Raise ValueError unless y holds a label, 0 and up, below `classes`, for each of `count`."""
+    if not isinstance(y, Tensor) or y.dtype != torch.int64 or y.shape != (count,):
+        raise ValueError(f"y is {y!r:.80}: give an int64 label for each of {count} examples")
+    if y.min() < 0 or y.max() >= classes:
+        raise ValueError(f"y runs from {y.min()} to {y.max()}: labels lie in 0..{classes} - 1")
+
+
 def class_means(features: Tensor, y: Tensor) -> Tensor:
     """Mean activation of each channel for each class, (channels, classes).
 
-    `features` is (n, channels, h, w) after ReLU, `y` holds the labels (n,).
+    `features` is (n, channels, h, w) after ReLU, `y` holds the labels (n,); NaN for a class without
+    examples. Raises ValueError for other shapes and labels.
     """
+    check_tensor("n, channels, height, width", features=features)
+    _check_labels(y, len(features))
     maps = features.mean(dim=(2, 3))  # (n, channels)
     return torch.stack([maps[y == k].mean(0) for k in range(int(y.max()) + 1)], dim=1)
 
@@ -193,8 +225,10 @@ def central_differences(f: Callable[[], Tensor], parameter: Tensor, eps: float =
     """Numerical gradient of the scalar f() with respect to `parameter`, entry by entry.
 
     (f(w + eps) - f(w - eps)) / (2 eps); use float64, or rounding drowns the result. A larger eps
-    may carry a ReLU or a maximum across its kink. The parameter is put back afterwards.
+    may carry a ReLU or a maximum across its kink. The parameter is put back afterwards. Raises
+    ValueError for an eps that is not positive.
     """
+    check_real(ABOVE_0, eps=eps)
     gradient = torch.zeros_like(parameter)
     with torch.no_grad():
         for index in np.ndindex(*parameter.shape):

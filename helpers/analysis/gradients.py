@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from helpers.data.given import check_tensor
 from helpers.nets.recurrent import Cell
 from helpers.nets.sequences import SequenceCell
 
@@ -24,8 +25,9 @@ def gradient_by_lag(cell: SequenceCell, x: Tensor) -> pd.Series:
     The size of a Jacobian is its Frobenius norm over sqrt(hidden), the root mean square over all
     directions of the output; it is averaged over the batch. The cell is left as it was.
 
-    Raises ValueError for a cell whose state is wiped.
+    Raises ValueError for a cell whose state is wiped, and for inputs of another shape.
     """
+    check_tensor("batch, time, inputs", x=x)
     cell, x = copy.deepcopy(cell).double().eval(), x.detach().double()
     for module in cell.modules():
         if isinstance(module, Cell):

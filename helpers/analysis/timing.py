@@ -13,6 +13,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from helpers.data.given import check_whole
+
 
 def interleave(arms: Mapping[str, Callable[[], Any]], rounds: int = 7) -> pd.DataFrame:
     """Seconds of every arm (columns) in every round (rows); in a round each arm runs once.
@@ -20,8 +22,7 @@ def interleave(arms: Mapping[str, Callable[[], Any]], rounds: int = 7) -> pd.Dat
     The order of the arms turns by one from round to round; a first round is not kept. One thread,
     whatever was set before. Raises ValueError for no arms or no rounds.
     """
-    if not arms or rounds < 1:
-        raise ValueError(f"{len(arms)} arms, {rounds} rounds: time one arm or more, once or more")
+    check_whole(rounds=rounds, **{"number of arms": len(arms)})
     names, threads = list(arms), torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -12,7 +12,7 @@ import joblib
 from helpers.commands import course
 from helpers.commands.course import Choice, NotebookError
 from helpers.evidence.closing import PROFILES
-from helpers.evidence.files import ROOT
+from helpers.evidence.files import ROOT, cure
 from helpers.evidence.registry import ClaimError
 from helpers.evidence.store import EvidenceError
 
@@ -28,6 +28,11 @@ def main(arguments: list[str] | None = None) -> int:
         return options.run(options)
     except EXPECTED as error:
         print(f"FAILED {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if not cure(error):
+            raise
+        print(f"FAILED {error}: {cure(error)}; what was finished is kept", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("INTERRUPTED: what was finished is kept, run again for the rest", file=sys.stderr)

@@ -2,17 +2,22 @@
 
 import json
 import multiprocessing
+import os
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import environ
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from helpers.evidence.closing import MIME, count_words
-from helpers.evidence.files import ROOT, build_folder
+from helpers.evidence.files import ROOT, build_folder, write_whole
 
 NOTEBOOKS = ROOT / "notebooks"
 TIMEOUT = 1800  # seconds for a cell; a proof takes as long as it takes
@@ -58,6 +63,18 @@ def notebooks(beginning: str = "") -> list[Path]:
 def built(profile: str) -> Path:
     """The folder of executed notebooks."""
     return build_folder() / profile
+
+
+@contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Hold the lock of a command. Raises NotebookError where it is at work here already."""
+    folder = build_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / f"{name}.lock", timeout=0):
+            yield
+    except Timeout:
+        raise NotebookError(f"another make {name} is at work in {folder}: wait for it") from None
 
 
 def execute(source: Path, target: Path, choice: Choice) -> str:
@@ -130,8 +147,16 @@ def _execute_apart(
 def _command(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     from helpers.commands.cli import main
 
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     environ.update(environment)
     sys.exit(main(list(arguments)))
+
+
+def _end_with_parent() -> None:
+    """End this process, and so its kernel, with the one that began it, were that killed."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def surroundings(more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -149,8 +174,7 @@ def surroundings(more: Mapping[str, str] | None = None) -> dict[str, str]:
 def _silence_kernels() -> None:
     """Keep kernels from warning, once a notebook, about what concerns nobody here."""
     config = build_folder() / "ipython" / "profile_default" / "ipython_kernel_config.py"
-    config.parent.mkdir(parents=True, exist_ok=True)
-    config.write_text("c.IPKernelApp.log_level = 50\n", encoding="utf-8")
+    write_whole(config, "c.IPKernelApp.log_level = 50\n")
 
 
 def renew(paths: Sequence[Path]) -> None:
@@ -164,14 +188,14 @@ def renew(paths: Sequence[Path]) -> None:
 
 def refresh(choice: Choice) -> int:
     """Execute notebooks against the evidence; store their outputs, findings and what shows them."""
-    renew(choice.notebooks)
-    folder = build_folder() / "refresh"
-    if status := run_all(choice, folder, {"EVIDENCE": "refresh"}):
-        return status
     from helpers.commands import front, openings
 
-    for path in choice.notebooks:
-        openings.into(folder / path.name)
-        (folder / path.name).replace(path)
-    front.write()
+    folder = build_folder() / "refresh"
+    with alone("refresh"):
+        renew(choice.notebooks)
+        if status := run_all(choice, folder, {"EVIDENCE": "refresh"}):
+            return status
+        for path in choice.notebooks:
+            openings.into(path, folder / path.name)
+        front.write()
     return 0

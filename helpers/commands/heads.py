@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from helpers.evidence.files import ROOT
+from helpers.evidence.files import ROOT, write_whole
 
 PLACEHOLDER = "https://github.com/phase-03-measured/phase-03-measured"  # nothing is fetched there
 LINKS = re.compile(r"^\[Open in Kaggle\].*$", re.M)
@@ -93,4 +93,4 @@ def write(notebook: NotebookNode, name: str, address: str) -> NotebookNode:
 def into(path: Path) -> None:
     """Write links and set-up cell into the notebook of a file."""
     notebook = nbformat.read(path, as_version=4)
-    nbformat.write(write(notebook, path.name, repository()), path)
+    write_whole(path, nbformat.writes(write(notebook, path.name, repository())) + "\n")

@@ -18,7 +18,7 @@ from nbformat import NotebookNode
 
 from helpers.commands.runner import closing
 from helpers.evidence import findings
-from helpers.evidence.files import ROOT
+from helpers.evidence.files import ROOT, write_whole
 from helpers.evidence.registry import ClaimError, registry
 from helpers.evidence.verdicts import Numbers
 
@@ -109,11 +109,12 @@ def write(notebook: NotebookNode, opening: Opening, seconds: float | None = None
     return notebook
 
 
-def into(path: Path) -> None:
-    """Write its sentences into the executed notebook of a file; nothing where it has none."""
-    notebook = nbformat.read(path, as_version=4)
+def into(path: Path, executed: Path) -> None:
+    """Store an executed notebook at its place, with its sentences where it has some."""
+    notebook = nbformat.read(executed, as_version=4)
     if opening := openings().get(path.stem):
-        nbformat.write(write(notebook, opening, closing(notebook).get("seconds")), path)
+        notebook = write(notebook, opening, closing(notebook).get("seconds"))
+    write_whole(path, nbformat.writes(notebook) + "\n")
 
 
 def _time(before: re.Match | None, seconds: float | None) -> int:

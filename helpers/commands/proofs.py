@@ -1,11 +1,12 @@
 """Proofs: evidence made anew, drawn on for audits, repeated on other seeds, compared."""
 
+import hashlib
 import json
 import random
 import subprocess
 import tarfile
 import threading
-import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
@@ -13,9 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from helpers.commands.course import Choice, NotebookError, run_all
+from helpers.commands.course import Choice, NotebookError, alone, run_all
 from helpers.evidence import findings, store
 from helpers.evidence.files import ROOT, build_folder, write_whole
 
@@ -29,13 +28,8 @@ def prove(choice: Choice, experiment: str = "", stale: bool = False) -> int:
     the experiment of its evidence. Returns the exit status.
     Raises NotebookError where another proof is at work here.
     """
-    with _alone("prove"), _session("prove", choice, {"experiment": experiment}) as since:
-        how = {"mode": "prove", "only": experiment, "since": 1.0 if stale else since}
-        with _telling(store.reference()):
-            status = _one_by_one(choice, how | {"jobs": choice.jobs})
-        if status == 0:
-            _close_session("prove")
-    return status
+    how = {"mode": "prove", "only": experiment, "stale": stale}
+    return _go_on(choice, how, store.reference())
 
 
 def register(choice: Choice) -> int:
@@ -50,49 +44,40 @@ def _one_by_one(choice: Choice, how: Mapping[str, Any]) -> int:
     return run_all(alone, build_folder() / str(how["mode"]), given)
 
 
-@contextmanager
-def _alone(name: str) -> Iterator[None]:
-    folder = build_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / f"{name}.lock", timeout=0):
-            yield
-    except Timeout:
-        raise NotebookError(f"another make {name} is at work in {folder}: wait for it") from None
+def _go_on(choice: Choice, how: Mapping[str, Any], root: Path) -> int:
+    """Make evidence below `root`; a proof that was interrupted keeps its name and goes on.
 
-
-@contextmanager
-def _session(name: str, choice: Choice, more: Mapping[str, Any]) -> Iterator[float]:
-    """When this piece of work began: earlier than now if it was interrupted and goes on."""
-    asked = {"notebooks": [path.stem for path in choice.notebooks], **more}
-    mark = build_folder() / f"{name}.json"
-    try:
-        kept = json.loads(mark.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        kept = {}
-    since = kept["since"] if kept.get("asked") == asked else time.time()
-    write_whole(mark, json.dumps({"asked": asked, "since": since}))
-    yield since
-
-
-def _close_session(name: str) -> None:
-    """All is done: the next piece of work begins anew."""
-    (build_folder() / f"{name}.json").unlink(missing_ok=True)
+    Evidence holds the name of the proof that made it: no clock says what is finished.
+    """
+    asked = repr([*(path.stem for path in choice.notebooks), *how.items()])
+    name = hashlib.sha256(asked.encode()).hexdigest()[:16]
+    with alone(how["mode"]):
+        begun = build_folder() / how["mode"] / f"{name}.begun"
+        if not begun.exists():
+            write_whole(begun, uuid.uuid4().hex)
+        with _telling(root):
+            more = {"proof": begun.read_text(encoding="utf-8"), "jobs": choice.jobs}
+            status = _one_by_one(choice, {**how, **more})
+        if status == 0:
+            begun.unlink()
+    return status
 
 
 @contextmanager
 def _telling(root: Path) -> Iterator[None]:
     """Print a line for every experiment whose evidence is written meanwhile."""
-    done, begun = threading.Event(), time.time()
-    told: set[tuple[Path, float]] = set()
+    done = threading.Event()
+
+    def written() -> set[tuple[Path, int]]:
+        return {(file, file.stat().st_mtime_ns) for file in root.glob("*/*.json")}
+
+    told = written()
 
     def look() -> None:
-        for file in sorted(root.glob("*/*.json")):
-            seen = (file, file.stat().st_mtime)
-            if seen[1] >= begun and seen not in told:
-                told.add(seen)
-                seconds = json.loads(file.read_text(encoding="utf-8"))["made"].get("seconds", 0)
-                print(f"  {file.parent.name}/{file.stem}: proved in {seconds:.0f} s", flush=True)
+        for file, moment in sorted(written() - told):
+            told.add((file, moment))
+            seconds = json.loads(file.read_text(encoding="utf-8"))["made"].get("seconds", 0)
+            print(f"  {file.parent.name}/{file.stem}: proved in {seconds:.0f} s", flush=True)
 
     def keep_looking() -> None:
         while not done.wait(LOOK):
@@ -114,14 +99,14 @@ def audit(choice: Choice, networks: int, seed: int | None = None) -> int:
     Bit for bit on the kind of processor that made them, else within the spread of their arm.
     """
     drawn = _draw([path.stem for path in choice.notebooks], networks, random.Random(seed))
-    report = build_folder() / "audit.jsonl"
-    report.unlink(missing_ok=True)
-    status = 0
-    for path in choice.notebooks:
-        if path.stem in drawn:
-            how = {"mode": "audit", "audited": drawn[path.stem], "report": str(report)}
-            status |= _one_by_one(Choice([path], device="cpu"), how)
-    lines = report.read_text(encoding="utf-8").splitlines() if report.exists() else []
+    report, status = build_folder() / "audit.jsonl", 0
+    with alone("audit"):
+        report.unlink(missing_ok=True)
+        for path in choice.notebooks:
+            if path.stem in drawn:
+                how = {"mode": "audit", "audited": drawn[path.stem], "report": str(report)}
+                status |= _one_by_one(Choice([path], device="cpu"), how)
+        lines = report.read_text(encoding="utf-8").splitlines() if report.exists() else []
     found = [json.loads(line) for line in lines]
     for one in found:
         print(f"  {one['experiment']}: {one['network']}: {one['found']}")
@@ -150,12 +135,7 @@ def _networks(record: store.Record) -> int:
 def replicate(choice: Choice, first: int) -> int:
     """Prove on seeds from `first` on, at the rates of the evidence; print which words agree."""
     root = build_folder() / "replicate" / "evidence"
-    with _alone("replicate"), _session("replicate", choice, {"first": first}) as since:
-        how = {"mode": "replicate", "first_seed": first, "since": since, "root": str(root)}
-        with _telling(root):
-            status = _one_by_one(choice, how | {"jobs": choice.jobs})
-        if status == 0:
-            _close_session("replicate")
+    status = _go_on(choice, {"mode": "replicate", "first_seed": first, "root": str(root)}, root)
     stems = [path.stem for path in choice.notebooks]
     return status | _print_differences(store.reference(), root, "on other seeds", stems)
 

@@ -16,6 +16,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from helpers.commands.course import NotebookError
 from helpers.evidence.closing import MIME
+from helpers.evidence.files import cure
 
 KERNEL_RACES = ("Kernel died before replying", "Address already in use")  # worth one retry
 FOLDS = {  # a tag of the author: what JupyterLab, Kaggle and the site call the same
@@ -89,6 +90,8 @@ def _papermill(
             where = f"{source}: cell {len(begun) - bool(parameters)}"
             raise NotebookError(f"{where}: {what}") from None
         except Exception as error:
+            if isinstance(error, OSError) and cure(error):
+                raise
             if attempt == 2 or not any(race in str(error) for race in KERNEL_RACES):
                 raise NotebookError(f"{source}: {type(error).__name__}: {error}") from error
 

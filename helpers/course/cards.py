@@ -310,7 +310,7 @@ def _test_row(outcome: Outcome) -> str:
     test = outcome.test
     role = "" if test.role == "core" else f" ({test.role})"
     when = f" Asked where {html.escape(test.when)}." if test.when else ""
-    asked = f"<b>{test.name}</b>{role}: {html.escape(test.statement)}{when}"
+    asked = f"<b>{html.escape(test.name)}</b>{role}: {html.escape(test.statement)}{when}"
     said = f"{OUTCOME_MARKS[outcome.verdict]} {outcome.verdict}"
     cells = [f'<td style="text-align:left;max-width:24em">{asked}</td>', f"<td>{said}</td>"]
     measured = "exact" if test.kind == "assertion" else "<br>".join(_numbers(outcome))

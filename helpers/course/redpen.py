@@ -278,5 +278,6 @@ def _written(pen: Correction, address: Callable[[str], str] | None) -> str:
     notebook = registry()[pen.claim].notebook
     said = escape(pen.say).replace("× ", "×\u00a0").replace(" %", "\u00a0%")
     said = f"{'open: ' * (pen.word == 'open')}{said}\u00a0<small>{notebook[:2]}</small>"
-    link = f'<a href="{address(notebook)}#{pen.claim}">{said}</a>' if address else said
+    place = escape(f"{address(notebook)}#{pen.claim}") if address else ""
+    link = f'<a href="{place}">{said}</a>' if place else said
     return f"<ins>{link}</ins>"

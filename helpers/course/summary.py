@@ -71,7 +71,8 @@ def _fold(line: redpen.Line, found: Found) -> str:
 def _evidence(claim: Claim, found: Found) -> str:
     """What was asked, the word, what to say instead, and every test in a line."""
     one, reason = found[claim.id]
-    asked = f'<a href="{claim.notebook}.ipynb#{claim.id}">{claim.id}</a> {escape(claim.question)}'
+    place, name = escape(f"{claim.notebook}.ipynb#{claim.id}"), escape(claim.id)
+    asked = f'<a href="{place}">{name}</a> {escape(claim.question)}'
     if one is None:
         return f"<p>{asked}<br>{redpen.NO_WORD}: {escape(reason)}</p>"
     said = escape(cards.instead(one.verdict))

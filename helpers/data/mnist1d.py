@@ -8,6 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from helpers.data.dataset import DataError, Dataset, Split
+from helpers.data.given import check_whole
 from helpers.data.loading import DIGITS, resolve_device
 
 # As published; lengths are in time steps, noise in units of the template.
@@ -46,9 +47,12 @@ def make_mnist1d(seed: int = 42, size: int = 5000, device: str | torch.device = 
     The first 4/5 are for training, of which the last eighth is validation; the rest is the test.
     As published, mean and std are those of all signals together. The same seed draws the same
     numbers, in the same order, as the `mnist1d` package.
-    Raises DataError if size is no multiple of 10 or under 100, or the device is absent.
+    Raises DataError if size is no multiple of 10 or under 100, for a negative seed, or where the
+    device is absent.
     """
     device = resolve_device(device)
+    check_whole(0, seed=seed)
+    check_whole(size=size)
     if size < 100 or size % 10:
         raise DataError(f"size {size} cannot be shared by 10 classes: use 100, 110, ... 5000 ...")
     random = np.random.RandomState(seed)  # this generator's stream is frozen for good

@@ -8,6 +8,7 @@ Tensors are on the CPU; `task.to(device)` moves them.
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from helpers.data.dataset import IGNORED, PAD, DataError, Dataset, Split, check_split
+from helpers.data.given import check_whole
 from helpers.data.streams import stream
 
 DATA_SEED = 7  # of the tasks as the course measures them
@@ -38,7 +40,7 @@ def adding_problem(length: int = 50, count: int = 48_000, seed: int = DATA_SEED)
 
     Raises DataError for a length under 2 or a count under 1.
     """
-    _need("length", length, 2)
+    check_whole(2, length=length)
 
     def draw(n: int, random: Generator) -> tuple[Tensor, Tensor]:
         values = torch.rand(n, length, generator=random)
@@ -61,7 +63,7 @@ def reset_sum(length: int = 30, count: int = 32_000, seed: int = DATA_SEED) -> D
 
     Raises DataError for a length or count under 1.
     """
-    _need("length", length, 1)
+    check_whole(length=length)
 
     def draw(n: int, random: Generator) -> tuple[Tensor, Tensor]:
         values, chance, which = torch.rand(3, n, length, generator=random)
@@ -85,7 +87,7 @@ def copy_memory(silence: int = 20, count: int = 22_400, seed: int = DATA_SEED) -
 
     Raises DataError for a silence or count under 1.
     """
-    _need("silence", silence, 1)
+    check_whole(silence=silence)
 
     def draw(n: int, random: Generator) -> tuple[Tensor, Tensor]:
         said = torch.randint(SYMBOLS, (n, RECALL), generator=random)
@@ -114,9 +116,9 @@ def which_came_first(
 
     Raises DataError if the sequence is too short for gap and margin, or a size is under 1.
     """
-    _need("gap", gap, 1)
-    _need("margin", margin, 0)
-    _need("length", length, 2 * margin + gap + 1)
+    check_whole(gap=gap)
+    check_whole(0, margin=margin)
+    check_whole(2 * margin + gap + 1, length=length)
     earlier, later = torch.triu_indices(length, length, gap)
     inside = (earlier >= margin) & (later < length - margin)
     pairs = torch.stack([earlier, later], 1)[inside]
@@ -142,8 +144,8 @@ def remember_symbol(
 
     Raises DataError for a lag outside 0 to length - 1 or a count under 1.
     """
-    _need("lag", lag, 0)
-    _need("length", length, lag + 1)
+    check_whole(0, lag=lag)
+    check_whole(lag + 1, length=length)
 
     def draw(n: int, random: Generator) -> tuple[Tensor, Tensor]:
         tokens = torch.randint(SYMBOLS, (n, length), generator=random)
@@ -163,6 +165,7 @@ def key_token(shortest: int = 5, count: int = 8_000, seed: int = DATA_SEED) -> D
 
     Raises DataError unless 1 <= shortest <= 40, or for a count under 1.
     """
+    check_whole(-math.inf, shortest=shortest)
     if not 1 <= shortest <= LONGEST:
         raise DataError(f"shortest is {shortest}: use 1 to {LONGEST}")
 
@@ -187,7 +190,8 @@ def shrink(dataset: Dataset, side: int = 8) -> Dataset:
     Raises DataError if x are not square images of at least `side` pixels.
     """
     shape = dataset.train.x.shape
-    if len(shape) != 4 or shape[2] != shape[3] or not 1 <= side <= shape[3]:
+    check_whole(side=side)
+    if len(shape) != 4 or shape[2] != shape[3] or side > shape[3]:
         raise DataError(
             f"x has shape {tuple(shape)}: shrinking to {side} needs square images "
             f"(N, channels, H, H) of at least {side} pixels; keep the image, or name another side"
@@ -222,7 +226,7 @@ def digit_rows(dataset: Dataset) -> Dataset:
 
 def _dataset(name: str, draw: Draw, count: int, classes: Sequence[str], seed: int) -> Dataset:
     """`count` sequences to train on, HELD to validate and HELD to test, none in two splits."""
-    _need("count", count, 1)
+    check_whole(count=count)
     taken: set[bytes] = set()
     splits = {}
     for split, size in (("test", HELD), ("valid", HELD), ("train", count)):
@@ -250,11 +254,6 @@ def _draw_others(draw: Draw, size: int, random: Generator, taken: set[bytes]) ->
 
 def _digests(x: Tensor) -> list[bytes]:
     return [hashlib.blake2b(row, digest_size=16).digest() for row in x.flatten(1).numpy()]
-
-
-def _need(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise DataError(f"{name} is {value}: use {least} or more")
 
 
 def _halves(n: int, random: Generator) -> Tensor:

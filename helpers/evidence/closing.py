@@ -5,6 +5,7 @@ Imports nothing large: `helpers.commands` needs no PyTorch to start a notebook.
 
 import platform
 from collections.abc import Mapping
+from html import escape
 from typing import Any
 
 PROFILES = ("smoke", "standard")
@@ -36,7 +37,7 @@ class Closing:
         machine = f"Python {platform.python_version()}, {platform.machine()}"
         return {
             "text/plain": repr(self),
-            "text/html": f"<p><b>{self!r}</b><br>{seconds}, {machine}</p>",
+            "text/html": f"<p><b>{escape(repr(self))}</b><br>{seconds}, {machine}</p>",
             MIME: {k: v for k, v in vars(self).items() if k != "setting"},
         }
 

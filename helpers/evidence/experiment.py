@@ -227,7 +227,8 @@ class Circumstances:
     first_seed: int = 0  # of a replication
     audited: Mapping[str, Sequence[int]] = field(default_factory=dict)  # networks to train again
     report: Path | None = None  # where an audit says what it found
-    since: float = 0.0  # a proof begun then goes on: evidence made later is finished
+    proof: str = ""  # the name of the proof that goes on: evidence that it made is finished
+    stale: bool = False  # all evidence is finished that this code would make
     tick: Callable[[str, int], None] | None = None
     expect: Callable[[int], None] | None = None  # hears how many updates are coming
 
@@ -537,8 +538,8 @@ def _finished(design: Design, how: Circumstances) -> bool:
     """Whether the proof that goes on here has made this experiment's evidence already."""
     try:
         record = store.read(store.place(design.notebook, design.name, how.root))
-        later = float(record.made.get("at", 0)) >= how.since > 0
-        return later and not _look_up(design, how)[1]
+        here = how.stale or (how.proof and record.made.get("proof") == how.proof)
+        return bool(here) and not _look_up(design, how)[1]
     except EvidenceError:
         return False
 
@@ -598,7 +599,7 @@ def _refuse_unless_frozen(design: Design) -> None:
 def _prove(design: Design, how: Circumstances) -> None:
     """Train every seed of every arm and write the evidence."""
     _refuse_unless_frozen(design)
-    begun, root = time.time(), build_folder() / "prove" / design.notebook / design.name
+    begun, root = time.monotonic(), build_folder() / "prove" / design.notebook / design.name
     file = store.place(design.notebook, design.name, how.root)
     store.require_writable(file)
     how_trained = {"n_jobs": how.jobs, **_verified(design)}
@@ -607,7 +608,7 @@ def _prove(design: Design, how: Circumstances) -> None:
         tuning = _search(design, design.tuning_seeds, list(design.arms), root, **how_trained)
     chosen = _as_json(design.best(tuning))
     table, replayed = _train_every_seed(design, chosen, root, how_trained)
-    made = _made(begun) | {
+    made = _made(begun, how) | {
         "processes": joblib.effective_n_jobs(how.jobs),
         "device": str(drawn(design.data, frozen.all_seeds(design.seeds)[0]).train.y.device),
         "registered": frozen.commit(design.notebook),
@@ -627,11 +628,10 @@ def _train_every_seed(
     return runs.table, design.rehearsed(chosen)
 
 
-def _made(begun: float) -> dict[str, Any]:
-    """When, how long and on what."""
-    now = time.time()
-    date = datetime.now().date().isoformat()
-    return machine() | {"at": round(now, 1), "date": date, "seconds": round(now - begun, 1)}
+def _made(begun: float, how: Circumstances) -> dict[str, Any]:
+    """When, how long, on what and by which proof."""
+    date, seconds = datetime.now().date().isoformat(), round(time.monotonic() - begun, 1)
+    return machine() | {"proof": how.proof, "date": date, "seconds": seconds}
 
 
 def _verified(design: Design) -> dict[str, int]:
@@ -670,12 +670,12 @@ def _replicated(design: Design, here: Here, how: Circumstances) -> Experiment:
     if found or not record:
         raise EvidenceError(_refusal(design, found))
     if not _finished(design, how):
-        begun, root = time.time(), build_folder() / "replicate" / design.notebook / design.name
+        begun, root = time.monotonic(), build_folder() / "replicate" / design.notebook / design.name
         how_trained = {"n_jobs": how.jobs, **_verified(design)}
         table, replayed = _train_every_seed(design, record.chosen, root, how_trained)
         new = {"declared": design.declared(), "table": table, "replay": replayed}
         file = store.place(design.notebook, design.name, how.root)
-        store.write(replace(record, **new, made=_made(begun)), file)
+        store.write(replace(record, **new, made=_made(begun, how)), file)
         shutil.rmtree(root, ignore_errors=True)
     new = store.read(store.place(design.notebook, design.name, how.root))
     return _stored(design, new, here, how)

@@ -1,5 +1,6 @@
 """Where files go, and writing them whole or not at all."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -9,6 +10,14 @@ ROOT = Path(__file__).resolve().parents[2]
 def build_folder() -> Path:
     """Where results go: `build`; in the working folder where the repository is read-only."""
     return (ROOT if os.access(ROOT, os.W_OK) else Path.cwd()) / "build"
+
+
+def cure(error: OSError) -> str:
+    """What to do where a disk does not take a file; empty for an error of another kind."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "make room on the disk"
+    closed = error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
+    return "run it in a folder that can be written" if closed else ""
 
 
 def write_whole(path: Path, text: str) -> Path:

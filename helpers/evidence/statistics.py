@@ -5,6 +5,7 @@ Every interval is of 95 %, every p two-sided.
 
 import math
 from collections.abc import Sequence
+from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,11 @@ CONFIDENCE = 0.95
 
 
 def t_interval(values: np.ndarray) -> tuple[float, float]:
-    """Student's t interval of the mean of `values` (n,); (nan, nan) for a single value."""
+    """Student's t interval of the mean of `values` (n,); (nan, nan) for a single value.
+
+    Raises ValueError for values that are not finite.
+    """
+    values = _finite(values)
     if len(values) < 2:
         return float("nan"), float("nan")
     if np.ptp(values) == 0:
@@ -30,8 +35,9 @@ def sign_flip_p(differences: np.ndarray) -> float:
     """Two-sided p of the sign-flip test that `differences` (n,) are symmetric about zero.
 
     Exact up to 16 values (2^16 sign patterns), 65,536 random patterns beyond (Fisher 1935, The
-    Design of Experiments, section 21).
+    Design of Experiments, section 21). Raises ValueError for values that are not finite.
     """
+    differences = _finite(differences)
     if len(differences) < 2:
         return 1.0
     result = stats.permutation_test(
@@ -49,14 +55,24 @@ def bca_interval(values: np.ndarray) -> tuple[float, float]:
     """Bias-corrected and accelerated bootstrap interval of the mean; too narrow for few seeds.
 
     Shown beside the t interval, never decisive (Efron 1987, "Better bootstrap confidence
-    intervals"); (nan, nan) when all values are equal.
+    intervals"); (nan, nan) when all values are equal. Raises ValueError for values that are not
+    finite.
     """
+    values = _finite(values)
     if len(values) < 2 or np.ptp(values) == 0:
         return float("nan"), float("nan")
     result = stats.bootstrap(
         (values,), np.mean, confidence_level=CONFIDENCE, method="BCa", rng=np.random.default_rng(0)
     )
     return tuple(result.confidence_interval)
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    numbers = np.asarray(values)
+    if numbers.ndim != 1 or numbers.dtype.kind not in "fiub" or not np.isfinite(numbers).all():
+        cure = "a NaN is a run that diverged: count it, or say which seeds are left out"
+        raise ValueError(f"give finite numbers (n,), not {values!r:.80}; {cure}")
+    return numbers
 
 
 def variance_shares(table: pd.DataFrame, response: str, factors: Sequence[str]) -> pd.Series:
@@ -81,7 +97,11 @@ def variance_shares(table: pd.DataFrame, response: str, factors: Sequence[str]) 
 
 
 def rate_interval(solved: int, count: int) -> tuple[float, float]:
-    """Clopper-Pearson interval of the rate at which seeds are solved: exact, hence cautious."""
+    """Clopper-Pearson interval of the rate at which seeds are solved: exact, hence cautious.
+
+    Raises ValueError unless `solved` is 0 to `count`, as the others do.
+    """
+    _check_counts(count, solved)
     return tuple(stats.binomtest(solved, count).proportion_ci(CONFIDENCE, method="exact"))
 
 
@@ -91,6 +111,7 @@ def rates_interval(a: int, b: int, count: int) -> tuple[float, float]:
     Newcombe 1998, "Interval estimation for the difference between independent proportions". Also
     takes arrays of counts.
     """
+    _check_counts(count, a, b)
     return confint_proportions_2indep(
         a, count, b, count, compare="diff", method="newcomb", alpha=1 - CONFIDENCE
     )
@@ -103,6 +124,9 @@ def rates_p(a: int, b: int, count: int, threshold: float) -> float:
     pairs of rates that differ by the threshold (Chan and Zhang 1999, "Test-based exact confidence
     intervals for the difference of two binomial proportions").
     """
+    _check_counts(count, a, b)
+    if isinstance(threshold, bool) or not isinstance(threshold, Real) or not abs(threshold) <= 1:
+        raise ValueError(f"threshold is {threshold}: two rates differ by -1 to 1")
     counts = np.arange(count + 1)
     low, high = rates_interval(counts[:, None], counts, count)  # of every outcome (A, B)
     rates = np.linspace(max(0, threshold), min(1, 1 + threshold), 501)[:, None]
@@ -117,4 +141,12 @@ def rates_p(a: int, b: int, count: int, threshold: float) -> float:
 
 def fisher_p(a: int, b: int, count: int) -> float:
     """Fisher's exact p that both arms are solved at the same rate."""
+    _check_counts(count, a, b)
     return stats.fisher_exact([[a, count - a], [b, count - b]]).pvalue
+
+
+def _check_counts(count: int, *solved: int | np.ndarray) -> None:
+    numbers = [n for n in (count, *solved) if isinstance(n, Integral | np.ndarray)]
+    whole = len(numbers) > len(solved) and {np.asarray(n).dtype.kind for n in numbers} <= {*"iu"}
+    if not whole or count < 1 or any(np.any((n < 0) | (n > count)) for n in numbers):
+        raise ValueError(f"{solved} of {count!r} seeds are solved: give whole numbers, 0 to all")

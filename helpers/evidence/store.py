@@ -7,6 +7,7 @@ intervals and verdicts are not in it: notebooks compute them from it, every time
 """
 
 import base64
+import errno
 import gzip
 import hashlib
 import io
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from helpers.evidence.files import ROOT, write_whole
+from helpers.evidence.files import ROOT, cure, write_whole
 
 SCHEMA = 2
 DIGITS = "%.6g"  # what a network's numbers are rounded to
@@ -96,12 +97,12 @@ def require_writable(file: Path) -> None:
     """Raise EvidenceError where a file cannot be written, before anything is computed for it."""
     folder = next(folder for folder in file.parents if folder.exists())
     if not os.access(folder, os.W_OK):
-        raise _unwritable(file, f"{folder} is read-only")
+        raise _unwritable(file, OSError(errno.EROFS, "it is read-only", str(folder)))
 
 
-def _unwritable(file: Path, cause: object) -> EvidenceError:
-    cure = f"make room for it, then {renewal(file.parent.name, file.stem)}"
-    return EvidenceError(f"{file} cannot be written ({cause}): {cure}")
+def _unwritable(file: Path, cause: OSError) -> EvidenceError:
+    again = f"{cure(cause) or 'mend this'}, then {renewal(file.parent.name, file.stem)}"
+    return EvidenceError(f"{file} cannot be written ({cause}): {again}")
 
 
 def on_one_line(text: str) -> str:
@@ -114,13 +115,13 @@ def read(file: Path) -> Record:
 
     Raises EvidenceError for a file that is missing, damaged, edited or of another schema.
     """
-    cure = f"restore it with git, or {renewal(file.parent.name, file.stem)}"
+    again = f"restore it with git, or {renewal(file.parent.name, file.stem)}"
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
         if kept["schema"] != SCHEMA:
-            raise EvidenceError(f"{file} has schema {kept['schema']}, not {SCHEMA}: {cure}")
+            raise EvidenceError(f"{file} has schema {kept['schema']}, not {SCHEMA}: {again}")
         if kept.pop("sha256") != _checksum(kept):
-            raise EvidenceError(f"{file} was edited or is damaged (its checksum differs): {cure}")
+            raise EvidenceError(f"{file} was edited or is damaged (its checksum differs): {again}")
         axes = kept["declared"].get("grid", {})
         final = _table(kept["final"], axes)
         curves = _unpacked(kept["curves"]) if kept["curves"] else pd.DataFrame()
@@ -132,11 +133,11 @@ def read(file: Path) -> Record:
         table, name = _joined(final, curves), kept["experiment"]
         return Record(**{part: kept[part] for part in parts}, name=name, table=table, tuning=tuning)
     except FileNotFoundError:
-        raise EvidenceError(f"{file} is missing: {cure}") from None
+        raise EvidenceError(f"{file} is missing: {again}") from None
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         if isinstance(error, EvidenceError):
             raise
-        raise EvidenceError(f"{file} is malformed ({error!r}): {cure}") from error
+        raise EvidenceError(f"{file} is malformed ({error!r}): {again}") from error
 
 
 def _checksum(kept: Mapping[str, Any]) -> str:

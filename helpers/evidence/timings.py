@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from html import escape
 from typing import Any
 
 import pandas as pd
@@ -70,6 +71,6 @@ def _show(name: str, record: Record, table: pd.DataFrame, fresh: pd.DataFrame) -
     both = pd.DataFrame({"evidence (median)": table.median(), "here (median)": fresh.median()})
     shown = {
         "text/plain": line,
-        "text/html": f"<p>{line}</p>{both.to_html(float_format='{:.3g}'.format)}",
+        "text/html": f"<p>{escape(line)}</p>{both.to_html(float_format='{:.3g}'.format)}",
     }
     display(shown, raw=True)

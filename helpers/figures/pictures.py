@@ -37,7 +37,7 @@ def tables(panels: Mapping[str, Tensor], alt: str, decimals: int = 0) -> None:
         how = {"ha": "center", "va": "center", "fontsize": 10, "color": ON_COLOUR}
         for (i, j), value in np.ndenumerate(values):
             axis.text(j, i, f"{value:.{decimals}f}", **how)
-        axis.set_title(title)
+        axis.set_title(title, parse_math=False)
         _bare(axis)
     show(figure, alt)
 

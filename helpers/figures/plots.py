@@ -62,7 +62,7 @@ def curves(
     for (name, frame), look in zip(lines.items(), looks(lines).values(), strict=True):
         _seeds_around(axis, frame, look.colour)
         median = frame.median(axis=1)
-        axis.plot(median.index, median, color=look.colour, linestyle=look.line, label=name)
+        axis.plot(median.index, median, color=look.colour, linestyle=look.line, label=_named(name))
     _reference(axis.axhline, threshold, mark, guess)
     axis.margins(x=0.02)
     axis.set(xlabel=xlabel, ylabel=ylabel)
@@ -205,8 +205,8 @@ def dots(
     if empty(frame, alt):
         return
     frame = _finite(frame).set_axis([_named(arm) for arm in frame], axis=1)
-    named = threshold is not None or guess is not None
-    figure, axes = blank(6.4, 0.45 * frame.shape[1] + 1.0 + 0.25 * named)
+    marked = threshold is not None or guess is not None
+    figure, axes = blank(6.4, 0.45 * frame.shape[1] + 1.0 + 0.25 * marked)
     axis = axes[0, 0]
     own, trained = frame.attrs.get("own", False), frame.attrs.get("here", [])
     here = np.zeros(len(frame), dtype=bool) if own else frame.index.isin(trained)
@@ -220,10 +220,10 @@ def dots(
     if paired:
         axis.plot(frame.to_numpy().T, heights.T, color=INK, linewidth=0.7, alpha=0.35, zorder=1)
     _reference(axis.axvline, threshold, mark, guess)
-    if named:  # between title and axes: beside them it would take the room of the dots
+    if marked:  # between title and axes: beside them it would take the room of the dots
         axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, borderaxespad=0.1)
     axis.set_title(
-        _dots_said(dot, own, here, intervals, paired), fontsize=9, pad=24 if named else None
+        _dots_said(dot, own, here, intervals, paired), fontsize=9, pad=24 if marked else None
     )
     axis.set_yticks(range(frame.shape[1]), frame.columns)
     axis.set(xlabel=xlabel, ylim=(frame.shape[1] - 0.5, -0.5), xlim=limits)
@@ -231,8 +231,10 @@ def dots(
     show(figure, alt)
 
 
-def _named(name) -> str:
-    return ", ".join(map(str, name)) if isinstance(name, tuple) else str(name)
+def _named(arm: Any) -> str:
+    """The name of an arm as it is drawn: no sign in it is a formula's, and none hides it."""
+    name = ", ".join(map(str, arm)) if isinstance(arm, tuple) else str(arm)
+    return ("\N{ZERO WIDTH SPACE}" * name.startswith("_") + name).replace("$", r"\$")
 
 
 def _dots_said(dot: str, own: bool, here: np.ndarray, intervals: Sequence, paired: bool) -> str:
@@ -271,7 +273,8 @@ def rates(
         shift = 0.09 * (k - (len(lines) - 1) / 2)
         at = np.array([labels.index(x) + shift for x in frame.index])[count > 0]
         done, count = done[count > 0], count[count > 0]
-        axis.plot(at, done / count, look.marker, linestyle=look.line, color=look.colour, label=name)
+        how = {"linestyle": look.line, "color": look.colour, "label": _named(name)}
+        axis.plot(at, done / count, look.marker, **how)
         for x, solved, all_ in zip(at, done.tolist(), count.tolist(), strict=True):
             if all_ >= LEAST:
                 axis.plot([x, x], rate_interval(solved, all_), color=look.colour, linewidth=1)
@@ -321,11 +324,11 @@ def facets(
             getattr(axes[i, j], f"{side}axis").set_minor_locator(NullLocator())
         if "y" in log:
             axes[i, j].yaxis.set_major_locator(LogLocator(subs=(1, 3)))
-        axes[0, j].set_title(place)
+        axes[0, j].set_title(_named(place))
         axes[-1, j].set_xlabel(xlabel)
-        axes[i, 0].set_ylabel(f"{line}\n{ylabel}")
+        axes[i, 0].set_ylabel(f"{_named(line)}\n{ylabel}")
     for kind, look in styles.items():
-        axes[0, 0].plot([], [], look.marker, color=look.colour, label=kind)
+        axes[0, 0].plot([], [], look.marker, color=look.colour, label=_named(kind))
     figure.legend(loc="outside upper center", ncols=min(len(styles), 5))
     show(figure, alt)
 
@@ -368,7 +371,7 @@ def descents(
         axis.plot(path, curve(path), "o-", color=ACCENT, markersize=4, linewidth=0.9)
         axis.plot(path[:1], curve(path[:1]), "s", color=INK, markersize=6)
         axis.set(xlim=domain, ylim=(None, 1.05 * curve(ground).max()), xlabel=xlabel)
-        axis.set_title(title)
+        axis.set_title(_named(title))
     axes[0, 0].set_ylabel(ylabel)
     show(figure, alt)
 

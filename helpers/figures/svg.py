@@ -20,7 +20,7 @@ def svg(figure: Figure) -> str:
     """The same data give the same text: no date, no random names, text as text."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    drawn = buffer.getvalue()
+    drawn = re.sub("[\0-\x08\v\f\x0e-\x1f]", "\N{REPLACEMENT CHARACTER}", buffer.getvalue())
     drawn = drawn[drawn.index("<svg") :]
     drawn = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", drawn, flags=re.DOTALL)
     drawn = re.sub(r">\s+<", "><", drawn)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from helpers.data.given import check_real, check_whole
 from helpers.nets.recurrent import LSTM
 from helpers.nets.sequences import SequenceCell, State
 
@@ -25,8 +26,7 @@ class HeldLSTM(LSTM):
         for gate, value in held.items():
             if gate not in ("input", "forget", "output"):
                 raise ValueError(f"no gate {gate!r} to hold: choose input, forget or output")
-            if not 0 <= value <= 1:
-                raise ValueError(f"{gate} gate held at {value}: a gate is between 0 and 1")
+            check_real(0, 1, **{gate: value})
         self.held = held
 
     def squash(self, sums: Tensor) -> Gates:
@@ -65,8 +65,7 @@ class Wiped(SequenceCell):
 
     def __init__(self, cell: SequenceCell, every: int):
         super().__init__()
-        if not (isinstance(every, int) and every >= 1):
-            raise ValueError(f"wiped every {every!r} steps: use a whole number from 1 on")
+        check_whole(every=every)
         self.cell, self.every = cell, every
         self.inputs, self.hidden = cell.inputs, cell.hidden
 

@@ -1,11 +1,14 @@
 """The networks of the course, small enough to read in one sitting."""
 
 import bisect
+import math
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from helpers.data.given import check_tensor, check_whole
 
 
 class SimpleCNN(nn.Module):
@@ -14,7 +17,8 @@ class SimpleCNN(nn.Module):
     Maps images (batch, in_channels, size, size) to logits (batch, classes). With the defaults
     `conv1.weight` has the recap's shape [16, 1, 3, 3] and the network 108,618 parameters.
 
-    Raises ValueError when the image is too small for two convolutions and two poolings.
+    Raises ValueError for sizes below 1, and for an image too small for two convolutions and two
+    poolings.
     """
 
     def __init__(
@@ -27,6 +31,10 @@ class SimpleCNN(nn.Module):
         size: int = 28,
     ):
         super().__init__()
+        check_whole(kernel_size=kernel_size, hidden=hidden, classes=classes)
+        check_whole(in_channels=in_channels, size=size)
+        for width in channels:
+            check_whole(channels=width)
         side = output_size(output_size(size, kernel_size) // 2, 3) // 2
         if side < 1:
             raise ValueError(
@@ -56,11 +64,12 @@ class MLP(nn.Module):
     """A dense network with one hidden layer, the baseline that knows nothing of neighbourhood.
 
     Maps inputs (batch, ...), flattened, to logits (batch, classes). With the defaults it has
-    108,130 parameters, within half a percent of `SimpleCNN`.
+    108,130 parameters, within half a percent of `SimpleCNN`. Raises ValueError for sizes below 1.
     """
 
     def __init__(self, inputs: int = 784, hidden: int = 136, classes: int = 10):
         super().__init__()
+        check_whole(inputs=inputs, hidden=hidden, classes=classes)
         self.dense = nn.Linear(inputs, hidden)
         self.head = nn.Linear(hidden, classes)
 
@@ -74,12 +83,16 @@ class CNN1D(nn.Module):
     Maps signals (batch, length), or (batch, in_channels, length), to logits (batch, classes). With
     the defaults it has 5,210 parameters, the network of Greydanus and Kobak 2024, "Scaling down
     deep learning with MNIST-1D".
+
+    Raises ValueError for sizes below 1, and a signal too short for three convolutions.
     """
 
     def __init__(
         self, channels: int = 25, classes: int = 10, in_channels: int = 1, length: int = 40
     ):
         super().__init__()
+        check_whole(channels=channels, classes=classes, in_channels=in_channels)
+        check_whole(3, length=length)
         self.conv1 = nn.Conv1d(in_channels, channels, 5, stride=2, padding=1)
         self.conv2 = nn.Conv1d(channels, channels, 3, stride=2, padding=1)
         self.conv3 = nn.Conv1d(channels, channels, 3, stride=2, padding=1)
@@ -97,8 +110,11 @@ class CNN1D(nn.Module):
 def output_size(size: int, kernel: int, stride: int = 1, padding: int = 0) -> int:
     """Side of a convolution's output: floor((size + 2 padding - kernel) / stride) + 1.
 
-    Dumoulin and Visin 2016, "A guide to convolution arithmetic", relationship 6.
+    Dumoulin and Visin 2016, "A guide to convolution arithmetic", relationship 6. Raises ValueError
+    for a kernel or stride below 1, and for what is no whole number.
     """
+    check_whole(-math.inf, size=size, padding=padding)
+    check_whole(kernel=kernel, stride=stride)
     return (size + 2 * padding - kernel) // stride + 1
 
 
@@ -106,10 +122,14 @@ def correlate(image: Tensor, kernel: Tensor) -> Tensor:
     """Slide a kernel (h, w) over an image (H, W): multiply, sum, move on one pixel.
 
     Returns (H - h + 1, W - w + 1). What deep learning calls a convolution is this
-    cross-correlation: the kernel is not flipped (Goodfellow et al. 2016, section 9.1).
+    cross-correlation: the kernel is not flipped (Goodfellow et al. 2016, section 9.1). Raises
+    ValueError for a kernel larger than the image, and for what is no matrix of floating numbers.
     """
+    check_tensor("rows, columns", image=image, kernel=kernel)
     height, width = kernel.shape
     rows, columns = image.shape[0] - height + 1, image.shape[1] - width + 1
+    if min(rows, columns) < 1:
+        raise ValueError(f"the kernel {tuple(kernel.shape)} is larger than {tuple(image.shape)}")
     out = torch.empty(rows, columns, dtype=image.dtype)
     for i in range(rows):
         for j in range(columns):
@@ -135,8 +155,10 @@ def parameter_count(model: nn.Module) -> int:
 def width_for(build: Callable[[int], nn.Module], parameters: int, most: int = 4096) -> int:
     """The width at which `build(width)` comes closest to so many parameters, from 1 to `most`.
 
-    For arms of equal size; the network must grow with its width.
+    For arms of equal size; the network must grow with its width. Raises ValueError for numbers
+    below 1.
     """
+    check_whole(parameters=parameters, most=most)
 
     def size(width: int) -> int:
         with torch.device("meta"):  # shapes alone: drawing the weights would take most of the time

@@ -5,9 +5,12 @@ rule, so that a stack of networks (`training.fit_many`) draws one for each netwo
 """
 
 from collections.abc import Sequence
+from numbers import Real
 
 import torch
 from torch import Tensor, nn
+
+from helpers.data.given import check_whole
 
 
 class DropoutError(ValueError):
@@ -16,10 +19,10 @@ class DropoutError(ValueError):
 
 def check_probability(p: float) -> None:
     """Raise DropoutError unless 0 <= p < 1: p is the chance to be dropped, and 1 leaves nothing."""
-    if not 0 <= p < 1:
+    if isinstance(p, bool) or not isinstance(p, Real) or not 0 <= p < 1:
         raise DropoutError(
-            f"dropout probability {p}: use a number from 0 up to, but not including, 1; it is the "
-            "chance of a unit to be dropped, not to be kept"
+            f"dropout probability {p!r}: use a number from 0 up to, but not including, 1; it is "
+            "the chance of a unit to be dropped, not to be kept"
         )
 
 
@@ -66,8 +69,7 @@ class RandomShift(nn.Module):
 
     def __init__(self, pixels: int = 1):
         super().__init__()
-        if pixels < 1:
-            raise ValueError(f"images shifted by up to {pixels} pixels: use 1 or more")
+        check_whole(pixels=pixels)
         self.pixels = pixels
 
     def forward(self, x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from helpers.data.given import check_whole
 from helpers.nets.recurrent import LSTM, RNN
 from helpers.nets.sequences import State
 
@@ -63,6 +64,7 @@ class LayerNormOverTime(nn.Module):
 
     def __init__(self, size: int):
         super().__init__()
+        check_whole(size=size)
         self.weight = nn.Parameter(torch.ones(size))
 
     def extra_repr(self) -> str:
@@ -89,8 +91,7 @@ class BatchNormOverTime(nn.Module):
 
     def __init__(self, size: int, steps: int = 1):
         super().__init__()
-        if steps < 1:
-            raise ValueError(f"statistics of {steps} steps: use 1 (shared by all) or more")
+        check_whole(size=size, steps=steps)
         self.steps = steps
         self.weight = nn.Parameter(torch.full((size,), GAIN))
         self.register_buffer("running_mean", torch.zeros(steps, size))

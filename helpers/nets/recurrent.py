@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from helpers.data.given import check_whole
 from helpers.nets.sequences import SequenceCell, State
 
 
@@ -37,8 +38,7 @@ class Cell(SequenceCell):
 
     def __init__(self, inputs: int, hidden: int):
         super().__init__()
-        if inputs < 1 or hidden < 1:
-            raise ValueError(f"a cell of {inputs} inputs and {hidden} hidden units: use 1 or more")
+        check_whole(inputs=inputs, hidden=hidden)
         rows = len(self.gates) * hidden
         self.inputs, self.hidden = inputs, hidden
         self.weight_ih_l0 = nn.Parameter(torch.empty(rows, inputs))

@@ -14,6 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from helpers.data.given import check_tensor, check_whole
+from helpers.nets.dropout import check_probability
+
 State = tuple[Tensor, ...]  # what a cell remembers; None stands for the start of a sequence
 
 
@@ -64,6 +67,7 @@ class LastStep(nn.Module):
 
     def __init__(self, cell: SequenceCell, outputs: int = 10):
         super().__init__()
+        check_whole(outputs=outputs)
         self.cell = cell
         self.head = nn.Linear(cell.hidden, outputs)
 
@@ -97,6 +101,7 @@ class AllSteps(nn.Module):
 
     def __init__(self, cell: SequenceCell, length: int, outputs: int = 10):
         super().__init__()
+        check_whole(length=length, outputs=outputs)
         self.cell, self.length = cell, length
         self.head = nn.Linear(cell.hidden * length, outputs)
 
@@ -113,13 +118,17 @@ def last_valid(outputs: Tensor, lengths: Tensor) -> Tensor:
     """The output (batch, hidden) at each sequence's own last step, before the padding begins.
 
     `outputs` is (batch, time, hidden), `lengths` int64 (batch,).
-    Raises ValueError for a length below 1 or beyond the tensor; in a stack, where values cannot be
-    looked at, torch's own index error.
+    Raises ValueError for other shapes and types, and a length below 1 or beyond the tensor; in a
+    stack, where values cannot be looked at, torch's own index error.
 
     >>> last_valid(torch.arange(6.0).view(2, 3, 1), torch.tensor([1, 3]))
     tensor([[0.],
             [5.]])
     """
+    check_tensor("batch, time, hidden", outputs=outputs)
+    integers = isinstance(lengths, Tensor) and lengths.dtype == torch.int64
+    if not integers or lengths.shape != outputs.shape[:1]:
+        raise ValueError(f"lengths are {lengths!r:.80}: use int64, one for each sequence")
     time = outputs.shape[1]
     if wrong := _visibly_wrong(lengths, time):
         raise ValueError(f"lengths {wrong[:5]} for sequences of 1 to {time} steps")
@@ -159,11 +168,8 @@ class CausalCNN(SequenceCell):
         self, inputs: int, channels: int, kernel_size: int = 3, layers: int = 4, per_layer: int = 2
     ):
         super().__init__()
-        if min(inputs, channels, kernel_size, layers, per_layer) < 1:
-            raise ValueError(
-                f"a CausalCNN of {inputs} inputs, {channels} channels, {kernel_size} taps and "
-                f"{layers} layers of {per_layer} convolutions: use 1 or more of each"
-            )
+        check_whole(inputs=inputs, channels=channels, kernel_size=kernel_size)
+        check_whole(layers=layers, per_layer=per_layer)
         self.inputs, self.hidden, self.per_layer = inputs, channels, per_layer
         self.convolutions = nn.ModuleList(  # pyrefly: ignore[bad-assignment]
             nn.Conv1d(
@@ -216,13 +222,14 @@ class LanguageModel(nn.Module):
     uses the embedding's weights (Press and Wolf 2017, "Using the output embedding to improve
     language models"), which then start small enough for logits of ordinary size.
 
-    Raises ValueError for no tokens, and for tied weights of a cell with inputs != hidden.
+    Raises ValueError for no tokens, a dropout outside [0, 1), and for tied weights of a cell with
+    inputs != hidden.
     """
 
     def __init__(self, tokens: int, cell: SequenceCell, tie: bool = False, dropout: float = 0.0):
         super().__init__()
-        if tokens < 1:
-            raise ValueError(f"a language model of {tokens} tokens: use 1 or more")
+        check_whole(tokens=tokens)
+        check_probability(dropout)
         if tie and cell.inputs != cell.hidden:
             raise ValueError(
                 f"tied weights serve as embedding of size {cell.inputs} and as read-out of "

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from helpers.data.given import check_real
 from helpers.data.streams import stream_seed
 from helpers.nets.recurrent import GRU, LSTM, RNN, Cell
 
@@ -66,8 +67,10 @@ def orthogonal_(cell: AnyCell, gain: float = 1.0) -> AnyCell:
     """Recurrent weights that turn the state and scale it by `gain`: W^T W = gain^2 I.
 
     In every gate's (hidden, hidden) block; nothing else changes (Saxe et al. 2014, "Exact solutions
-    to the nonlinear dynamics of learning in deep linear neural networks").
+    to the nonlinear dynamics of learning in deep linear neural networks"). Raises ValueError for a
+    gain that is not finite.
     """
+    check_real(gain=gain)
     for block in cell.weight_hh_l0.split(cell.hidden):
         # In float64, so that the start is the same on every processor.
         turn, scale = torch.linalg.qr(torch.empty_like(block).normal_().double())
@@ -80,8 +83,10 @@ def gaussian_(cell: AnyCell, gain: float = 1.0) -> AnyCell:
     """Recurrent weights from a normal distribution of standard deviation gain / sqrt(hidden).
 
     Their spectral radius is near `gain`; above 1 a tanh network is chaotic without input
-    (Sompolinsky et al. 1988, "Chaos in random neural networks"). Nothing else changes.
+    (Sompolinsky et al. 1988, "Chaos in random neural networks"). Nothing else changes. Raises
+    ValueError for a gain that is negative or not finite.
     """
+    check_real(0, gain=gain)
     nn.init.normal_(cell.weight_hh_l0, std=gain / math.sqrt(cell.hidden))
     return cell
 
@@ -92,8 +97,9 @@ def identity_(cell: RNN, gain: float = 1.0) -> RNN:
 
     Le et al. 2015, "A simple way to initialize recurrent networks of rectified linear units"; they
     use ReLU units and small input weights, here the cell keeps its tanh and its input weights.
-    Raises TypeError for a cell with gates.
+    Raises TypeError for a cell with gates, ValueError for a gain that is not finite.
     """
+    check_real(gain=gain)
     if not isinstance(cell, RNN):
         raise TypeError(f"identity_ starts an RNN, not an {type(cell).__name__}")
     cell.weight_hh_l0.copy_(gain * torch.eye(cell.hidden))
@@ -107,8 +113,9 @@ def forget_bias_(cell: GatedCell, value: float) -> GatedCell:
 
     Torch has two biases that are added, so one is set to `value` and the other to zero
     (Jozefowicz et al. 2015, "An empirical exploration of recurrent network architectures").
-    Raises TypeError for a cell without gates.
+    Raises TypeError for a cell without gates, ValueError for a value that is not finite.
     """
+    check_real(value=value)
     return _set_bias(cell, _keeper(cell), torch.full((cell.hidden,), float(value)))
 
 
@@ -122,8 +129,7 @@ def chrono_(cell: GatedCell, longest: float) -> GatedCell:
     Raises TypeError for a cell without gates, ValueError for `longest` below 2.
     """
     keeper = _keeper(cell)
-    if not 2 <= longest < math.inf:
-        raise ValueError(f"longest is {longest}: give the longest lag in steps, 2 or more")
+    check_real(2, longest=longest)
     bias = torch.empty(cell.hidden).uniform_(1, longest - 1).log()
     if isinstance(cell, LSTM):
         _set_bias(cell, "input", -bias)
@@ -132,9 +138,10 @@ def chrono_(cell: GatedCell, longest: float) -> GatedCell:
 
 def _keeper(cell: Cell) -> str:
     """The gate that keeps the state; TypeError where there is none."""
-    if cell.keeps is None:
+    keeps = getattr(cell, "keeps", None)
+    if keeps is None:
         raise TypeError(f"{type(cell).__name__} has no gate that keeps its state: use LSTM or GRU")
-    return cell.keeps
+    return keeps
 
 
 @torch.no_grad()

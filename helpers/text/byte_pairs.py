@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from helpers.data.dataset import DataError
+from helpers.data.given import check_whole
 from helpers.text.tokens import RESERVED, as_ids, checked_text
 
 if TYPE_CHECKING:
@@ -74,8 +75,7 @@ def train_bpe(text: str, size: int = 1000) -> BytePairs:
     Raises DataError for an empty text, one without a UTF-8 form, a size under 258, and where the
     library tokenizers is absent.
     """
-    if size < LEAST:
-        raise DataError(f"size is {size}: PAD, UNK and the 256 bytes need {LEAST} ids or more")
+    check_whole(LEAST, size=size)
     try:
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     except ImportError as error:

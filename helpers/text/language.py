@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from helpers.data.dataset import DataError, Dataset, Split
+from helpers.data.given import check_whole
 from helpers.nets.modes import evaluating
 from helpers.nets.sequences import LanguageModel
 from helpers.text.tokens import Vocabulary, as_ids
@@ -44,6 +45,7 @@ def text_data(
         part: as_ids(text, len(vocabulary), name=f"the {part} ids")
         for part, text in {"train": train, "valid": valid, "test": test}.items()
     }
+    check_whole(length=length)
     cut = {part: windows(text, max(1, min(HELD_OUT, len(text) - 1))) for part, text in ids.items()}
     cut["train"] = windows(ids["train"], length, stride=length)
     splits = {part: Split(*(t.to(device) for t in pair)) for part, pair in cut.items()}
@@ -64,7 +66,8 @@ class Stateful(nn.Module):
 
     def __init__(self, model: LanguageModel, batch_size: int, count: int):
         super().__init__()
-        if not 1 <= batch_size <= count:
+        check_whole(batch_size=batch_size, count=count)
+        if batch_size > count:
             raise ValueError(f"batches of {batch_size} of {count} windows: use 1 to {count} rows")
         self.model, self.batch_size, self.batches_a_pass = model, batch_size, count // batch_size
         with torch.no_grad():

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from helpers.data.dataset import DataError
+from helpers.data.given import check_whole
 from helpers.text.tokens import as_ids
 
 
@@ -80,8 +81,7 @@ class NGrams:
     """
 
     def __init__(self, tokens: Tensor | ArrayLike, order: int, size: int):
-        if order < 1:
-            raise DataError(f"order is {order}: use 1 (no context) or more")
+        check_whole(order=order, size=size)
         ids = self._ids(tokens, size)
         if len(ids) < order:
             raise DataError(f"{order}-grams need {order} tokens or more: give more text")
@@ -135,7 +135,8 @@ class NGrams:
 
     def _shares(self, order: int | None) -> list[Shares]:
         order = self.order if order is None else order
-        if not 1 <= order <= self.order:
+        check_whole(order=order)
+        if order > self.order:
             raise DataError(f"order is {order}: the model counted orders 1 to {self.order}")
         return [*self._shorter[: order - 1], self._longest[order - 1]]
 

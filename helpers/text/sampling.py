@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from helpers.data.dataset import DataError
+from helpers.data.given import check_real, check_whole
 from helpers.nets.modes import evaluating
 from helpers.nets.sequences import LanguageModel
 from helpers.text.tokens import as_ids
@@ -30,8 +31,7 @@ def continue_text(
     Raises DataError for a count under 1, ids that the model does not know, text that is not yet
     encoded, and as sample_next does; the model's mode is then as it was.
     """
-    if count < 1:
-        raise DataError(f"count is {count}: draw one token or more")
+    check_whole(count=count)
     size, device = model.embedding.num_embeddings, model.embedding.weight.device
     prompt = as_ids(prompt, size, name="the prompt's ids", ndim=2).to(device)
     never = as_ids(forbid, size, name="forbidden ids").to(device)
@@ -85,17 +85,21 @@ def _draw(p: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _check_sampling(logits: Tensor, temperature: float, top_k: int | None, top_p: float) -> None:
-    if logits.ndim != 2 or not logits.is_floating_point() or 0 in logits.shape:
+    tensor = isinstance(logits, Tensor)
+    if not (tensor and logits.ndim == 2 and logits.is_floating_point() and logits.numel()):
+        kind = f"{logits.dtype} of shape {tuple(logits.shape)}" if tensor else type(logits).__name__
         raise DataError(
-            f"logits are {logits.dtype} of shape {tuple(logits.shape)}: expected floats (batch, "
-            "tokens); of a whole sequence, give the last step"
+            f"logits are {kind}: expected floats (batch, tokens); of a whole sequence, give the "
+            "last step"
         )
-    if not 0 < temperature < math.inf:
+    check_real(temperature=temperature, top_p=top_p)
+    if temperature <= 0:
         raise DataError(
             f"temperature is {temperature}: it is positive and finite; for the most likely token "
             "every time, use logits.argmax(-1)"
         )
-    if top_k is not None and not (isinstance(top_k, int) and 1 <= top_k <= logits.shape[-1]):
+    check_whole(-math.inf, top_k=1 if top_k is None else top_k)
+    if top_k is not None and not 1 <= top_k <= logits.shape[-1]:
         raise DataError(f"top_k is {top_k}: use 1 to {logits.shape[-1]}, or None for all tokens")
     if not 0 < top_p <= 1:
         raise DataError(f"top_p is {top_p}: use more than 0 and at most 1 (1 keeps all tokens)")

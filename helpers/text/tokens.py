@@ -27,6 +27,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from helpers.data.dataset import DataError
+from helpers.data.given import check_whole
 
 UNK = 1
 RESERVED = ("<pad>", "<unk>")  # the names of PAD and UNK
@@ -115,6 +116,7 @@ def as_ids(
             f"{ndim} dimension(s), as Vocabulary.encode returns them"
         )
     if size is not None and values.numel():
+        check_whole(size=size)
         low, high = int(values.min()), int(values.max())
         if not 0 <= low <= high < size:
             raise DataError(
@@ -161,8 +163,8 @@ class Vocabulary:
         >>> Vocabulary.build("b a c a b d".split(), max_size=4).tokens[2:]
         ('a', 'b')
         """
-        if max_size is not None and max_size < 3:
-            raise DataError(f"max_size is {max_size}: use 3 or more, as PAD and UNK take two ids")
+        if max_size is not None:  # PAD and UNK take two ids
+            check_whole(3, max_size=max_size)
         counts = Counter(_listed(tokens))
         kept = sorted(counts, key=lambda token: (-counts[token], token))
         return cls(kept if max_size is None else kept[: max_size - len(RESERVED)])

@@ -3,6 +3,7 @@
 Wherever ids or lengths are asked for, a tensor, an array, a pandas Series or a list will do.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from helpers.data.dataset import IGNORED, PAD, DataError
+from helpers.data.given import check_whole
 from helpers.text.tokens import as_ids
 
 
@@ -26,8 +28,7 @@ def pad(
     >>> ids.tolist(), lengths.tolist()
     ([[5, 6, 7], [8, 0, 0]], [3, 1])
     """
-    if max_length is not None and max_length < 1:
-        raise DataError(f"max_length is {max_length}: use 1 or more, or None for no limit")
+    check_whole(max_length=1 if max_length is None else max_length)
     rows = [as_ids(ids, name=f"the ids of sequence {n}") for n, ids in enumerate(sequences)]
     if not rows:
         raise DataError("there are no sequences to pad: give one or more")
@@ -54,6 +55,7 @@ def mask(lengths: Tensor | ArrayLike, time: int | None = None) -> Tensor:
     lengths = _checked_lengths(lengths)
     longest = int(lengths.max())
     time = longest if time is None else time
+    check_whole(time=time)
     if longest > time:
         raise DataError(
             f"a length is {longest}, beyond the {time} steps there are: use the lengths that pad "
@@ -78,6 +80,7 @@ def windows(
     ([[2, 3, 4], [4, 5, 6]], [[3, 4, 5], [-100, 6, 7]])
     """
     tokens = as_ids(tokens, name="tokens")
+    check_whole(-math.inf, length=length, stride=1 if stride is None else stride)
     if length < 1 or (stride is not None and stride < 1):
         raise DataError(f"length is {length} and stride {stride}: use 1 or more of each")
     if len(tokens) <= length:

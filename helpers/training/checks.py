@@ -6,21 +6,24 @@ Settings, data, and one example of every split on its way through network and lo
 import math
 import warnings
 from collections.abc import Callable
-from numbers import Integral, Real
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from helpers.data.dataset import IGNORED, SPLITS, DataError, Dataset, Split, check_split
+from helpers.data.given import ABOVE_0, check_real, check_whole
 from helpers.nets.modes import evaluating
+from helpers.training.schedules import Schedule, constant
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 TWICE = 1e-3  # how close to twice the loss of one example that of two copies may come
 
 
 def check_data(data: Dataset) -> None:
-    """Raise DataError unless every split is what training can use."""
+    """Raise DataError unless it is a Dataset of which training can use every split."""
+    if not isinstance(data, Dataset):
+        raise DataError(f"data is a {type(data).__name__}: give a Dataset")
     for name in SPLITS:
         check_split(getattr(data, name), data.classes, name)
 
@@ -35,41 +38,23 @@ def check_settings(
     evaluate_every: int | None = None,
     until: int | None = None,
     seed: int = 0,
+    schedule: Schedule = constant,
     **others: Any,
 ) -> None:
     """Raise ValueError for settings of `fit` that no run can have. NumPy's numbers are numbers."""
     optional = {"evaluate_every": evaluate_every, "until": until}
     optional = {name: value for name, value in optional.items() if value is not None}
-    reals = {"weight_decay": weight_decay, "clip": clip}
-    _check_whole(steps=steps, batch_size=batch_size, seed=seed, **optional)
-    _check_real(lr=lr, **{name: value for name, value in reals.items() if value is not None})
-    count = len(data.train.y)
-    if steps < 1:
-        raise ValueError(f"steps is {steps}: a run needs at least one update")
-    if not 0 < lr < math.inf:
-        raise ValueError(f"lr is {lr}: a learning rate is positive and finite")
-    if not 1 <= batch_size <= count:
+    check_whole(steps=steps, batch_size=batch_size, **optional)
+    check_whole(-math.inf, seed=seed)
+    check_real(ABOVE_0, lr=lr)
+    if batch_size > (count := len(data.train.y)):
         raise ValueError(f"batch_size is {batch_size}, but the training set holds {count} examples")
-    if weight_decay is not None and not 0 <= weight_decay < math.inf:
-        raise ValueError(f"weight_decay is {weight_decay}: it is zero or positive, and finite")
-    if clip is not None and not clip > 0:
-        raise ValueError(f"clip is {clip}: the largest norm of a gradient is positive")
-    for name, value in optional.items():
-        if value < 1:
-            raise ValueError(f"{name} is {value}: use 1 or more, or None")
-
-
-def _check_whole(**values: Any) -> None:
-    """A truth value is no number here: who writes steps=True means something else."""
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, Integral):
-            raise ValueError(f"{name} is {value!r}: give a whole number, as int(...) makes it")
-
-
-def _check_real(**values: Any) -> None:
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, Real):
-            raise ValueError(f"{name} is {value!r}: give a number, as float(...) makes it")
+    if weight_decay is not None:
+        check_real(0, weight_decay=weight_decay)
+    if clip not in (None, math.inf):
+        check_real(ABOVE_0, clip=clip)
+    for part in range(10):
+        check_real(0, **{f"schedule({part / 10})": schedule(part / 10)})
 
 
 @torch.no_grad()

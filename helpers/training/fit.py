@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from helpers.data.dataset import Dataset, Split
+from helpers.data.given import check_whole
 from helpers.data.streams import stream, stream_seed
 from helpers.nets.modes import evaluating
 from helpers.nets.starts import check_network, place
@@ -74,14 +75,14 @@ def fit(
     `watch(step, model)` is called before the first update (step 0) and after each.
     `until` breaks the run off after so many of its updates, with an evaluation there.
 
-    Raises ValueError for a run of no steps, a learning rate that is not positive and finite or a
-    batch larger than the set, TypeError for what is no network, DataError for data that does not
-    fit, for predictions that cannot be compared with it and for a loss that is not a mean over
-    the batch; all before training starts.
+    Raises ValueError for a run of no steps, a learning rate that is not positive and finite, a
+    factor of its schedule that is negative or not finite, a batch larger than the set, TypeError
+    for what is no network, DataError for data that does not fit, for predictions that cannot be
+    compared with it and for a loss that is not a mean over the batch; all before training starts.
     """
     check_data(data)
     check_settings(
-        data, steps, lr, batch_size, weight_decay, clip, evaluate_every, until=until, seed=seed
+        data, steps, lr, batch_size, weight_decay, clip, evaluate_every, until, seed, schedule
     )
     check_network(model)
     steps, batch_size, lr = int(steps), int(batch_size), float(lr)  # NumPy's may overflow
@@ -138,8 +139,9 @@ def evaluate(
 
     Where every step has a label, accuracy counts all that are not IGNORED; where y is a number to
     be approached (floating) there is no accuracy. The loss of a batch is a mean over what counts.
-    Raises DataError for predictions that cannot be compared with y.
+    Raises DataError for predictions that cannot be compared with y, and a batch_size below 1.
     """
+    check_whole(batch_size=batch_size)
     loss, correct, labelled = 0.0, 0, not split.y.is_floating_point()
     with evaluating(model):
         for x, y in zip(split.x.split(batch_size), split.y.split(batch_size), strict=True):

@@ -15,6 +15,7 @@ import joblib
 import pandas as pd
 
 from helpers.data.dataset import Dataset
+from helpers.data.given import check_real, check_whole
 from helpers.data.seeded import Source, drawn
 from helpers.nets.starts import Build, initialise
 from helpers.training.checks import check_data, check_settings
@@ -74,8 +75,9 @@ def fit_many(
     runs = planned(arms, seeds, dict(grid or {}), train, settings)
     first = drawn(data, runs[0].seed)
     check_data(first)
-    if pack is not None and pack < 1:
-        raise ValueError(f"pack is {pack}: train one network or more at a time")
+    check_whole(pack=1 if pack is None else pack)
+    check_whole(0, verify=verify)
+    check_real(0, 1, memory=memory)
     for run in runs if train is fit else ():
         check_settings(first, seed=run.seed, **run.settings)
 

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from helpers.data.given import check_real
+
 
 @dataclass(frozen=True)
 class Runs:
@@ -66,8 +68,9 @@ def steps_to(mark: float, curves: pd.DataFrame, never: float = math.nan) -> pd.S
     """The first step of each column of `curves` (step, seed) that holds `mark` twice running.
 
     Two evaluations in a row, so that one lucky measurement does not count; `never` for a column
-    that does not get there.
+    that does not get there. Raises ValueError for a mark that is not finite.
     """
+    check_real(mark=mark)
     held = (curves >= mark) & (curves.shift(-1) >= mark)
     return held.idxmax().where(held.any(), never)
 

@@ -42,7 +42,7 @@ def test_one_thread_while_timing_and_as_before_afterwards():
 
 @pytest.mark.parametrize(("arms", "rounds"), [({}, 1), ({"a": int}, 0)])
 def test_nothing_to_time_is_refused(arms, rounds):
-    with pytest.raises(ValueError, match="time one arm or more"):
+    with pytest.raises(ValueError, match="is 0: use 1 or more"):
         timing.interleave(arms, rounds)
 
 

@@ -1,6 +1,14 @@
 """make and `python -m helpers` are two names for one thing."""
 
+import ast
+import os
 import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
 
 from helpers.evidence.files import ROOT
 
@@ -15,3 +23,21 @@ def test_what_readers_and_teachers_make_python_does_too():
     targets = set(re.findall(r"^([a-z-]+):.*##", makefile, re.M))
     called = set(re.findall(r"\$\(COURSE\) ([a-z-]+)", makefile))
     assert targets - called == FOR_CONTRIBUTORS
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="there is no make here")
+@pytest.mark.parametrize("given", [(), ("-e",)], ids=["on the line", "in the environment"])
+@pytest.mark.parametrize(
+    "text",
+    ["a b", "it's", '"', "; false", "$(shell false)", "$$(false)", "`false`", "#", "'; $N '"],
+)
+def test_what_make_is_given_arrives_as_it_was_written(text, given):
+    """In one piece, and nothing of it is run."""
+    printed = [sys.executable, "-c", "import sys; print(sys.argv[1:])"]
+    told = {"COURSE": shlex.join(printed), "NOTEBOOK": text, "SEEDS": text}
+    named = [] if given else [f"{name}={value}" for name, value in told.items()]
+    command = ["make", *given, "-o", ".venv/course", "run-all", *named]
+    said = subprocess.run(command, cwd=ROOT, env=os.environ | told, capture_output=True, text=True)
+    assert said.returncode == 0 and not said.stderr
+    found = ast.literal_eval(said.stdout)
+    assert found[:3] == ["run-all", "--notebook", text] and found[-2:] == ["--seeds", text]

@@ -125,7 +125,7 @@ def test_only_a_notebook_with_an_entry_is_written(tmp_path, monkeypatch):
         nbformat.write(runner.normalise(notebook(cell)), tmp_path / f"{name}.ipynb")
     before = (tmp_path / "02_toy.ipynb").read_bytes()
     for name in ("01_toy", "02_toy"):
-        openings.into(tmp_path / f"{name}.ipynb")
+        openings.into(tmp_path / f"{name}.ipynb", tmp_path / f"{name}.ipynb")
     written = nbformat.read(tmp_path / "01_toy.ipynb", as_version=4)
     assert "Runs in about 20 s" in written.cells[0].source
     assert (tmp_path / "02_toy.ipynb").read_bytes() == before

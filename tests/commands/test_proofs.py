@@ -52,9 +52,10 @@ class Course:
                 notes.experiment(name, ARMS, TASK, seeds=seeds, **given)
         return 0
 
-    def made(self) -> dict[str, float]:
+    def made(self) -> dict[str, str]:
+        """The proof that made each experiment."""
         files = sorted((store.reference() / NOTEBOOK).glob("*.json"))
-        return {file.stem: store.read(file).made["at"] for file in files}
+        return {file.stem: store.read(file).made["proof"] for file in files}
 
 
 @pytest.fixture
@@ -84,9 +85,33 @@ def test_an_interrupted_proof_goes_on_and_a_finished_one_begins_anew(notebooks):
     notebooks.fails_after = 9
     assert proofs.prove(CHOICE) == 0
     assert list(first) == ["one"] and notebooks.made()["one"] == first["one"]
-    assert notebooks.asked[0]["since"] == notebooks.asked[1]["since"]
+    assert notebooks.made()["two"] == first["one"] == notebooks.asked[1]["proof"]
     assert proofs.prove(CHOICE) == 0
-    assert notebooks.made()["one"] > first["one"]
+    assert notebooks.made()["one"] != first["one"]
+
+
+def test_no_clock_says_what_is_finished(notebooks, monkeypatch):
+    """Set back an hour meanwhile, it loses nothing; evidence of tomorrow is no proof of today."""
+    monkeypatch.setattr(time, "time", lambda: 2e9)
+    assert proofs.prove(CHOICE) == 0
+    tomorrow, notebooks.fails_after = notebooks.made(), 1
+    monkeypatch.setattr(time, "time", lambda: 1e9)
+    assert proofs.prove(CHOICE) == 1
+    first = notebooks.made()
+    assert first["one"] != tomorrow["one"] and first["two"] == tomorrow["two"]
+    monkeypatch.setattr(time, "time", lambda: 1e9 - 3600)
+    notebooks.fails_after = 9
+    assert proofs.prove(CHOICE) == 0
+    assert set(notebooks.made().values()) == {first["one"]}
+
+
+def test_a_proof_of_something_else_meanwhile_costs_nothing(notebooks):
+    notebooks.fails_after = 1
+    assert proofs.prove(CHOICE) == 1
+    first = notebooks.made()
+    notebooks.fails_after = 9
+    assert proofs.prove(CHOICE, "two") == 0 and proofs.prove(CHOICE) == 0
+    assert notebooks.made()["one"] == first["one"]
 
 
 def test_one_experiment_is_proved_alone(notebooks):
@@ -94,7 +119,7 @@ def test_one_experiment_is_proved_alone(notebooks):
     before = notebooks.made()
     assert proofs.prove(CHOICE, "two") == 0
     after = notebooks.made()
-    assert after["one"] == before["one"] and after["two"] > before["two"]
+    assert after["one"] == before["one"] and after["two"] != before["two"]
 
 
 def test_stale_proves_only_what_this_code_did_not_make(notebooks):
@@ -103,20 +128,18 @@ def test_stale_proves_only_what_this_code_did_not_make(notebooks):
     assert proofs.prove(CHOICE, stale=True) == 0 and notebooks.made() == before
     notebooks.settings["batch_size"] = 5
     assert proofs.prove(CHOICE, stale=True) == 0
-    assert all(notebooks.made()[name] > before[name] for name in before)
+    assert all(notebooks.made()[name] != before[name] for name in before)
 
 
-def test_two_proofs_at_once_are_refused(notebooks, evidence, capsys):
+@pytest.mark.parametrize("command", ["prove", "audit", "refresh"])
+def test_two_at_once_are_refused(notebooks, evidence, capsys, command):
     folder = proofs.build_folder()
     folder.mkdir()
-    with FileLock(folder / "prove.lock"):
-        with pytest.raises(
-            NotebookError, match=r"another make prove is at work in .*: wait for it"
-        ):
-            proofs.prove(CHOICE)
-        assert cli.main(["prove", "--notebook", "01"]) == 1
-    assert capsys.readouterr().err.startswith("FAILED another make prove")
-    assert notebooks.asked == [] and not evidence.exists()
+    with FileLock(folder / f"{command}.lock"):
+        assert cli.main([command, "--notebook", "01"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"FAILED another make {command} is at work in ")
+    assert said.endswith(": wait for it\n") and notebooks.asked == [] and not evidence.exists()
 
 
 # ---------------------------------------------------------------- audit

@@ -20,7 +20,7 @@ from helpers.figures import ACCENT
 MEAN = Test("gain", 'x < y & "z" <b>', "mean", "a<b", "above", 0.01)
 RATES = Test("solves", "A solves it more often.", "rates", "difference", "above", 0.1)
 COUNT = Test("solved", "Most runs solve it.", "count", "rate of seeds", "above", 0.5)
-FACT = Test("shape", "The shape is so.", "assertion")
+FACT = Test("<u>shape", "The shape is so.", "assertion")
 
 
 class Tags(HTMLParser):
@@ -55,11 +55,11 @@ def verdict(run: bool = True, **changes) -> Verdict:
 
 
 def test_the_card_escapes_everything_it_quotes():
-    card = Tags(cards.verdict_card(verdict()))
-    assert card.open == []
+    card = Tags(cards.verdict_card(verdict(id='"><u>')))
+    assert card.open == [] and card.tags[0] == ("p", {"id": '"><u>'})
     known = "p b br i table tr th td img details summary"
     assert {tag for tag, _ in card.tags} <= set(known.split())
-    for quoted in ("<i>a & b</i>", "1 < 2", "2 < 3 points", MEAN.statement, MEAN.unit):
+    for quoted in ("<i>a & b</i>", "1 < 2", "2 < 3 points", MEAN.statement, MEAN.unit, FACT.name):
         assert quoted in card.text
 
 

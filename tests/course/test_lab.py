@@ -82,8 +82,8 @@ def test_an_unknown_way_to_treat_evidence_is_named(monkeypatch, mode):
 
 
 def test_the_environment_says_how_experiments_are_conducted(monkeypatch):
-    how = book(monkeypatch, '{"mode": "prove", "root": "x", "jobs": 3, "since": 5.0}').how
-    assert (how.mode, how.root, how.jobs, how.since) == ("prove", Path("x"), 3, 5.0)
+    how = book(monkeypatch, '{"mode": "prove", "root": "x", "jobs": 3, "proof": "a"}').how
+    assert (how.mode, how.root, how.jobs, how.proof) == ("prove", Path("x"), 3, "a")
     assert book(monkeypatch, "").how.mode == "read" and book(monkeypatch, seeds=3).how.seeds == 3
 
 

@@ -358,14 +358,14 @@ def test_a_proof_of_one_experiment_leaves_the_others(evidence, monkeypatch):
 
 
 def test_a_proof_that_goes_on_skips_what_it_finished(evidence, monkeypatch):
-    prove(SMALL)
-    at = store.read(store.place("01_toy", "toy")).made["at"]
+    begun = replace(PROVE, proof="a")
+    conduct(SMALL, 0, begun)
     seen = trained(monkeypatch)
-    conduct(SMALL, 0, replace(PROVE, since=at - 1))
+    conduct(SMALL, 0, begun), conduct(SMALL, 0, replace(PROVE, stale=True))
     assert seen == []
-    conduct(SMALL, 0, replace(PROVE, since=at + 1))
+    conduct(SMALL, 0, replace(PROVE, proof="b"))
     assert len(seen) == 2
-    conduct(changed(SMALL, batch_size=5), 0, replace(PROVE, since=1.0))
+    conduct(changed(SMALL, batch_size=5), 0, replace(PROVE, stale=True))
     assert len(seen) == 4
 
 

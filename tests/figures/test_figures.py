@@ -143,11 +143,23 @@ def test_ink_and_paper_change_in_the_dark(name, shown):
     assert all("fill" not in text or "#1f2328" in text.lower() for text in fixed)
 
 
-def test_what_is_shown_survives_odd_words(shown):
-    alt = 'a < b & "c"'
-    figures.dots(frame(("<i>", "$x_1$")), alt, xlabel="x & y")
-    assert html.unescape(drawn(shown).alt) == alt == shown[0]["text/plain"]
-    assert "<i>" in drawn(shown).texts and "x & y" in drawn(shown).texts
+@pytest.mark.parametrize("odd", ["<script>&'\"", "$5 or $6", r"$\frac$", "_x", "--> ]]>", "a\0b"])
+def test_what_is_shown_survives_odd_words(odd, shown):
+    alt = f"a < b & {odd}"
+    two = {odd: frame("1"), "b": frame("1")}
+    drawings = {
+        "dots": lambda: figures.dots(frame((odd, "b")), alt, xlabel="x & y"),
+        "curves": lambda: figures.curves(two, alt, xlabel="x & y", ylabel="y"),
+        "rates": lambda: figures.rates(two, alt, xlabel="x & y"),
+        "descents": lambda: figures.descents(
+            np.square, {odd: [0], "b": [1]}, alt, domain=(-1, 1), xlabel="x & y", ylabel="y"
+        ),
+    }
+    for draw in drawings.values():
+        draw()
+        assert html.unescape(drawn(shown[-1:]).alt) == alt == shown[-1]["text/plain"]
+        texts = [text.strip("\N{ZERO WIDTH SPACE}") for text in drawn(shown[-1:]).texts]
+        assert {odd.replace("\0", "\N{REPLACEMENT CHARACTER}"), "x & y"} <= set(texts)
 
 
 def test_a_notebooks_own_figures_keep_their_style(shown):

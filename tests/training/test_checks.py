@@ -350,7 +350,7 @@ def test_numbers_of_numpy_are_numbers(optimizer, train):
         ({"batch_size": 10.0}, r"batch_size is 10\.0: give a whole number"),
         ({"evaluate_every": 2.5}, r"evaluate_every is 2\.5: give a whole number"),
         ({"until": 2.0}, r"until is 2\.0: give a whole number"),
-        ({"until": 0}, r"until is 0: use 1 or more, or None"),
+        ({"until": 0}, r"until is 0: use 1 or more"),
         ({"seed": 1.0}, r"seed is 1\.0: give a whole number"),
         ({"seed": None}, r"seed is None: give a whole number"),
         ({"steps": True}, r"steps is True: give a whole number"),

@@ -427,9 +427,9 @@ def test_what_was_best_can_be_trained_with():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"steps": 0}, "steps is 0: a run needs at least one update"),
+        ({"steps": 0}, "steps is 0: use 1 or more"),
         ({"steps": -3}, "steps is -3"),
-        ({"lr": 0}, "lr is 0: a learning rate is positive and finite"),
+        ({"lr": 0}, "lr is 0: use a finite number above 0"),
         ({"lr": -0.1}, "lr is -0.1"),
         ({"lr": float("inf")}, "lr is inf"),
         ({"lr": float("nan")}, "lr is nan"),
@@ -437,8 +437,10 @@ def test_what_was_best_can_be_trained_with():
         ({"batch_size": 0}, "batch_size is 0"),
         ({"weight_decay": -1}, "weight_decay is -1"),
         ({"weight_decay": float("inf")}, "weight_decay is inf"),
-        ({"clip": 0}, "clip is 0: the largest norm of a gradient is positive"),
+        ({"clip": 0}, "clip is 0: use a finite number above 0"),
         ({"evaluate_every": -2}, "evaluate_every is -2"),
+        ({"schedule": lambda progress: 0.25 - progress}, r"schedule\(0\.3\) is -0\.04"),
+        ({"schedule": lambda progress: float("nan")}, r"schedule\(0\.0\) is nan"),
     ],
 )
 def test_bad_settings_are_named_before_any_update(change, message):
@@ -553,5 +555,5 @@ def test_unfit_data_is_refused(train):
 
 @pytest.mark.parametrize("lr", [0, -0.1, NAN, INFINITY])
 def test_a_bad_rate_in_a_grid_is_named(lr):
-    with pytest.raises(ValueError, match=f"lr is {lr}: a learning rate is positive and finite"):
+    with pytest.raises(ValueError, match=f"lr is {lr}: use a finite number above 0"):
         fit_many({"a": dense}, toy(), seeds=(0,), grid={"lr": [0.1, lr]}, **TUNING)
