@@ -1,4 +1,4 @@
-# The two commands: `make run-all` and `make test`. `make help` lists the others.
+# Three commands: `make lab`, `make run-all` and `make test`. `make help` lists the others.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -118,6 +118,7 @@ distclean: clean  ## remove build/ and .venv/
 .venv/course: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "Python 3.11, 3.12 or 3.13 is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
+	@echo "installing what the notebooks need: some minutes; Linux: 3 GB (README has a smaller way)"
 	$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -r requirements.txt
 	@touch $@
 
