@@ -44,7 +44,7 @@ check: .venv/dev lint  ## lint, architecture, fast tests: what to run all day
 test: .venv/dev lint  ## lint, all tests but the nightly ones, stored outputs of all notebooks
 	@$(COURSE) test $(call flag,jobs,$(JOBS))
 
-nightly: .venv/dev  ## tests of what is seldom touched: clusters, benchmarks, the site in a browser
+nightly: .venv/dev  ## tests of what is seldom touched: clusters, benchmarks, Kaggle, JupyterLab and the site in a browser
 	$(TEST) -m nightly tests
 
 mutants: .venv/dev  ## plant scientific faults into the helpers: each must turn a named test red
