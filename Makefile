@@ -1,4 +1,4 @@
-# The two commands: `make run-all` and `make test`. `make help` lists the others.
+# Three commands: `make lab`, `make run-all` and `make test`. `make help` lists the others.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -48,7 +48,7 @@ check: .venv/dev lint  ## lint, architecture, fast tests: what to run all day
 test: .venv/dev lint  ## lint, all tests but the nightly ones, stored outputs of all notebooks
 	@$(COURSE) test $(call flag,jobs,$(JOBS))
 
-nightly: .venv/dev  ## tests of what is seldom touched: clusters, benchmarks, the site in a browser
+nightly: .venv/dev  ## tests of what is seldom touched: clusters, benchmarks, Kaggle, JupyterLab and the site in a browser
 	$(TEST) -m nightly tests
 
 mutants: .venv/dev  ## plant scientific faults into the helpers: each must turn a named test red
@@ -122,6 +122,7 @@ distclean: clean  ## remove build/ and .venv/
 .venv/course: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "Python 3.11, 3.12 or 3.13 is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
+	@echo "installing what the notebooks need: some minutes; Linux: 3 GB (README has a smaller way)"
 	$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -r requirements.txt
 	@touch $@
 

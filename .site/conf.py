@@ -22,6 +22,7 @@ nb_execution_mode = "off"
 nb_code_prompt_show = "Show the code"
 nb_code_prompt_hide = "Hide the code"
 autodoc_typehints = "description"
+autodoc_inherit_docstrings = False  # what PyTorch says of its methods stands in its own pages
 autodoc_member_order = "bysource"
 default_role = "code"
 html_theme = "furo"
@@ -29,7 +30,7 @@ html_title = project
 html_favicon = "static/favicon.svg"
 html_static_path = ["static"]
 html_css_files = ["course.css"]
-html_js_files = ["keyboard.js"]
+html_js_files = ["accessibility.js"]
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False
@@ -47,7 +48,7 @@ def describe(app, pagename, templatename, context, doctree):
     """What search engines and messengers say of a page: a notebook's question, else the course."""
     opening = openings.openings().get(pagename)
     about = opening.question if opening else ABOUT
-    title = project if pagename == "index" else context.get("title", project)
+    title = project if pagename == "index" else f"{context.get('title', '')} · {project}"
     tags = {
         'name="description"': about,
         'property="og:description"': about,

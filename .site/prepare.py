@@ -81,14 +81,18 @@ def _hero(notebook: NotebookNode) -> str:
 
 
 def _paged(notebook: NotebookNode) -> NotebookNode:
-    """A notebook as a page: HTML leads to pages, links elsewhere need the repository's address."""
+    """A notebook as a page: HTML leads to pages, links elsewhere need the repository's address.
+
+    The empty corner of a table is no header: readers who hear the page are not told of one.
+    """
     notebook.cells = list(_joined(notebook.cells))
     if not front.address():
         notebook.cells[0].source = heads.LINKS.sub("", notebook.cells[0].source)
     for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
         data = output.get("data", {})
         if "text/html" in data:
-            data["text/html"] = re.sub(r'(href="[^"/:]+)\.ipynb', r"\1.html", data["text/html"])
+            page = re.sub(r'(href="[^"/:]+)\.ipynb', r"\1.html", data["text/html"])
+            data["text/html"] = page.replace("<th></th>", "<td></td>")
     return notebook
 
 

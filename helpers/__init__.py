@@ -19,6 +19,8 @@ needs no PyTorch.
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
+__version__ = "0.2.0"  # of the course; `python -m helpers heads` writes it into the notebooks
+
 PYTHON, TORCH = (3, 11), (2, 10)  # the oldest that are tested
 
 

@@ -156,7 +156,10 @@ def _verdicts(_: argparse.Namespace) -> int:
 
 
 def _lab(_: argparse.Namespace) -> int:
+    from helpers.commands import startup
+
     reading = {name: value for name, value in os.environ.items() if name != "OUTPUTS"}
+    reading = {"PYTHONSTARTUP": startup.__file__} | reading  # a reader's own has precedence
     command = [sys.executable, "-m", "jupyter", "lab", str(course.NOTEBOOKS)]
     return subprocess.call(command, env=reading)
 

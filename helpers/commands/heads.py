@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+import helpers
 from helpers.evidence.files import ROOT, write_whole
 
 PLACEHOLDER = "https://github.com/phase-03-measured/phase-03-measured"  # nothing is fetched there
@@ -24,6 +25,7 @@ from pathlib import Path
 from shutil import unpack_archive
 from urllib.request import urlretrieve
 
+VERSION = "{version}"  # of the course: helpers/ and data/ must have the same
 # The course as a ZIP, fetched on Colab only
 ARCHIVE = "{archive}"
 
@@ -35,8 +37,10 @@ def copies():
     return list(dict.fromkeys(found))
 
 
+renew = "take the notebook and both folders from one copy of the repository"
 if "KAGGLE_KERNEL_RUN_TYPE" in environ:
     cure = "click Add Input, attach the dataset {dataset}, and run this cell again"
+    renew = "under Input, in the menu of the dataset, click Check for updates and restart"
 elif "google.colab" in sys.modules:
     cure = "in a cell above this one, run !git clone --depth 1 with the repository's address"
     if ARCHIVE and not copies():
@@ -58,6 +62,11 @@ used = Path(getattr(helpers, "__file__", None) or ".").resolve()
 assert used == roots[0] / "helpers" / "__init__.py", (
     f"another package called helpers was imported before ({{used}}): restart the kernel, run this "
     "cell first; if that does not help, rename the other"
+)
+found = getattr(helpers, "__version__", "an earlier one")
+assert found == VERSION, (
+    f"this notebook is of version {{VERSION}} of the course, helpers/ and data/ in {{roots[0]}} "
+    f"are of {{found}}: {{renew}}"
 )"""
 
 
@@ -70,7 +79,7 @@ def repository() -> str:
 def set_up(address: str, dataset: str = "phase-03-measured") -> str:
     """The source of the set-up cell; `dataset` is what it asks a reader on Kaggle to attach."""
     archive = "" if address == PLACEHOLDER else f"{address}/archive/refs/heads/main.zip"
-    return SET_UP.format(archive=archive, dataset=dataset)
+    return SET_UP.format(archive=archive, dataset=dataset, version=helpers.__version__)
 
 
 def links(address: str, notebook: str) -> str:

@@ -303,7 +303,8 @@ def _fine_print(verdict: Verdict, found: Verdict | None) -> str:
 
 def _table(verdict: Verdict) -> str:
     rows = "".join(_test_row(outcome) for outcome in verdict.outcomes)
-    return f"<table><tr><th>test</th><th>outcome</th><th>measured</th></tr>{rows}</table>"
+    heads = (f'<th style="text-align:left">{name}</th>' for name in ("test", "outcome", "measured"))
+    return f"<table><tr>{''.join(heads)}</tr>{rows}</table>"
 
 
 def _test_row(outcome: Outcome) -> str:
@@ -312,7 +313,10 @@ def _test_row(outcome: Outcome) -> str:
     when = f" Asked where {html.escape(test.when)}." if test.when else ""
     asked = f"<b>{html.escape(test.name)}</b>{role}: {html.escape(test.statement)}{when}"
     said = f"{OUTCOME_MARKS[outcome.verdict]} {outcome.verdict}"
-    cells = [f'<td style="text-align:left;max-width:24em">{asked}</td>', f"<td>{said}</td>"]
+    cells = [
+        f'<td style="text-align:left;max-width:24em">{asked}</td>',
+        f'<td style="text-align:left">{said}</td>',
+    ]
     measured = "exact" if test.kind == "assertion" else "<br>".join(_numbers(outcome))
     cells.append(f'<td style="text-align:left;max-width:28em">{measured}</td>')
     return f"<tr>{''.join(cells)}</tr>"

@@ -9,6 +9,7 @@ from IPython.display import display
 from tqdm import tqdm
 
 PAUSE = 0.2  # seconds between two pictures
+LOOK = "margin:0;padding:0;word-break:normal"  # as other text in a cell; no word is cut in two
 
 
 class Progress:
@@ -43,7 +44,8 @@ class Progress:
         return f"{self.name}, {self.arm}: {bar}"
 
     def _draw(self, text: str) -> None:
-        shown = {"text/plain": text, "text/html": f"<pre>{html.escape(text)}</pre>"}
+        page = f'<pre style="{LOOK}">{html.escape(text)}</pre>'
+        shown = {"text/plain": text, "text/html": page}
         if self.handle is None:
             self.handle = display(shown, raw=True, display_id=True)
         else:

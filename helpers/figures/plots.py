@@ -323,7 +323,9 @@ def facets(
             getattr(axes[i, j], f"{side}axis").set_major_formatter("{x:g}")
             getattr(axes[i, j], f"{side}axis").set_minor_locator(NullLocator())
         if "y" in log:
-            axes[i, j].yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+            low, high = axes[i, j].get_ylim()
+            steps = (1, 3) if high / low > 20 else (1, 2, 5)  # two numbers at least are in sight
+            axes[i, j].yaxis.set_major_locator(LogLocator(subs=steps))
         axes[0, j].set_title(_named(place))
         axes[-1, j].set_xlabel(xlabel)
         axes[i, 0].set_ylabel(f"{_named(line)}\n{ylabel}")

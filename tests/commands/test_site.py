@@ -212,8 +212,13 @@ def test_the_red_pen_and_figures_follow_the_page_into_the_dark(page, address):
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["index", "helpers-nets", "01_cnn_filters", "03_recurrent_memory"])
+@pytest.mark.parametrize(
+    ("name", "scheme"),
+    [
+        *((name, "light") for name in PAGES),
+        *((name, "dark") for name in ("index", "helpers-nets", "01_cnn_filters")),
+    ],
+)
 def test_a_page_passes_an_accessibility_check(name, scheme, page, address):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page.emulate_media(color_scheme=scheme)

@@ -121,11 +121,14 @@ def set_up(folder, kaggle, before="", address=heads.PLACEHOLDER, **environment):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=env)
 
 
-def copy_of_the_course(folder):
+THIS = f'__version__ = "{helpers.__version__}"'
+
+
+def copy_of_the_course(folder, version=THIS):
     """As much of one as the set-up cell looks at."""
-    for file in ("data/registry/claims.toml", "helpers/__init__.py"):
+    for file, text in {"data/registry/claims.toml": "", "helpers/__init__.py": version}.items():
         (folder / file).parent.mkdir(parents=True)
-        (folder / file).touch()
+        (folder / file).write_text(text)
     return folder
 
 
@@ -180,6 +183,28 @@ def test_set_up_refuses_the_helpers_of_another_copy(tmp_path):
 
 def test_set_up_may_run_again(tmp_path):
     assert set_up(ROOT, tmp_path, heads.set_up(heads.PLACEHOLDER)).stdout.strip() == str(ROOT)
+
+
+@pytest.mark.parametrize(
+    ("how", "cure"),
+    [
+        ({}, "take the notebook and both folders from one copy of the repository"),
+        (
+            {"KAGGLE_KERNEL_RUN_TYPE": "Interactive"},
+            "under Input, in the menu of the dataset, click Check for updates and restart",
+        ),
+    ],
+)
+@pytest.mark.parametrize("version", ["", "0.1.0", "99.0"])
+def test_set_up_refuses_another_version_in_one_sentence(version, how, cure, tmp_path):
+    attached = tmp_path / "input" / "course"
+    copy_of_the_course(attached, f"__version__ = {version!r}" if version else "")
+    (tmp_path / "working").mkdir()
+    said = set_up(tmp_path / "working", tmp_path / "input", **how).stderr.splitlines()[-1]
+    assert said == (
+        f"AssertionError: this notebook is of version {helpers.__version__} of the course, "
+        f"helpers/ and data/ in {attached} are of {version or 'an earlier one'}: {cure}"
+    )
 
 
 def older(python=(3, 11, 0), torch="2.10.0"):

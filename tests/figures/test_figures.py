@@ -485,3 +485,11 @@ def test_few_decades_are_labelled_with_plain_numbers(axes):
     wide = pd.DataFrame({"seed": [1.0] * 8}, index=np.geomspace(1e-9, 1, 8))
     figures.curves({"RNN": wide}, ALT, xlabel="rate", ylabel="loss", log="x")
     assert any("10^" in label.get_text() for label in axes[1].get_xticklabels())
+
+
+@pytest.mark.parametrize("top", [2.0, 100.0])
+def test_small_plots_label_two_numbers_at_least_of_few_decades(axes, top):
+    losses = FACETS.assign(loss=np.geomspace(0.6, top, len(FACETS)))
+    figures.facets(losses, ALT, **(BY_NET | {"log": "xy"}))
+    low, high = axes[0].get_ylim()
+    assert sum(low < place < high for place in axes[0].get_yticks()) >= 2
