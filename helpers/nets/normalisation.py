@@ -16,7 +16,7 @@ from helpers.nets.recurrent import LSTM, RNN
 from helpers.nets.sequences import State
 
 EPSILON = 1e-5  # added to every variance, as in torch
-GAIN, MOMENTUM = 0.1, 0.1  # of BatchNorm: where its gain starts, and the share of a new batch
+MOMENTUM = 0.1  # the share of a new batch in BatchNorm's running statistics
 
 
 class BatchError(ValueError):
@@ -60,12 +60,15 @@ Seen = tuple[Tensor, Tensor] | None  # mean and variance that were met, each (ti
 
 
 class LayerNormOverTime(nn.Module):
-    """LayerNorm for the steps of a sequence, with a gain and no bias: the same at every step."""
+    """LayerNorm for the steps of a sequence, with a gain and no bias: the same at every step.
 
-    def __init__(self, size: int):
+    `gain` is where the learned gain starts: 1 in Ba et al. (2016), "Layer normalization".
+    """
+
+    def __init__(self, size: int, gain: float = 1.0):
         super().__init__()
         check_whole(size=size)
-        self.weight = nn.Parameter(torch.ones(size))
+        self.weight = nn.Parameter(torch.full((size,), gain))
 
     def extra_repr(self) -> str:
         return f"{len(self.weight)}"
@@ -83,17 +86,18 @@ class BatchNormOverTime(nn.Module):
 
     In training every step uses the statistics of the batch at that step. For evaluation each of the
     first `steps` steps has running ones of its own; later steps use those of the last (Cooijmans et
-    al. 2017, "Recurrent batch normalization"). With steps=1 all steps share one set. A gain that
-    starts at 0.1 keeps tanh away from its flat ends, where gradients vanish.
+    al. 2017, "Recurrent batch normalization"). With steps=1 all steps share one set. `gain` is
+    where the learned gain starts: their 0.1 keeps tanh away from its flat ends, where gradients
+    vanish.
 
     Raises BatchError in training for a batch of one, ValueError for steps below 1.
     """
 
-    def __init__(self, size: int, steps: int = 1):
+    def __init__(self, size: int, steps: int = 1, gain: float = 0.1):
         super().__init__()
         check_whole(size=size, steps=steps)
         self.steps = steps
-        self.weight = nn.Parameter(torch.full((size,), GAIN))
+        self.weight = nn.Parameter(torch.full((size,), gain))
         self.register_buffer("running_mean", torch.zeros(steps, size))
         self.register_buffer("running_var", torch.ones(steps, size))
 

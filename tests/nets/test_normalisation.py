@@ -1,5 +1,7 @@
 """BatchNorm and LayerNorm inside the recurrence, against torch."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -154,6 +156,17 @@ def test_a_batch_of_one_is_an_error_in_training_and_none_in_evaluation():
     with pytest.raises(BatchError, match=r"batch of 2 or more.*model\.eval\(\)"):
         layer(x)
     assert layer.eval()(x).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("build", "usual"),
+    [(LayerNormOverTime, 1.0), (partial(BatchNormOverTime, steps=6), 0.1)],
+)
+def test_the_gain_starts_where_it_is_told_and_scales_what_is_normalised(build, usual):
+    x = drawn(6, 5, 4)  # (time, batch, size)
+    (unscaled, _), (scaled, _) = build(4, gain=1.0).at(0, x), build(4, gain=0.3).at(0, x)
+    torch.testing.assert_close(scaled, 0.3 * unscaled)
+    torch.testing.assert_close(build(4).at(0, x)[0], usual * unscaled)
 
 
 def test_statistics_of_no_steps_are_refused():
