@@ -210,6 +210,8 @@ def dots(
     named = threshold is not None or guess is not None
     figure, axes = blank(6.4, 0.45 * frame.shape[1] + 1.0 + 0.25 * named)
     axis = axes[0, 0]
+    if log:
+        axis.set_xscale("log")  # before anything is drawn: margins of logarithms stay above 0
     own, trained = frame.attrs.get("own", False), frame.attrs.get("here", [])
     here = np.zeros(len(frame), dtype=bool) if own else frame.index.isin(trained)
     intervals, heights = [], np.full(frame.shape, np.nan)
@@ -232,10 +234,10 @@ def dots(
     axis.set_title(said, fontsize=9, pad=24 if named else None)
     axis.set_yticks(range(frame.shape[1]), frame.columns)
     axis.set(xlabel=xlabel, ylim=(frame.shape[1] - 0.5, -0.5), xlim=limits)
-    axis.locator_params(axis="x", nbins=7)  # long names of arms leave little room
     if log:
-        axis.set_xscale("log")
         _plain_numbers(axis, log)
+    else:
+        axis.locator_params(axis="x", nbins=7)  # long names of arms leave little room
     show(figure, alt)
 
 

@@ -390,6 +390,7 @@ def test_ratios_have_a_logarithmic_axis_and_a_geometric_mean(axes):
     ratios = [1.0, 2.0, 4.0, 1.0, 2.0, 4.0]
     figures.dots(table_of([*ratios, 0.0]), ALT, xlabel="x", log="x", threshold=0.5, guess=3)
     assert axes[0].get_xscale() == "log" and "geometric mean" in axes[0].get_title()
+    assert 0.4 < axes[0].get_xlim()[0] < 0.5 and 4 < axes[0].get_xlim()[1] < 5
     (middle,) = (line.get_xdata() for line in axes[0].lines if line.get_marker() == "|")
     assert middle == pytest.approx([2.0])
     low, high = next(line.get_xdata() for line in axes[0].lines if line.get_linewidth() == 1.5)
