@@ -35,6 +35,7 @@ CLAIMED = COLOURS[2]
 YOURS, EVIDENCE = OWN["yours"], OWN["stored"]
 SAID = {"supported": "Supported", "refuted": "Refuted", "undecided": "Undecided"}
 SHORT = {"supported": "true", "refuted": "not", "undecided": "undecided"}
+BASES = {"log2": 2.0, "log10": 10.0}
 OUTCOME_MARKS = {"supported": "✓", "refuted": "✗", "undecided": "?"}
 
 
@@ -195,10 +196,11 @@ def _strip(
 def readable(outcome: Outcome) -> Outcome:
     """Accuracies in points, logarithms as the ratios they stand for."""
     test = outcome.test
+    logarithm, _, unit = test.unit.partition(" of ")
     if test.kind == "mean" and test.unit == "accuracy":
         unit, change = "points of accuracy", partial(operator.mul, 100.0)
-    elif test.kind == "mean" and test.unit.startswith("log10 of "):
-        unit, change = test.unit.removeprefix("log10 of "), partial(pow, 10.0)
+    elif test.kind == "mean" and logarithm in BASES:
+        change = partial(pow, BASES[logarithm])
     else:
         return outcome
     edges = {name: change(getattr(test, name)) for name in ("threshold", "around")}

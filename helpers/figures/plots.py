@@ -53,7 +53,7 @@ def curves(
     room, else in a legend; `aside` puts that beside the axes. `each` names the columns where they
     are no networks.
     """
-    guess = guessed(guess)
+    guess = guessed(guess, "y" in log)
     lines = {name: _finite(frame, "y" in log) for name, frame in lines.items()}
     if empty([y for frame in lines.values() for y in frame.to_numpy().ravel()], alt):
         return
@@ -188,6 +188,7 @@ def dots(
     threshold: float | None = None,
     mark: str = "threshold",
     limits: tuple[float, float] | None = None,
+    log: str = "",
     guess: float | None = None,
     dot: str = "one seed",
     paired: bool = False,
@@ -197,37 +198,46 @@ def dots(
     There is no interval of fewer than six seeds, of two groups, nor one that would leave
     `limits`, which fix the ends of the axis. `guess` marks what the reader predicted. A dotted line
     lies at `threshold`; `mark` says what it is. `dot` names the rows where they are no seeds.
-    `paired` joins the dots of each row by a thin line.
+    `paired` joins the dots of each row by a thin line. `log="x"` is for ratios and rates: the axis
+    is logarithmic, the mean geometric.
     Seeds in `frame.attrs["here"]` were trained here and stand out (`Experiment.final`);
     `frame.attrs["own"]` says that the experiment is the reader's own.
     """
-    guess = guessed(guess)
+    guess = guessed(guess, "x" in log)
     if empty(frame, alt):
         return
-    frame = _finite(frame).set_axis([_named(arm) for arm in frame], axis=1)
+    frame = _finite(frame, "x" in log).set_axis([_named(arm) for arm in frame], axis=1)
     marked = threshold is not None or guess is not None
     figure, axes = blank(6.4, 0.45 * frame.shape[1] + 1.0 + 0.25 * marked)
     axis = axes[0, 0]
+    if log:
+        axis.set_xscale("log")  # before anything is drawn: margins of logarithms stay above 0
     own, trained = frame.attrs.get("own", False), frame.attrs.get("here", [])
     here = np.zeros(len(frame), dtype=bool) if own else frame.index.isin(trained)
     intervals, heights = [], np.full(frame.shape, np.nan)
+    forth, back = (np.log, np.exp) if log else (np.asarray, np.asarray)
     for k, look in enumerate(looks(frame.columns).values()):
         values = frame.iloc[:, k].to_numpy()
         there = np.isfinite(values)
-        intervals.append(mean_interval(values[there], limits))
-        strip(axis, k, values[there], look, here[there], intervals[-1])
+        interval = mean_interval(forth(values[there]), limits)
+        intervals.append(interval and tuple(back(interval)))
+        middle = float(back(forth(values[there]).mean())) if interval else None
+        strip(axis, k, values[there], look, here[there], intervals[-1], middle)
         heights[there, k] = spread(k, there.sum())
     if paired:
         axis.plot(frame.to_numpy().T, heights.T, color=INK, linewidth=0.7, alpha=0.35, zorder=1)
     _reference(axis.axvline, threshold, mark, guess)
     if marked:  # between title and axes: beside them it would take the room of the dots
         axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, borderaxespad=0.1)
-    axis.set_title(
-        _dots_said(dot, own, here, intervals, paired), fontsize=9, pad=24 if marked else None
-    )
+    said = _dots_said(dot, own, here, intervals, paired)
+    said = said.replace("bar: mean", "bar: geometric mean") if log else said
+    axis.set_title(said, fontsize=9, pad=24 if marked else None)
     axis.set_yticks(range(frame.shape[1]), frame.columns)
     axis.set(xlabel=xlabel, ylim=(frame.shape[1] - 0.5, -0.5), xlim=limits)
-    axis.locator_params(axis="x", nbins=7)  # long names of arms leave little room
+    if log:
+        _plain_numbers(axis, log)
+    else:
+        axis.locator_params(axis="x", nbins=7)  # long names of arms leave little room
     show(figure, alt)
 
 

@@ -184,13 +184,19 @@ def empty(values, alt: str) -> bool:
     return True
 
 
-def guessed(guess) -> float | None:
-    """The reader's guess as a number; None where there is none, with a sentence where it is odd."""
+def guessed(guess, positive: bool = False) -> float | None:
+    """The reader's guess as a number; None where there is none, with a sentence where it is odd.
+
+    `positive`: so must it be, for a logarithmic axis.
+    """
     if guess is None:
         return None
+    why = "not a number"
     if isinstance(guess, Real) and not isinstance(guess, bool) and isfinite(guess):
-        return float(guess)
-    print(f"Your guess {guess!r} is not a number, so it is not drawn: write for example 0.5.")
+        if float(guess) > 0 or not positive:
+            return float(guess)
+        why = "not above 0"
+    print(f"Your guess {guess!r} is {why}, so it is not drawn: write for example 0.5.")
     return None
 
 

@@ -127,6 +127,9 @@ def test_accuracies_are_drawn_in_points_and_logarithms_as_ratios():
     texts = Drawing(cards.verdict_card(replace(verdict(answer=""), outcomes=outcomes))).texts
     assert "points of accuracy: claimed above 1, found 2.5" in texts
     assert "a ratio: claimed above 1.02, found 2" in texts
+    octaves = decide(replace(MEAN, unit="log2 of a ratio", threshold=1.0), np.full(8, 3.0))
+    texts = Drawing(cards.verdict_card(replace(verdict(answer=""), outcomes=(octaves,)))).texts
+    assert "a ratio: claimed above 2, found 8" in texts
 
 
 def test_the_bar_marks_the_average_that_is_said(monkeypatch):

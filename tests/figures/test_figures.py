@@ -321,6 +321,14 @@ def test_an_odd_guess_is_a_sentence_and_the_figure_goes_on(guess, shown, capsys)
     assert not any("your guess" in Drawing(data["text/html"]).texts for data in shown)
 
 
+@pytest.mark.parametrize("guess", [0, -1.0])
+def test_no_guess_lies_at_zero_of_a_logarithmic_axis(guess, shown, capsys):
+    figures.dots(frame("ab"), ALT, xlabel="x", log="x", guess=guess)
+    figures.curves({"a": frame("1")}, ALT, xlabel="x", ylabel="y", log="y", guess=guess)
+    assert capsys.readouterr().out.count("is not above 0, so it is not drawn") == 2
+    assert not any("your guess" in Drawing(data["text/html"]).texts for data in shown)
+
+
 @pytest.mark.parametrize("guess", [0, 0.6, np.float32(0.7), np.int64(1)])
 def test_a_guess_is_drawn(guess, shown, capsys):
     figures.dots(frame("ab"), ALT, xlabel="x", guess=guess)
@@ -387,6 +395,20 @@ def test_an_interval_is_drawn_where_it_means_something(values, limits, drawn_, a
     assert ("interval" in axes[0].get_title()) == drawn_
     dots = [line for line in axes[0].lines if line.get_marker() not in ("None", "|")]
     assert sorted(x for line in dots for x in line.get_xdata()) == sorted(values)
+
+
+def test_ratios_have_a_logarithmic_axis_and_a_geometric_mean(axes):
+    """1, 2 and 4 have 2, not 2.3; a ratio of 0 has no place."""
+    ratios = [1.0, 2.0, 4.0, 1.0, 2.0, 4.0]
+    figures.dots(table_of([*ratios, 0.0]), ALT, xlabel="x", log="x", threshold=0.5, guess=3)
+    assert axes[0].get_xscale() == "log" and "geometric mean" in axes[0].get_title()
+    assert 0.4 < axes[0].get_xlim()[0] < 0.5 and 4 < axes[0].get_xlim()[1] < 5
+    (middle,) = (line.get_xdata() for line in axes[0].lines if line.get_marker() == "|")
+    assert middle == pytest.approx([2.0])
+    low, high = next(line.get_xdata() for line in axes[0].lines if line.get_linewidth() == 1.5)
+    assert low * high == pytest.approx(4.0) and 1 < low < 2
+    dots = [line for line in axes[0].lines if line.get_marker() == "o"]
+    assert sorted(x for line in dots for x in line.get_xdata()) == sorted(ratios)
 
 
 @pytest.mark.parametrize(("seeds", "said"), [(1, ""), (5, "thin: single"), (6, "band: smallest")])

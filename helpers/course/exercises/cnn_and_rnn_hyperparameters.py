@@ -209,6 +209,7 @@ EXERCISES = {
         "above",
         "The parabola leans to the side where the loss is lower.",
         "The right neighbour (0.4) is lower than the left one (0.6): above, at 0.147.",
+        mistakes={"The left neighbour is higher: the vertex keeps away from it.": "below"},
     ),
     "10.noise-of-a-batch": Quick(
         4,
@@ -217,26 +218,44 @@ EXERCISES = {
         mistakes={"That would be so of the variance; the noise is its root.": 16},
     ),
     "10.updates-in-three-passes": Quick(
-        82, "Digits read in all, divided by 128; drop the rest.", "10,500 / 128 = 82.03: 82."
+        82,
+        "Digits read in all, divided by 128; drop the rest.",
+        "10,500 / 128 = 82.03: 82.",
+        mistakes={"That is one pass; there are three.": 27},
     ),
     "10.farthest": Quick(
         5,
         "Each step is at most rate times limit long, and all may point the same way.",
         "2 x 0.25 = 0.5 for each update, 10 of them: 5.",
-        mistakes={"That is one step; there are ten of them.": 0.5},
+        mistakes={
+            "That is one step; there are ten of them.": 0.5,
+            "Clipping shortens the gradient; the rate still multiplies it.": 2.5,
+            "So far they get with gradients of length 1; none is longer than 0.25.": 20,
+        },
     ),
     "10.momentum-in-the-end": Quick(
         10,
         "1 + 0.9 + 0.81 + ... is a geometric series.",
         "1 / (1 - 0.9) = 10: with momentum 0.9 a tenth of the rate goes as far.",
+        mistakes={
+            "That is what it remembers; the gradient of today comes on top.": 9,
+            "That is the second step; the sum goes on.": 1.9,
+        },
     ),
     "10.more-momentum": Quick(
-        100, "Sum the series 1 + 0.99 + 0.99^2 + ...", "1 / (1 - 0.99) = 100."
+        100,
+        "Sum the series 1 + 0.99 + 0.99^2 + ...",
+        "1 / (1 - 0.99) = 100.",
+        mistakes={"That is the sum for momentum 0.9.": 10},
     ),
     "10.linear-scaling": Quick(
         3.2,
         "Linear scaling: k times the batch, k times the rate.",
         "8,192 / 256 = 32, and 0.1 x 32 = 3.2.",
+        mistakes={
+            "That is k, how many times as large the batch is; multiply the rate by it.": 32,
+            "The other way round: a larger batch, a larger rate.": 0.003125,
+        },
     ),
     "10.vertex": VERTEX,
     "10.rmsprop-step": RMSPROP,
