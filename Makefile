@@ -51,8 +51,8 @@ test: .venv/dev lint  ## lint, all tests but the nightly ones, stored outputs of
 nightly: .venv/dev  ## tests of what is seldom touched: clusters, benchmarks, Kaggle, JupyterLab and the site in a browser
 	$(TEST) -m nightly tests
 
-mutants: .venv/dev  ## plant scientific faults into the helpers: each must turn a named test red
-	OMP_NUM_THREADS=1 $(PY) tests/mutants.py
+mutants: .venv/dev  ## plant scientific faults into the helpers: each must turn its check red; writes benchmarks/MUTANTS.md
+	$(PY) tests/mutants.py $(call flag,jobs,$(JOBS))
 
 lint: .venv/dev  ## ruff on code and notebooks, the order of the rooms, types
 	$(PY) -m ruff check .

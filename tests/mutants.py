@@ -1,391 +1,329 @@
-"""Scientific faults planted into the helpers: each must turn a test that is named here red.
+"""Scientific faults planted into the helpers: each must turn the check that is named for it red.
 
-`make mutants` runs all of them in copies of the repository, two at a time; `--only NAME` runs one.
+`mutants.toml` holds them and says in its head what an entry means. `make mutants` plants one after
+the other into copies of the repository and writes `benchmarks/MUTANTS.md`, the table of what caught
+each: a named test, the replay of a named experiment alone, or both. `--only NAME` tries one and
+writes nothing.
 """
 
 import argparse
 import ast
+import multiprocessing
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from datetime import date
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from replaying import RED
 
 ROOT = Path(__file__).resolve().parents[1]
-AT_ONCE = 2
-RED = ("AssertionError", "DID NOT RAISE")  # a test that notices, not code that crashes
-INI = "[pytest]\npythonpath = . tests\nmarkers = slow: takes over three seconds\n"
+TABLE, REPORT = ROOT / "tests" / "mutants.toml", ROOT / "benchmarks" / "MUTANTS.md"
+NOTICED = ("AssertionError", "DID NOT RAISE")  # a test that notices, not code that crashes
+INI = "[pytest]\npythonpath = . tests\nmarkers =\n  slow: over three seconds\n  nightly: as slow\n"
+
+# Forked from a server that has imported what all checks import, which takes five seconds of a core.
+FORKS = "forkserver" in multiprocessing.get_all_start_methods()
+PROCESSES: Any = multiprocessing.get_context("forkserver" if FORKS else "spawn")
+IMPORTED = ["torch", "scipy.stats", "statsmodels.stats.multitest", "matplotlib.pyplot", "pandas"]
+IMPORTED += ["IPython.display", "joblib", "nbformat", "pytest", "hypothesis"]
+if FORKS:
+    PROCESSES.set_forkserver_preload(IMPORTED)
+
+QUICK = {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+QUICK["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # half of what pytest takes to begin
+OPTIONS = ("-q", "-x", "-rf", "--color=no", "-p", "no:cacheprovider")
+
+
+class MutationError(ValueError):
+    """An entry that cannot be planted; names it and says why."""
 
 
 class Mutation(NamedTuple):
-    """A text in a helper, what to put in its place, and the tests that must notice."""
+    """Python code in a helper, what to put in its place, and the checks that must notice."""
 
     helper: str  # below helpers/
-    old: str
-    new: str
-    tests: str  # a file
-    select: str  # for pytest -k: part of a test's name, then "and" parts of its parameters
+    find: str  # an expression or a statement that stands once `within`
+    plant: str
+    within: str = ""  # a function or class, Stack.evaluate; empty: the whole module
+    tests: str = ""  # a file
+    select: str = ""  # for pytest -k: part of a test's name, then "and" parts of its parameters
+    replay: str = ""  # notebook/experiment
 
 
-MUTATIONS = {
-    "a flipped kernel": Mutation(
-        "nets/cnn.py",
-        "* kernel).sum()",
-        "* kernel.flip(0, 1)).sum()",
-        "tests/nets/test_models.py",
-        "does_not_flip",
-    ),
-    "gradients that add up": Mutation(
-        "training/fit.py",
-        "update.zero_grad()",
-        "pass",
-        "tests/training/test_training.py",
-        "loop_by_hand",
-    ),
-    "dropout left on": Mutation(
-        "nets/modes.py",
-        "model.eval()",
-        "pass",
-        "tests/training/test_training.py",
-        "switches_dropout_off",
-    ),
-    "the last loss for the mean": Mutation(
-        "training/fit.py",
-        "values.mean().item()",
-        "values[-1].item()",
-        "tests/training/test_training.py",
-        "train_loss_and_peak_loss_are_mean",
-    ),
-    "a shift that wraps around": Mutation(
-        "analysis/diagnostics.py",
-        "torch.where(row_entered[:, None] | column_entered, background, moved)",
-        "moved",
-        "tests/analysis/test_diagnostics.py",
-        "shift_moves",
-    ),
-    "an edge share without squares": Mutation(
-        "analysis/diagnostics.py",
-        ".T).square().sum(1)",
-        ".T).abs().sum(1)",
-        "tests/analysis/test_diagnostics.py",
-        "scores_a_quarter",
-    ),
-    "selectivity against the second best": Mutation(
-        "analysis/diagnostics.py",
-        "(means.sum(1) - top) / (means.shape[1] - 1)",
-        "means.topk(2).values[:, 1]",
-        "tests/analysis/test_diagnostics.py",
-        "class_selectivity",
-    ),
-    "an interval of 90 %": Mutation(
-        "evidence/statistics.py",
-        "CONFIDENCE = 0.95",
-        "CONFIDENCE = 0.90",
-        "tests/evidence/test_statistics.py",
-        "t_interval_is_the_closed_form",
-    ),
-    "below for above": Mutation(
-        "evidence/verdicts.py",
-        '"below": (-float("inf"), test.threshold)',
-        '"below": (test.threshold, float("inf"))',
-        "tests/evidence/test_verdicts.py",
-        "test_the_rule",
-    ),
-    "disagreement ignored": Mutation(
-        "evidence/verdicts.py",
-        'set(found) == {"refuted"}',
-        'set(found) - {"supported"} == {"refuted"}',
-        "tests/evidence/test_verdicts.py",
-        "test_combine",
-    ),
-    "rates without Fisher": Mutation(
-        "evidence/verdicts.py",
-        "p = max(p, fisher_p(a, b, count))",
-        "pass",
-        "tests/evidence/test_verdicts.py",
-        "fisher",
-    ),
-    "an interpolation from the wrong end": Mutation(
-        "training/engine/stacking.py",
-        "torch.lerp(old, w,",
-        "torch.lerp(w, old,",
-        "tests/training/test_stacking.py",
-        "by_hand",
-    ),
-    "one clipping for the whole stack": Mutation(
-        "training/engine/stacking.py",
-        "torch.stack([w.grad.reshape(len(w), -1).norm(dim=1) for w in weights]).norm(dim=0)",
-        "torch.stack([w.grad.norm() for w in weights]).norm()",
-        "tests/training/test_stacking.py",
-        "by_hand",
-    ),
-    "decay of the wrong kind": Mutation(
-        "training/engine/stacking.py",
-        'self.decoupled = bool(self.inner.defaults.get("decoupled_weight_decay"))',
-        "self.decoupled = False",
-        "tests/training/test_stacking.py",
-        "alone_for_every and LayerNorm-AdamW",
-    ),
-    "one rate for all": Mutation(
-        "training/engine/stacking.py",
-        "self.lr = weights, lr",
-        "self.lr = weights, lr * 0 + lr[0]",
-        "tests/training/test_stacking.py",
-        "alone_for_every and LayerNorm-SGD",
-    ),
-    "batches shared by all seeds": Mutation(
-        "training/engine/stacking.py",
-        "yield torch.stack(indices)[which]",
-        "yield torch.stack(indices)[which * 0]",
-        "tests/training/test_stacking.py",
-        "alone_for_every and LayerNorm-SGD",
-    ),
-    "a state that is not carried": Mutation(
-        "text/language.py",
-        "part.copy_(new.detach())",
-        "pass",
-        "tests/text/test_language.py",
-        "state_is_carried and RNN",
-    ),
-    "a state that is never emptied": Mutation(
-        "text/language.py",
-        "self.read % self.batches_a_pass == 0",
-        "self.read < 0",
-        "tests/text/test_language.py",
-        "state_is_carried and RNN",
-    ),
-    "rows that drift apart": Mutation(
-        "training/batches.py",
-        "begins + step % pieces)",
-        "begins * step)",
-        "tests/data/test_streams.py",
-        "reading_order_goes_on",
-    ),
-    "buffers left behind": Mutation(
-        "training/engine/stacking.py",
-        "value.copy_(self.buffers[name][k])",
-        "pass",
-        "tests/training/test_stacking.py",
-        "buffers_are_brought_back",
-    ),
-    "the same masks for all": Mutation(
-        "training/engine/stacking.py",
-        'randomness="different"',
-        'randomness="same"',
-        "tests/training/test_stacking.py",
-        "masks_are_independent",
-    ),
-    "dropout left on in a stack": Mutation(
-        "training/engine/stacking.py",
-        "self.template.eval()",
-        "pass",
-        "tests/training/test_stacking.py",
-        "dropout_is_off",
-    ),
-    "a check that leaves traces": Mutation(
-        "training/engine/stacking.py",
-        "buffer.copy_(kept[name])",
-        "pass",
-        "tests/training/test_stacking.py",
-        "check_leaves_no_trace",
-    ),
-    "the schedule ignored": Mutation(
-        "training/engine/stacking.py",
-        "rates * schedule((step - 1) / steps)",
-        "rates",
-        "tests/training/test_stacking.py",
-        "alone_for_every and LayerNorm-SGD",
-    ),
-    "divergence a step late": Mutation(
-        "training/engine/stacking.py",
-        "step - len(values) + 1\n",
-        "step - len(values) + 2\n",
-        "tests/training/test_stacking.py",
-        "divergence_is_dated",
-    ),
-    "packs of strangers": Mutation(
-        "training/engine/plan.py",
-        "name not in PER_NETWORK]",
-        'name == "steps"]',
-        "tests/training/test_plan.py",
-        "kept_apart",
-    ),
-    "a run left out": Mutation(
-        "training/engine/plan.py",
-        "Pack(build, family[a:b])",
-        "Pack(build, family[a : max(a + 1, b - 1)])",
-        "tests/training/test_plan.py",
-        "every_run_is_in_one_pack",
-    ),
-    "an order summed without its places": Mutation(
-        "evidence/replay.py",
-        "(total + step * int(batch[0] + 7 * batch[-1] + 3 * batch.sum()))",
-        "(total + int(batch.sum()))",
-        "tests/evidence/test_replay.py",
-        "order_of_all_batches",
-    ),
-    "a replay that agrees to a tenth": Mutation(
-        "evidence/replay.py",
-        "TOLERANCE = 1e-6",
-        "TOLERANCE = 1e-1",
-        "tests/evidence/test_replay.py",
-        "knows_every_place",
-    ),
-    "a bias forgotten": Mutation(
-        "training/engine/cells.py",
-        "if self.biases_meet else",
-        "if False else",
-        "tests/training/test_cells.py",
-        "all_networks_at_once and RNN",
-    ),
-    "gradients that share memory": Mutation(
-        "training/gradients.py",
-        "w.grad = w.grad.clone()",
-        "pass",
-        "tests/training/test_stacking.py",
-        "are_changed_once",
-    ),
-    "a tanh that is not stretched": Mutation(
-        "training/engine/cells.py",
-        "torch.sigmoid(2 * x)",
-        "torch.sigmoid(x)",
-        "tests/training/test_cells.py",
-        "however_many_numbers",
-    ),
-    "a candidate that is not stretched": Mutation(
-        "training/engine/cells.py",
-        "[i, f, 2 * g, o]",
-        "[i, f, g, o]",
-        "tests/training/test_cells.py",
-        "all_networks_at_once and LSTM",
-    ),
-    "a reset gate before the product": Mutation(
-        "nets/recurrent.py",
-        "n_x + r * n_h",
-        "n_x + n_h",
-        "tests/nets/test_recurrent.py",
-        "one_number_at_a_time",
-    ),
-    "a look into the future": Mutation(
-        "nets/recurrent.py",
-        "for x_t in x.unbind(1):",
-        "for x_t in x.flip(1).unbind(1):",
-        "tests/nets/test_recurrent.py",
-        "does_not_know_the_future",
-    ),
-    "halves of a pack exchanged": Mutation(
-        "training/engine/workers.py",
-        "job) for k in starts]",
-        "job) for k in reversed(starts)]",
-        "tests/training/test_workers.py",
-        "too_large_is_halved",
-    ),
-    "a spread about the wrong centre": Mutation(
-        "data/loading.py",
-        "(levels - mean) ** 2",
-        "(levels - 0.5) ** 2",
-        "tests/data/test_data.py",
-        "standardised_with_training",
-    ),
-    "variance for standard deviation": Mutation(
-        "data/loading.py",
-        "div_(std.to(device))",
-        "div_(std.to(device) ** 2)",
-        "tests/data/test_data.py",
-        "standardised_with_training",
-    ),
-}
+class Outcome(NamedTuple):
+    """What became of a planted fault."""
+
+    test: str | None  # that noticed
+    replay: bool | None  # whether it noticed; None: it was not asked
+    output: str
+
+    def catches(self, mutation: Mutation) -> bool:
+        """Whether the named test noticed; where none is named, whether the replay did."""
+        return bool(self.test if mutation.tests else self.replay)
+
+
+# --- the table ---------------------------------------------------------------------------------
+
+
+def read(text: str) -> dict[str, Mutation]:
+    """The mutants of a table by name. Raises MutationError naming the entry that is malformed."""
+    try:
+        entries = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise MutationError(f"the table is malformed: {error}") from error
+    return {name: _mutation(name, entry) for name, entry in entries.items()}
+
+
+def _mutation(name: str, entry: object) -> Mutation:
+    if not isinstance(entry, dict) or not all(isinstance(part, str) for part in entry.values()):
+        raise MutationError(f"{name}: an entry holds texts alone")
+    if unknown := set(entry) - set(Mutation._fields):
+        raise MutationError(f"{name}: {sorted(unknown)} mean nothing, use {Mutation._fields}")
+    if missing := {"helper", "find", "plant"} - set(entry):
+        raise MutationError(f"{name}: {sorted(missing)} missing")
+    mutation = Mutation(**entry)
+    if bool(mutation.tests) != bool(mutation.select) or not (mutation.tests or mutation.replay):
+        raise MutationError(f"{name}: name tests and select, or a replay, that must notice")
+    try:
+        found, planted = parsed(mutation.find), parsed(mutation.plant)
+    except SyntaxError as error:
+        raise MutationError(
+            f"{name}: {str(error.text).strip()!r} is no Python ({error.msg})"
+        ) from error
+    if isinstance(found, ast.expr) != isinstance(planted, ast.expr):
+        raise MutationError(f"{name}: find and plant are two expressions, or two statements")
+    return mutation
+
+
+def parsed(code: str) -> ast.AST:
+    """An expression, or else one statement. Raises SyntaxError for anything more or less."""
+    body = ast.parse(code).body
+    if len(body) != 1:
+        raise SyntaxError("one expression or statement is wanted", ("", 1, 1, code))
+    return body[0].value if isinstance(body[0], ast.Expr) else body[0]
+
+
+# --- planting ----------------------------------------------------------------------------------
+
+
+class _Planter(ast.NodeTransformer):
+    """Puts one piece of syntax in the place of every piece that equals another."""
+
+    def __init__(self, find: ast.AST, plant: ast.AST):
+        self.find, self.dumped, self.plant, self.count = find, ast.dump(find), plant, 0
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        if type(node) is not type(self.find) or ast.dump(node) != self.dumped:
+            return self.generic_visit(node)
+        self.count += 1
+        return deepcopy(self.plant)
+
+
+def planted(source: str, mutation: Mutation) -> str:
+    """A module with the fault in it, without its comments.
+
+    Raises MutationError for a place that is not there, and for code that stands there not once.
+    """
+    tree = ast.parse(source)
+    scope: ast.AST = tree
+    for name in filter(None, mutation.within.split(".")):
+        inside = [n for n in ast.iter_child_nodes(scope) if getattr(n, "name", None) == name]
+        if not inside:
+            raise MutationError(f"helpers/{mutation.helper} has no {mutation.within}")
+        scope = inside[0]
+    planter = _Planter(parsed(mutation.find), parsed(mutation.plant))
+    planter.generic_visit(scope)
+    if planter.count != 1:
+        where = f"{mutation.within or 'the module'} of helpers/{mutation.helper}"
+        raise MutationError(f"{mutation.find!r} occurs {planter.count} times in {where}")
+    return ast.unparse(ast.fix_missing_locations(tree))
 
 
 def misfits(mutation: Mutation, root: Path = ROOT) -> list[str]:
     """What keeps a mutation from being planted and noticed; nothing is run."""
     helper, tests = root / "helpers" / mutation.helper, root / mutation.tests
-    if missing := [str(path) for path in (helper, tests) if not path.is_file()]:
+    evidence = root / "data" / "evidence" / f"{mutation.replay}.json"
+    asked = {helper: True, tests: mutation.tests, evidence: mutation.replay}
+    if missing := [str(path) for path, wanted in asked.items() if wanted and not path.is_file()]:
         return [f"{path} is missing" for path in missing]
     found = []
-    if (count := helper.read_text().count(mutation.old)) != 1:
-        found.append(f"{mutation.old!r} occurs {count} times in helpers/{mutation.helper}")
+    try:
+        planted(helper.read_text(encoding="utf-8"), mutation)
+    except MutationError as error:
+        found.append(str(error))
     named = mutation.select.split(" and ")[0]
-    functions = [
-        n for n in ast.walk(ast.parse(tests.read_text())) if isinstance(n, ast.FunctionDef)
-    ]
-    if not any(f.name.startswith("test_") and named in f.name for f in functions):
+    if mutation.tests and not any(named in test for test in _tests(tests)):
         found.append(f"no test in {mutation.tests} is called {named!r}")
     return found
 
 
+@cache
+def _tests(path: Path) -> list[str]:
+    functions = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.FunctionDef)]
+    return [f.name for f in functions if f.name.startswith("test_")]
+
+
+# --- running -----------------------------------------------------------------------------------
+
+
 def copy_repository(folder: Path) -> None:
-    """A copy of helpers and tests that a mutation may spoil; data is linked, not copied."""
-    for part in ("helpers", "tests"):
-        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pyc*"))
+    """A copy of what a mutation may spoil; data, which it cannot, is linked."""
+    ignored = shutil.ignore_patterns("__pyc*")
+    for part in ("helpers", "tests", "notebooks"):
+        shutil.copytree(ROOT / part, folder / part, ignore=ignored)
     (folder / "data").symlink_to(ROOT / "data")
     (folder / "pytest.ini").write_text(INI)
 
 
-def plant(folder: Path, mutation: Mutation) -> None:
-    """Put the new text in the old one's place."""
-    path = folder / "helpers" / mutation.helper
-    path.write_text(path.read_text().replace(mutation.old, mutation.new))
-
-
-def run_tests(mutation: Mutation | None, files: list[str], select: str) -> tuple[int, str]:
-    """Exit status and output of pytest, in a copy and a process of their own."""
+def attempt(mutation: Mutation) -> Outcome:
+    """Plant a fault into a copy and ask the checks that are named for it."""
     with tempfile.TemporaryDirectory(prefix="mutant") as name:
-        copy_repository(Path(name))
-        if mutation:
-            plant(Path(name), mutation)
-        options = ["-q", "-x", "-rf", "--color=no", "-p", "no:cacheprovider", "-p", "no:nbval"]
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", *options, *files, "-k", select],
-            cwd=name,
-            env=os.environ | {"PYTHONPATH": name, "PYTHONDONTWRITEBYTECODE": "1"},
-            capture_output=True,
-            text=True,
-        )
-    return done.returncode, done.stdout + done.stderr
+        folder = Path(name)
+        copy_repository(folder)
+        helper = folder / "helpers" / mutation.helper
+        helper.write_text(planted(helper.read_text(encoding="utf-8"), mutation), encoding="utf-8")
+        test, replay, output = None, None, ""
+        if mutation.tests:
+            status, output = run_tests(folder, [mutation.tests], mutation.select)
+            test = caught_by(status, output)
+        if mutation.replay:
+            status, said = run_replay(folder, mutation.replay)
+            replay, output = status == RED, output + said
+    return Outcome(test, replay, output)
+
+
+def run_tests(folder: Path, files: Sequence[str], select: str) -> tuple[int, str]:
+    """Exit status and output of pytest in a copy of the repository."""
+    return _python(folder, "-m", "pytest", *OPTIONS, *files, "-k", select)
+
+
+def run_replay(folder: Path, experiment: str) -> tuple[int, str]:
+    """Exit status and output of the replay of `notebook/experiment` in a copy of the repository."""
+    notebook, _, name = experiment.partition("/")
+    return _python(folder, "tests/replaying.py", f"notebooks/{notebook}.ipynb", name)
+
+
+def _python(folder: Path, *arguments: str) -> tuple[int, str]:
+    """Exit status and output of `python ARGUMENTS` in a copy of the repository."""
+    with tempfile.NamedTemporaryFile("r", encoding="utf-8", errors="replace") as log:
+        process = PROCESSES.Process(target=_run, args=(folder, log.name, arguments))
+        process.start()
+        process.join()
+        return process.exitcode or 0, log.read()
+
+
+def _run(folder: Path, log: str, arguments: Sequence[str]) -> None:
+    """In a process of its own: nothing is imported from here any more, all from the copy."""
+    output = os.open(log, os.O_WRONLY)
+    os.dup2(output, 1), os.dup2(output, 2)
+    os.environ |= QUICK | {"PYTHONPATH": str(folder)}
+    os.chdir(folder)
+    elsewhere = [path for path in sys.path if Path(path).resolve() not in (ROOT, ROOT / "tests")]
+    sys.path[:] = [str(folder), *elsewhere]
+    if arguments[0] == "-m":
+        sys.argv = list(arguments[1:])
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = list(arguments)
+        runpy.run_path(arguments[0], run_name="__main__")
 
 
 def caught_by(status: int, output: str) -> str | None:
     """The test that failed because it noticed; None where none did, or something else broke."""
     failed = re.search(r"^FAILED \S+?::(.+?)(?: - .*)?$", output, re.MULTILINE)
-    noticed = status == 1 and failed and any(word in output for word in RED)
+    noticed = status == 1 and failed and any(word in output for word in NOTICED)
     return failed[1] if noticed else None
 
 
+def red_as_it_is(chosen: dict[str, Mutation], pool: ThreadPoolExecutor) -> str:
+    """What the named checks complain of where nothing is planted; empty where all are green."""
+    with tempfile.TemporaryDirectory(prefix="mutant") as name:
+        folder = Path(name)
+        copy_repository(folder)
+        files = dict.fromkeys(m.tests for m in chosen.values() if m.tests)
+        selects = dict.fromkeys(f"({m.select})" for m in chosen.values() if m.tests)
+        replays = dict.fromkeys(m.replay for m in chosen.values() if m.replay)
+        jobs = [pool.submit(run_replay, folder, replay) for replay in replays]
+        if files:
+            jobs.append(pool.submit(run_tests, folder, list(files), " or ".join(selects)))
+        return "\n".join(output for status, output in (job.result() for job in jobs) if status)
+
+
+# --- the report --------------------------------------------------------------------------------
+
+
+def report(chosen: dict[str, Mutation], outcomes: dict[str, Outcome]) -> str:
+    """The table as a page of Markdown."""
+    caught = sum(outcomes[name].catches(mutation) for name, mutation in chosen.items())
+    asked = [outcome.replay for outcome in outcomes.values() if outcome.replay is not None]
+    rows = [_row(name, mutation, outcomes[name]) for name, mutation in chosen.items()]
+    return "\n".join(
+        [
+            "# Planted faults\n",
+            f"{date.today().isoformat()}, commit {_commit()}, `make mutants`: {caught} of "
+            f"{len(chosen)} scientific faults, planted one at a time, are caught by the check that "
+            f"is named for them. The replay of one experiment, asked alone, catches {sum(asked)} "
+            f"of {len(asked)}.\n",
+            "| fault | where | caught by | replay alone |",
+            "| --- | --- | --- | --- |",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _row(name: str, mutation: Mutation, outcome: Outcome) -> str:
+    where = f"`{mutation.helper}` {mutation.within}".strip()
+    test = f"`{outcome.test}`".replace("|", "\\|") if outcome.test else "-"
+    said = {True: "yes", False: "no", None: "not asked"}[outcome.replay]
+    asked = f"{said}, `{mutation.replay}`" if mutation.replay else said
+    return f"| {name} | {where} | {test} | {asked} |"
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+
 def main() -> int:
-    """Run the mutants, print what caught each; 1 if one survives."""
+    """Plant the mutants and print what caught each; 1 if one survives."""
+    mutants = read(TABLE.read_text(encoding="utf-8"))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=MUTATIONS, metavar="NAME", help="a single mutant")
-    only = parser.parse_args().only
-    if stale := [f"{name}: {what}" for name, m in MUTATIONS.items() for what in misfits(m)]:
+    parser.add_argument("--only", nargs="+", choices=mutants, metavar="NAME", help="these mutants")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="so many at a time")
+    options = parser.parse_args()
+    chosen = {name: mutants[name] for name in options.only or mutants}
+    if stale := [f"{name}: {what}" for name, m in chosen.items() for what in misfits(m)]:
         print("\n".join(stale))
         return 1
-    chosen = {only: MUTATIONS[only]} if only else MUTATIONS
-    files = list(dict.fromkeys(m.tests for m in chosen.values()))
-    together = " or ".join(dict.fromkeys(f"({m.select})" for m in chosen.values()))
-    survivors = []
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        as_it_is = pool.submit(run_tests, None, files, together)
-        jobs = {n: pool.submit(run_tests, m, [m.tests], m.select) for n, m in chosen.items()}
-        status, output = as_it_is.result()
-        if status:
-            pool.shutdown(cancel_futures=True)
-            print(output, "the copy is red with nothing planted", sep="\n")
+    with ThreadPoolExecutor(options.jobs) as pool:
+        if complaints := red_as_it_is(chosen, pool):
+            print(complaints, "red with nothing planted", sep="\n")
             return 1
-        width = max(map(len, chosen))
-        print(f"{'mutant':{width}}  caught  by")
+        jobs = {name: pool.submit(attempt, mutation) for name, mutation in chosen.items()}
+        outcomes, survivors = {}, []
         for name, job in jobs.items():
-            test = caught_by(*job.result())
-            print(f"{name:{width}}  {'yes' if test else 'NO':6}  {test or '-'}", flush=True)
-            if not test:
-                survivors.append(f"--- {name}\n{job.result()[1][-2000:]}")
-    print(
-        f"{len(chosen) - len(survivors)} of {len(chosen)} mutants are caught", *survivors, sep="\n"
-    )
+            outcomes[name] = job.result()
+            caught = outcomes[name].catches(chosen[name])
+            print(
+                _row(name, chosen[name], outcomes[name]), "" if caught else "SURVIVES", flush=True
+            )
+            if not caught:
+                survivors.append(f"--- {name}\n{outcomes[name].output[-2000:]}")
+    if not options.only:
+        REPORT.write_text(report(chosen, outcomes), encoding="utf-8")
+    print(f"{len(chosen) - len(survivors)} of {len(chosen)} are caught", *survivors, sep="\n")
     return int(bool(survivors))
 
 

@@ -81,7 +81,7 @@ def beyond_rounding(
     for one in nudged:
         for what, before, after in differences(here, one):
             if isinstance(before, Real) and isinstance(after, Real):
-                reach[what] = max(reach.get(what, 0.0), abs(after - before))
+                reach[what] = max(reach.get(what, 0.0), abs(float(after) - float(before)))
     return [
         one
         for one in found

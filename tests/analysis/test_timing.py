@@ -30,6 +30,11 @@ def test_a_slow_spell_hits_all_arms_of_a_round_and_leaves_the_ratio():
     assert timing.ratio(times, "a", "b") == 2
 
 
+def test_one_disturbed_turn_leaves_the_ratio():
+    times = pd.DataFrame({"a": [2.0, 2.2, 90.0, 2.1, 2.0], "b": [1.0, 1.1, 1.0, 1.0, 40.0]})
+    assert timing.ratio(times, "a", "b") == 2
+
+
 def test_one_thread_while_timing_and_as_before_afterwards():
     before, seen = torch.get_num_threads(), []
     torch.set_num_threads(2)

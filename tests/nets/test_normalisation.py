@@ -118,6 +118,11 @@ def test_an_rnn_is_normalised_before_its_tanh(kind):
     torch.testing.assert_close(cell(x), torch.stack(states, 1), **CLOSE)
 
 
+def test_a_gain_starts_at_a_tenth_over_the_batch_and_at_one_over_features():
+    assert BatchNormOverTime(3, 2).weight.tolist() == pytest.approx([0.1] * 3)
+    assert LayerNormOverTime(3).weight.tolist() == [1.0] * 3
+
+
 def test_shared_statistics_are_the_mean_over_time():
     cell, apart = shaken(lstm(per_step(1))), shaken(lstm(per_step(5)))
     x = drawn(6, 5, 3)

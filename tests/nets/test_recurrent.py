@@ -259,6 +259,20 @@ def test_orthogonal_weights_turn_the_state(name, gain):
     assert torch.equal(after.bias_hh_l0, before.bias_hh_l0) and after.weight_hh_l0.requires_grad
 
 
+@pytest.mark.parametrize("start", [orthogonal_, identity_])
+def test_starts_have_gain_one_unless_another_is_given(start):
+    weights = start(build(RNN)).weight_hh_l0
+    torch.testing.assert_close(torch.linalg.svdvals(weights), torch.ones(4).double())
+
+
+def test_every_turn_is_equally_likely():
+    """The trace of a random orthogonal matrix has mean 0 and variance 1."""
+    torch.manual_seed(0)
+    traces = torch.stack([orthogonal_(RNN(1, 4)).weight_hh_l0.trace() for _ in range(400)])
+    assert traces.mean().item() == pytest.approx(0, abs=4 / 400**0.5)
+    assert traces.var().item() == pytest.approx(1, abs=0.3)
+
+
 def test_gaussian_weights_have_the_spectral_radius_of_their_gain():
     torch.manual_seed(0)
     weights = gaussian_(RNN(1, 400), 1.5).weight_hh_l0

@@ -165,6 +165,12 @@ def test_tied_weights_are_stored_once_and_learn_from_both_uses():
     assert moved.tolist() == [k in (0, 3) for k in range(7)]  # read token 0, wrote token 3
 
 
+def test_tied_weights_start_where_logits_are_of_ordinary_size():
+    torch.manual_seed(0)
+    weights = LanguageModel(2000, LSTM(64, 64), tie=True).embedding.weight
+    assert weights.std().item() == pytest.approx(1 / 8, rel=0.02)
+
+
 @pytest.mark.parametrize("tie", [False, True])
 @pytest.mark.parametrize(
     "cell", [RNN, LSTM, GRU, lambda *sizes: CausalCNN(*sizes, kernel_size=2, layers=2)]

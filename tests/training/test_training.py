@@ -28,7 +28,7 @@ from helpers.nets.starts import initialise
 from helpers.training.batches import batches
 from helpers.training.fit import evaluate, fit
 from helpers.training.many import fit_many, losses
-from helpers.training.sweeps import best
+from helpers.training.sweeps import Runs, best
 
 PLAIN_SGD = torch.optim.SGD
 
@@ -186,6 +186,23 @@ def test_evaluate_by_hand_whatever_the_batches(batch_size):
     assert measured["accuracy"] == np.mean(
         [r.argmax() == k for r, k in zip(logits, split.y, strict=True)]
     )
+
+
+class AsGiven(nn.Module):
+    """Scores of every step, (batch, classes, time), that come as inputs (batch, time, classes)."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.transpose(1, 2)
+
+
+@pytest.mark.parametrize("batch_size", [3, 2, 1])
+def test_evaluate_counts_the_steps_that_are_scored_whatever_the_batches(batch_size):
+    x = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    y = torch.tensor([[1, 2, 3, 4], [0, *[IGNORED] * 3], [1, 0, IGNORED, IGNORED]])
+    measured = evaluate(AsGiven(), Split(x, y), batch_size=batch_size)
+    logits, labels = x[y != IGNORED], y[y != IGNORED]  # seven steps
+    assert measured["loss"] == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-12)
+    assert measured["accuracy"] == (logits.argmax(1) == labels).sum().item() / 7
 
 
 @pytest.mark.parametrize("training_mode", [True, False])
@@ -382,6 +399,12 @@ def test_losses_are_the_means_after_the_last_update():
             assert table.loc[rate, arm] == pytest.approx(
                 np.mean([evaluate(runs.models[arm, s], toy().valid)["loss"] for s in seeds])
             )
+
+
+def test_one_unlucky_seed_counts_as_much_as_any_other():
+    columns = {"arm": "a", "lr": 0.1, "seed": [1, 2, 3], "step": 4, "diverged_at": 0}
+    runs = Runs(pd.DataFrame(columns | {"valid_loss": [1.0, 1.0, 4.0]}), {}, ("lr",))
+    assert losses(runs).loc[0.1, "a"] == 2
 
 
 def test_losses_by_error_are_the_share_of_wrong_answers():
