@@ -199,8 +199,10 @@ def explore(draw: Callable[..., None], **choices: Sequence) -> None:
 
     `choices` holds the values to choose from. Where outputs are stored or compared, OUTPUTS is
     "stored" and only the figure of the defaults is drawn: a widget is no picture and leaves state.
+    So it is where Kaggle runs a whole notebook, for those who will only look at it.
     """
-    if os.environ.get("OUTPUTS") == "stored":
+    kaggle = os.environ.get("KAGGLE_KERNEL_RUN_TYPE") == "Batch"
+    if kaggle or os.environ.get("OUTPUTS") == "stored":
         draw()
         return
     from ipywidgets import interact

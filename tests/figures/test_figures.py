@@ -336,6 +336,15 @@ def test_a_live_reader_chooses_what_is_drawn(monkeypatch):
     assert calls == [{"arm": ["a", "b"]}]
 
 
+@pytest.mark.parametrize("where", [("OUTPUTS", "stored"), ("KAGGLE_KERNEL_RUN_TYPE", "Batch")])
+def test_where_nobody_can_choose_the_defaults_are_drawn(where, monkeypatch):
+    monkeypatch.delenv("OUTPUTS", raising=False)
+    monkeypatch.setenv(*where)
+    calls = []
+    figures.explore(lambda arm="a": calls.append(arm), arm=("b", "a"))
+    assert calls == ["a"]
+
+
 def test_coloured_text_needs_a_value_for_every_character(shown):
     for text, count in (("abc", 2), ("", 0)):
         with pytest.raises(ValueError, match="one each"):
