@@ -205,9 +205,12 @@ def explore(draw: Callable[..., None], **choices: Sequence) -> None:
     if kaggle or os.environ.get("OUTPUTS") == "stored":
         draw()
         return
-    from ipywidgets import interact
+    from ipywidgets import interactive
 
-    interact(draw, **{name: list(values) for name, values in choices.items()})
+    controls = interactive(draw, **{name: list(values) for name, values in choices.items()})
+    for control in controls.children[:-1]:  # their names in full; the last is the figure
+        control.style.description_width = f"{max(map(len, choices)) + 1}ch"
+    display(controls)
 
 
 def strip(

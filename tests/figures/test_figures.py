@@ -327,13 +327,15 @@ def test_a_dead_cell_leaves_a_heatmap_its_scale(cell, shown):
 
 
 def test_a_live_reader_chooses_what_is_drawn(monkeypatch):
-    import ipywidgets
-
-    calls = []
-    monkeypatch.setattr(ipywidgets, "interact", lambda draw, **choices: calls.append(choices))
     monkeypatch.delenv("OUTPUTS", raising=False)
-    figures.explore(draw_chosen, arm=("a", "b"))
-    assert calls == [{"arm": ["a", "b"]}]
+    shown, drawn = [], []
+    monkeypatch.setattr(style, "display", shown.append)
+    figures.explore(lambda temperature=0.5: drawn.append(temperature), temperature=(0.1, 0.5, 1.0))
+    (choice, _) = shown[0].children
+    assert (choice.options, choice.value, drawn) == ((0.1, 0.5, 1.0), 0.5, [0.5])
+    choice.value = 1.0
+    assert drawn == [0.5, 1.0]
+    assert float(choice.style.description_width.removesuffix("ch")) > len("temperature")
 
 
 @pytest.mark.parametrize("where", [("OUTPUTS", "stored"), ("KAGGLE_KERNEL_RUN_TYPE", "Batch")])
