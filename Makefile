@@ -12,6 +12,7 @@ NOTEBOOK ?=
 EXPERIMENT ?=
 STALE ?=
 OWNER ?=
+LAB ?=
 N ?= 20
 PYTHON ?= python3
 JOBS ?=
@@ -66,8 +67,8 @@ anatomy: .venv/dev  ## what a notebook lacks of the second form, a line each
 nbval: .venv/dev  ## only the stored outputs of the chosen notebooks
 	$(TEST) -m "" $(if $(NOTEBOOK),notebooks/$(call quoted,$(NOTEBOOK))*.ipynb,notebooks)
 
-lab: .venv/course  ## open the course in JupyterLab
-	@$(COURSE) lab
+lab: .venv/course  ## open the course in JupyterLab; LAB="--allow-root --no-browser" in a container
+	@$(COURSE) lab $(if $(LAB),-- $(LAB))
 
 refresh: .venv/course  ## execute against the evidence; store outputs, findings, README, VERDICTS.md, the red pen
 	@$(COURSE) refresh $(WHICH)

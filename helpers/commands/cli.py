@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     first = ("--first", {"default": "5000", "help": "the first of the other seeds"})
     drawn = ("--networks", {"default": "20", "help": "how many stored networks are drawn"})
     owner = ("--owner", {"default": "", "help": "your Kaggle account"})
+    options = ("options", {"nargs": "*", "help": "of JupyterLab, after --: -- --no-browser"})
     out = ("target", {"type": Path})
     source = ("source", {"type": Path})
 
@@ -73,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     add("compare", _compare, "verdicts of this evidence against the committed one")
     add("verdicts", _verdicts, "print what was found on every claim")
     add("recap", _recap, "write the red pen, README's tables and VERDICTS.md; print the page")
-    add("lab", _lab, "open the course in JupyterLab")
+    add("lab", _lab, "open the course in JupyterLab", options)
     add("test", _test, "all tests but the nightly ones, stored outputs of all notebooks", jobs)
     add("kaggle", _kaggle, "write dataset and notebooks for Kaggle into build/kaggle", owner)
     add("student", _student, "write notebooks without answers into build/student", chosen)
@@ -155,12 +156,12 @@ def _verdicts(_: argparse.Namespace) -> int:
     return 0
 
 
-def _lab(_: argparse.Namespace) -> int:
+def _lab(options: argparse.Namespace) -> int:
     from helpers.commands import startup
 
     reading = {name: value for name, value in os.environ.items() if name != "OUTPUTS"}
     reading = {"PYTHONSTARTUP": startup.__file__} | reading  # a reader's own has precedence
-    command = [sys.executable, "-m", "jupyter", "lab", str(course.NOTEBOOKS)]
+    command = [sys.executable, "-m", "jupyter", "lab", str(course.NOTEBOOKS), *options.options]
     return subprocess.call(command, env=reading)
 
 

@@ -205,13 +205,18 @@ def explore(draw: Callable[..., None], **choices: Sequence) -> None:
 
     `choices` holds the values to choose from. Where outputs are stored or compared, OUTPUTS is
     "stored" and only the figure of the defaults is drawn: a widget is no picture and leaves state.
+    So it is where Kaggle runs a whole notebook, for those who will only look at it.
     """
-    if os.environ.get("OUTPUTS") == "stored":
+    kaggle = os.environ.get("KAGGLE_KERNEL_RUN_TYPE") == "Batch"
+    if kaggle or os.environ.get("OUTPUTS") == "stored":
         draw()
         return
-    from ipywidgets import interact
+    from ipywidgets import interactive
 
-    interact(draw, **{name: list(values) for name, values in choices.items()})
+    controls = interactive(draw, **{name: list(values) for name, values in choices.items()})
+    for control in controls.children[:-1]:  # their names in full; the last is the figure
+        control.style.description_width = f"{max(map(len, choices)) + 1}ch"
+    display(controls)
 
 
 def strip(

@@ -347,13 +347,24 @@ def test_a_dead_cell_leaves_a_heatmap_its_scale(cell, shown):
 
 
 def test_a_live_reader_chooses_what_is_drawn(monkeypatch):
-    import ipywidgets
-
-    calls = []
-    monkeypatch.setattr(ipywidgets, "interact", lambda draw, **choices: calls.append(choices))
     monkeypatch.delenv("OUTPUTS", raising=False)
-    figures.explore(draw_chosen, arm=("a", "b"))
-    assert calls == [{"arm": ["a", "b"]}]
+    shown, drawn = [], []
+    monkeypatch.setattr(style, "display", shown.append)
+    figures.explore(lambda temperature=0.5: drawn.append(temperature), temperature=(0.1, 0.5, 1.0))
+    (choice, _) = shown[0].children
+    assert (choice.options, choice.value, drawn) == ((0.1, 0.5, 1.0), 0.5, [0.5])
+    choice.value = 1.0
+    assert drawn == [0.5, 1.0]
+    assert float(choice.style.description_width.removesuffix("ch")) > len("temperature")
+
+
+@pytest.mark.parametrize("where", [("OUTPUTS", "stored"), ("KAGGLE_KERNEL_RUN_TYPE", "Batch")])
+def test_where_nobody_can_choose_the_defaults_are_drawn(where, monkeypatch):
+    monkeypatch.delenv("OUTPUTS", raising=False)
+    monkeypatch.setenv(*where)
+    calls = []
+    figures.explore(lambda arm="a": calls.append(arm), arm=("b", "a"))
+    assert calls == ["a"]
 
 
 def test_coloured_text_needs_a_value_for_every_character(shown):
