@@ -46,6 +46,8 @@ def test_only_what_is_shown_here_is_measured(evidence, shown):
     conduct(CHECK, here=2, measure=counted)
     conduct(CHECK, here=0, measure=counted)
     assert calls == [0, 1]
+    seen = ["here (median)" in data["text/html"] for data in shown[-2:]]
+    assert seen == [True, False]
 
 
 def test_a_reader_measures_what_is_not_stored(evidence, shown):
