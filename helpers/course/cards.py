@@ -199,6 +199,8 @@ def readable(outcome: Outcome) -> Outcome:
         unit, change = "points of accuracy", partial(operator.mul, 100.0)
     elif test.kind == "mean" and test.unit.startswith("log10 of "):
         unit, change = test.unit.removeprefix("log10 of "), partial(pow, 10.0)
+    elif test.kind == "mean" and test.unit.startswith("octaves of "):
+        unit, change = "ratio of " + test.unit.removeprefix("octaves of "), partial(pow, 2.0)
     else:
         return outcome
     edges = {name: change(getattr(test, name)) for name in ("threshold", "around")}
