@@ -35,7 +35,7 @@ CLAIMED = COLOURS[2]
 YOURS, EVIDENCE = OWN["yours"], OWN["stored"]
 SAID = {"supported": "Supported", "refuted": "Refuted", "undecided": "Undecided"}
 SHORT = {"supported": "true", "refuted": "not", "undecided": "undecided"}
-BASES = {"log2": 2.0, "log10": 10.0}
+BASES = {"log2": 2.0, "log10": 10.0, "octaves": 2.0}
 OUTCOME_MARKS = {"supported": "✓", "refuted": "✗", "undecided": "?"}
 
 
@@ -201,6 +201,7 @@ def readable(outcome: Outcome) -> Outcome:
         unit, change = "points of accuracy", partial(operator.mul, 100.0)
     elif test.kind == "mean" and logarithm in BASES:
         change = partial(pow, BASES[logarithm])
+        unit = f"ratio of {unit}" if logarithm == "octaves" else unit
     else:
         return outcome
     edges = {name: change(getattr(test, name)) for name in ("threshold", "around")}

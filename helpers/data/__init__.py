@@ -9,6 +9,7 @@ from helpers.data.tasks import (
     adding_problem,
     copy_memory,
     digit_rows,
+    find_symbol,
     key_token,
     remember_symbol,
     reset_sum,

@@ -156,6 +156,33 @@ def remember_symbol(
     return _dataset(f"remember-symbol-{lag}", draw, count, NAMES, seed)
 
 
+def find_symbol(
+    length: int = 30, back: int | None = None, count: int = 8_000, seed: int = DATA_SEED
+) -> Dataset:
+    """Say the marked symbol after the last step: x (N, length, 9), y (N,).
+
+    x holds one-hot symbols (8 channels) and a mark (channel 8) on one of them: `back` steps before
+    the last, or, with None, anywhere, all places equally likely. Symbols are independent and
+    uniform: guessing has accuracy 1/8.
+
+    Raises DataError for a place outside the sequence or a size under 1.
+    """
+    _need("length", length, 1)
+    _need("back", 0 if back is None else back, 0)
+    _need("length", length, 1 + (back or 0))
+
+    def draw(n: int, random: Generator) -> tuple[Tensor, Tensor]:
+        tokens = torch.randint(SYMBOLS, (n, length), generator=random)
+        place = torch.randint(length, (n,), generator=random)
+        if back is not None:
+            place = torch.full_like(place, length - 1 - back)
+        mark = F.one_hot(place, length)
+        y = (tokens * mark).sum(1)
+        return torch.cat([F.one_hot(tokens, SYMBOLS), mark[..., None]], 2).float(), y
+
+    return _dataset(f"find-symbol-{length}", draw, count, NAMES, seed)
+
+
 def key_token(shortest: int = 5, count: int = 8_000, seed: int = DATA_SEED) -> Dataset:
     """Sentences of unequal length whose class one word decides: x tokens (N, 40), y (N,).
 

@@ -22,6 +22,7 @@ SMALL = {
     "copy-memory": lambda seed=1: tasks.copy_memory(7, count=3000, seed=seed),
     "which-came-first": lambda seed=1: tasks.which_came_first(30, 200, 5, 4, seed=seed),
     "remember-symbol": lambda seed=1: tasks.remember_symbol(3, 12, 200, seed=seed),
+    "find-symbol": lambda seed=1: tasks.find_symbol(12, 4, 200, seed=seed),
     "key-token": lambda seed=1: tasks.key_token(2, 200, seed=seed),
 }
 few = settings(max_examples=20, deadline=None)
@@ -145,6 +146,24 @@ def test_remember_symbol(seed, lag):
 
 
 @few
+@given(seeds, st.integers(1, 12), st.none() | st.integers(0, 11))
+def test_find_symbol(seed, more, back):
+    length = more + (back or 0) + 8  # shorter sequences are too few for three splits
+    x, y = tasks.find_symbol(length, back, 5, seed).train
+    for row, target in zip(x, y.tolist(), strict=True):
+        marks = row[:, 8].tolist()
+        place = marks.index(1.0)
+        assert sum(marks) == 1 and row[:, :8].sum(1).tolist() == [1.0] * length
+        assert row[place, target] == 1 and back in (None, length - 1 - place)
+
+
+def test_find_symbol_marks_every_place_equally_often():
+    x, y = tasks.find_symbol(6, count=4000, seed=0).train
+    assert (x[..., 8].mean(0) - 1 / 6).abs().max() < 0.03
+    assert (y.bincount() / 4000 - 1 / 8).abs().max() < 0.03
+
+
+@few
 @given(seeds, st.integers(5, 40))
 def test_key_token(seed, shortest):
     x, y = tasks.key_token(shortest, 6, seed).train
@@ -238,6 +257,8 @@ def test_shrinking_colour_images():
         (lambda: tasks.which_came_first(margin=-1), r"margin is -1: use 0"),
         (lambda: tasks.remember_symbol(lag=5, length=5), r"length is 5: use 6 or more"),
         (lambda: tasks.remember_symbol(lag=-1), r"lag is -1"),
+        (lambda: tasks.find_symbol(5, back=5), r"length is 5: use 6 or more"),
+        (lambda: tasks.find_symbol(5, back=-1), r"back is -1"),
         (lambda: tasks.key_token(0), r"shortest is 0: use 1 to 40"),
         (lambda: tasks.shrink(load("mnist-5k"), 29), r"shrinking to 29 needs square images"),
         (lambda: tasks.shrink(load("mnist-5k"), 0), r"side is 0: use 1 or more"),
