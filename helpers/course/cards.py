@@ -13,8 +13,7 @@ from functools import partial
 import numpy as np
 from IPython.display import display
 
-from helpers.evidence import findings
-from helpers.evidence.registry import ClaimError, Test, registry
+from helpers.evidence.registry import ClaimError, Test
 from helpers.evidence.statistics import rate_interval
 from helpers.evidence.verdicts import LEAST_SEEDS, Outcome, Verdict
 from helpers.figures import COLOURS, INK, blank, picture, strip, styled
@@ -52,31 +51,16 @@ def show_verdict(verdict: Verdict, found: Verdict | None = None, here: Here | No
     display({"text/plain": text, "text/html": verdict_card(verdict, found, here)}, raw=True)
 
 
-def show_found(claim_id: str) -> None:
-    """Show the card of what was found on a claim, whichever notebook settles it.
-
-    Where it was not measured, a sentence stands in its place. Raises ClaimError for an unknown
-    claim.
-    """
-    if claim_id not in registry():
-        raise ClaimError(f"{claim_id} is not registered")
-    finding, reason = findings.find(registry()[claim_id])
-    if finding:
-        text = f"Found in notebook {finding.verdict.claim.notebook[:2]}: {finding.verdict!r}"
-        card = verdict_card(finding.verdict)
-        display({"text/plain": text, "text/html": card}, raw=True)
-    else:
-        print(f"The card of {claim_id} cannot be shown: {reason}")
-
-
 def verdict_card(verdict: Verdict, found: Verdict | None = None, here: Here | None = None) -> str:
     """A verdict as HTML: sentence, word, answer, every seed; the rest in a fold.
 
-    A reader's own, which is no verdict, stands beside the one that was found.
+    A reader's own, which is no verdict, stands beside the one that was found. A claim without a
+    quote is an example of ours: it has its question alone.
     """
     claim = verdict.claim
     quote, question = html.escape(claim.quote), html.escape(claim.question)
-    parts = [f'<p id="{html.escape(claim.id)}">The recap: “{quote}”<br>Asked here: {question}</p>']
+    quoted = f"The recap: “{quote}”<br>" if quote else ""
+    parts = [f'<p id="{html.escape(claim.id)}">{quoted}Asked here: {question}</p>']
     if verdict.provisional:
         note = "<b>Yours.</b> It is not the registered experiment, so it is no verdict: "
         parts.append(f"<p>{note}{coloured(verdict)}</p>")

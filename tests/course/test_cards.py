@@ -11,8 +11,7 @@ import pytest
 from images import Drawing
 
 from helpers.course import cards
-from helpers.evidence import findings
-from helpers.evidence.registry import ClaimError, Test, registry
+from helpers.evidence.registry import Test, registry
 from helpers.evidence.statistics import t_interval
 from helpers.evidence.verdicts import Verdict, decide
 from helpers.figures import ACCENT
@@ -268,17 +267,10 @@ def test_show_verdict_prints_the_stable_line_beside_the_card(monkeypatch):
     assert shown[1] == {"text/plain": line, "text/html": cards.verdict_card(own, verdict())}
 
 
-def test_a_card_of_another_notebook_is_the_one_that_was_found_there(monkeypatch, capsys):
-    shown = []
-    monkeypatch.setattr(cards, "display", lambda data, raw: shown.append(data))
-    finding = findings.read(findings.place(registry()["rnn.vanishing"]))
-    cards.show_found("rnn.vanishing")
-    assert shown[0]["text/plain"] == f"Found in notebook 03: {finding.verdict!r}"
-    monkeypatch.setattr(findings, "find", lambda claim: (None, "not measured"))
-    cards.show_found("rnn.vanishing")
-    assert capsys.readouterr().out == "The card of rnn.vanishing cannot be shown: not measured\n"
-    with pytest.raises(ClaimError, match=r"no\.such is not registered"):
-        cards.show_found("no.such")
+def test_an_example_of_ours_quotes_nobody():
+    claim = replace(verdict().claim, quote="")
+    text = Tags(cards.verdict_card(replace(verdict(), claim=claim))).text
+    assert "The recap" not in text and text.startswith(f"Asked here: {claim.question}")
 
 
 @pytest.mark.parametrize("colour", cards.WORD_COLOURS.values())

@@ -191,6 +191,13 @@ def test_an_experiments_word_follows_from_interval_and_threshold(first, word, dr
     assert "2 arms × 6 seeds = 12 runs" in texts(figure)
 
 
+def test_wide_effects_get_fewer_ticks(drawn):
+    effects = np.array([-15.8, 4.0, -5.4, -3.0, -8.3, -6.4])
+    figure, _ = drawn(drawings.experiment, effects, np.zeros(6), threshold=1.0)
+    ticks = [t for t in texts(figure) if re.fullmatch(r"[−-]?\d+", t)]
+    assert ticks[-10:] == ["−14", "−12", "−10", "−8", "−6", "−4", "−2", "0", "2", "4"]
+
+
 def test_the_luckiest_dot_of_the_sweep_is_not_at_the_best_rate():
     from helpers.figures.drawings.training import GRID, SEEDS, _valley
 

@@ -215,7 +215,8 @@ def _strip(sheet: Sheet, effects: np.ndarray, interval, threshold: float, ends) 
 
     base = 0.45
     sheet.arrow((ends[0] - 0.1, base), (ends[1] + 0.2, base), gap=0, width=0.8)
-    for value in range(math.ceil(smallest), math.floor(largest) + 1):
+    apart = math.ceil((largest - smallest) / 12)  # ticks at so many points: their numbers fit
+    for value in range(math.ceil(smallest / apart) * apart, math.floor(largest) + 1, apart):
         sheet.arrow((place(value), base), (place(value), base - 0.06), head=False, gap=0)
         sheet.label(place(value), base - 0.17, number(value), size=8)
     for n, value in enumerate(effects):
