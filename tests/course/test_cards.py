@@ -120,21 +120,19 @@ def test_the_claimed_side_is_shaded(direction, side):
     assert max(xs) > min(xs)
 
 
-def test_accuracies_are_drawn_in_points_and_logarithms_as_ratios():
-    gain, rate = replace(MEAN, unit="accuracy"), replace(MEAN, name="rate", unit="log10 of a ratio")
-    pace = replace(MEAN, name="pace", unit="octaves of updates", threshold=1.0)
-    outcomes = (
-        decide(gain, np.linspace(0.02, 0.03, 8)),
-        decide(rate, np.full(8, 0.30103)),
-        decide(pace, np.full(8, 2.0)),
-    )
-    texts = Drawing(cards.verdict_card(replace(verdict(answer=""), outcomes=outcomes))).texts
-    assert "points of accuracy: claimed above 1, found 2.5" in texts
-    assert "a ratio: claimed above 1.02, found 2" in texts
-    octaves = decide(replace(MEAN, unit="log2 of a ratio", threshold=1.0), np.full(8, 3.0))
-    texts = Drawing(cards.verdict_card(replace(verdict(answer=""), outcomes=(octaves,)))).texts
-    assert "a ratio: claimed above 2, found 8" in texts
-    assert "ratio of updates: claimed above 2, found 4" in texts
+@pytest.mark.parametrize(
+    ("unit", "effect", "said"),
+    [
+        ("accuracy", 0.025, "points of accuracy: claimed above 1, found 2.5"),
+        ("log10 of a ratio", 0.30103, "a ratio: claimed above 1.02, found 2"),
+        ("log2 of a ratio", 3.0, "a ratio: claimed above 1.01, found 8"),
+        ("octaves of updates", 2.0, "ratio of updates: claimed above 1.01, found 4"),
+    ],
+)
+def test_accuracies_are_drawn_in_points_and_logarithms_as_ratios(unit, effect, said):
+    outcome = decide(replace(MEAN, unit=unit), np.full(8, effect))
+    card = cards.verdict_card(replace(verdict(answer=""), outcomes=(outcome,)))
+    assert said in Drawing(card).texts
 
 
 def test_the_bar_marks_the_average_that_is_said(monkeypatch):
