@@ -22,6 +22,7 @@ from helpers.figures.style import OWN
 
 WIDTH = 84  # characters of nine points across a card
 MOST = 4  # strips on a card; the tests beyond stand in the fold alone
+FEW = 3  # conditions that a sentence can list and still be read
 # Backgrounds of white text: readable on a light page and on a dark one.
 WORD_COLOURS = {
     "true": "#00664B",
@@ -93,9 +94,12 @@ def _conditions(verdict: Verdict) -> str:
     core = [outcome for outcome in verdict.outcomes if outcome.test.role == "core"]
     said = ""
     for kind in shown:
-        found = [o.test.when for o in core if o.verdict == kind and o.test.when]
-        conditions = " or if ".join(html.escape(when) for when in dict.fromkeys(found))
-        said += f"; {SHORT[kind]} if {conditions}" if conditions else ""
+        found = dict.fromkeys(o.test.when for o in core if o.verdict == kind)
+        found.pop("", None)  # a test without a condition
+        listed = "if " + " or if ".join(html.escape(when) for when in found)
+        counted = f"under {len(found)} conditions (in the fold below)"
+        conditions = counted if len(found) > FEW else listed
+        said += f"; {SHORT[kind]} {conditions}" if found else ""
     return said
 
 

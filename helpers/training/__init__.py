@@ -7,7 +7,6 @@ from helpers.training.schedules import constant, linear_decay, one_cycle, range_
 from helpers.training.sweeps import (
     Runs,
     best,
-    largest_within,
     parabola_vertex,
     steps_to,
 )

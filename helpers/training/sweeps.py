@@ -119,16 +119,6 @@ def parabola_vertex(losses: pd.Series) -> float:
     return float(np.exp(x[1] - slope / (2 * square)))
 
 
-def largest_within(scores: pd.Series, within: float) -> float:
-    """The largest value of a setting whose score is at most `within` below the best one.
-
-    `scores`, such as accuracies, have the values as their index. NaN, for void, where that is the
-    largest value of the grid: larger ones might do as well.
-    """
-    works = scores.index[scores >= scores.max() - within]
-    return math.nan if works.max() == scores.index.max() else float(works.max())
-
-
 def _by_setting(tuning: pd.DataFrame, points: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
     names = tuning.index.names
     points = points if len(names) > 1 else {arm: (point,) for arm, point in points.items()}

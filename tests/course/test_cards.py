@@ -278,3 +278,15 @@ def test_words_are_readable_on_white(colour):
     srgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
     assert 1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05) >= 4.5
+
+
+def test_more_conditions_than_a_sentence_can_list_are_counted():
+    names = [str(k) for k in range(1 + cards.FEW)]
+    open_ = decide(replace(MEAN, name="open", when="data are few"), np.linspace(0, 0.02, 8))
+    lost = np.linspace(-0.03, -0.02, 8)
+    refuted = [decide(replace(MEAN, name=name, when=name), lost) for name in names]
+    card = cards.verdict_card(replace(verdict(answer=""), outcomes=(open_, *refuted)))
+    assert (
+        f"; not under {len(names)} conditions (in the fold below); undecided if data are few"
+        in (Tags(card).text)
+    )

@@ -24,10 +24,6 @@ from helpers.evidence.registry import registry
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PARAMETERS = ["profile", "seeds", "device"]
-SECOND_FORM = [path for path in NOTEBOOKS if path.stem in openings.openings()]
-NOT_YET = {  # notebooks of the first form: this list only shrinks
-    "10_cnn_and_rnn_hyperparameters",
-}
 EVIDENCE = r"([\w.-]+): \d+ (?:networks of evidence, (?:\d+|not) replayed|repetitions of evidence)"
 
 
@@ -78,18 +74,14 @@ def test_stored_form_is_normal(notebook, path):
     assert path.stat().st_size < 600_000
 
 
-def test_a_notebook_has_the_second_form_or_is_known_not_to_have_it_yet():
-    second = set(openings.openings())
-    assert not second & NOT_YET
-    assert second | NOT_YET == {path.stem for path in NOTEBOOKS}
+def test_every_notebook_has_an_opening():
+    assert set(openings.openings()) == {path.stem for path in NOTEBOOKS}
 
 
-@pytest.mark.parametrize("path", SECOND_FORM, ids=lambda path: path.stem)
-def test_the_second_form_has_its_anatomy(path):
-    assert list(complaints(nbformat.read(path, as_version=4))) == []
+def test_a_notebook_has_its_anatomy(notebook):
+    assert list(complaints(notebook)) == []
 
 
-@pytest.mark.parametrize("path", SECOND_FORM, ids=lambda path: path.stem)
 def test_the_opening_is_what_make_refresh_would_write(path):
     opening, notebook = openings.openings()[path.stem], nbformat.read(path, as_version=4)
     assert openings.write(nbformat.read(path, as_version=4), opening) == notebook

@@ -9,7 +9,7 @@ from zoo import dense, toy, wide
 
 from helpers.training.fit import evaluate
 from helpers.training.many import fit_many
-from helpers.training.sweeps import best, largest_within, parabola_vertex, steps_to
+from helpers.training.sweeps import best, parabola_vertex, steps_to
 
 quick = partial(fit_many, lr=0.1, steps=4, batch_size=10, n_jobs=1, pack=1)
 
@@ -155,9 +155,3 @@ def test_where_a_neighbour_diverged_the_lowest_itself_is_taken():
 def test_the_lowest_at_an_end_is_void():
     falling, rising = (pd.Series(v, index=[1, 4, 16]) for v in ([3, 2, 1], [1, 2, 3]))
     assert math.isnan(parabola_vertex(falling)) and math.isnan(parabola_vertex(rising))
-
-
-def test_the_largest_value_that_works_lies_inside_the_grid():
-    scores = pd.Series([0.5, 0.9, 0.95, 0.94, 0.1], index=[0.1, 0.2, 0.4, 0.8, 1.6])
-    assert largest_within(scores, 0.02) == 0.8 and largest_within(scores, 0.005) == 0.4
-    assert math.isnan(largest_within(scores, 0.9))
