@@ -274,7 +274,8 @@ def report(chosen: dict[str, Mutation], outcomes: dict[str, Outcome]) -> str:
             f"{date.today().isoformat()}, commit {_commit()}, `make mutants`: {caught} of "
             f"{len(chosen)} scientific faults, planted one at a time, are caught by the check that "
             f"is named for them. The replay of one experiment, asked alone, catches {sum(asked)} "
-            f"of {len(asked)}.\n",
+            f"of {len(asked)}: what it overlooks lies beyond ten updates and 64 examples to judge "
+            "by, or beyond what the experiment measures.\n",
             "| fault | where | caught by | replay alone |",
             "| --- | --- | --- | --- |",
             *rows,
