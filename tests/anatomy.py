@@ -103,7 +103,7 @@ def _predictions(cells: Sequence[NotebookNode]) -> Iterator[str]:
     """Each is asked for, and drawn or printed by a later cell, or followed by prose, in time."""
     asking = [n for n, cell in enumerate(cells) if _asks(cell)]
     for n in asking:
-        if "?" not in cells[n - 1].source and "check(" not in cells[n].source:
+        if "?" not in cells[n - 1].source:
             yield f"no question stands before {_begins(cells[n])}"
     for here, following in pairwise([*asking, len(cells)]):
         answers = [_without_headings(cell) for cell in _prose(cells[here + 1 : following])]

@@ -74,18 +74,27 @@ def verdict_card(verdict: Verdict, found: Verdict | None = None, here: Here | No
 
 
 def _conditions(verdict: Verdict) -> str:
-    """Under which conditions a sentence that is true under another one, or open, came out how."""
+    """Under which conditions a sentence that is true under another one, or open, came out how.
+
+    A condition under which tests disagree is undecided.
+    """
     shown = {"true if": ("refuted",), "open": tuple(SHORT)}.get(verdict.word, ())
-    core = [outcome for outcome in verdict.outcomes if outcome.test.role == "core"]
+    under: dict[str, set[str]] = {}
+    for outcome in verdict.outcomes:
+        if outcome.test.role == "core" and outcome.test.when:
+            under.setdefault(outcome.test.when, set()).add(outcome.verdict)
     said = ""
     for kind in shown:
-        found = dict.fromkeys(o.test.when for o in core if o.verdict == kind)
-        found.pop("", None)  # a test without a condition
-        listed = "if " + " or if ".join(html.escape(when) for when in found)
+        found = [when for when, kinds in under.items() if _as_one(kinds) == kind]
+        listed = "if " + " or if ".join(map(html.escape, found))
         counted = f"under {len(found)} conditions (in the fold below)"
         conditions = counted if len(found) > FEW else listed
         said += f"; {SHORT[kind]} {conditions}" if found else ""
     return said
+
+
+def _as_one(kinds: set[str]) -> str:
+    return next(iter(kinds)) if len(kinds) == 1 else "undecided"
 
 
 def _answer(verdict: Verdict) -> str:

@@ -9,7 +9,7 @@ from IPython.display import display
 from tqdm import tqdm
 
 PAUSE = 0.2  # seconds between two pictures
-LOOK = "margin:0;padding:0;word-break:normal"  # as other text in a cell; no word is cut in two
+LOOK = "margin:0;padding:0 5px;word-break:normal"  # as other text in a cell; no word is cut in two
 
 
 class Progress:

@@ -37,8 +37,10 @@ def check_real(low: float = -math.inf, high: float = math.inf, /, **given: Any) 
             raise DataError(f"{name} is {value}: use a finite number{ends}")
 
 
-def check_tensor(dims: str, /, **given: Any) -> None:
-    """Raise DataError naming what is no tensor of real floating numbers, or not of these `dims`.
+def check_tensor(dims: str, whole: bool = False, /, **given: Any) -> None:
+    """Raise DataError naming what is no tensor of floating numbers, or not of these `dims`.
+
+    With `whole` it may hold whole numbers as well.
 
     >>> import torch
     >>> check_tensor("n, k, k", filters=torch.zeros(4, 3, 3))
@@ -48,5 +50,6 @@ def check_tensor(dims: str, /, **given: Any) -> None:
             kind = type(value).__name__
             raise DataError(f"{name} is a {kind}: make it a tensor (torch.as_tensor)")
         shape = tuple(value.shape)
-        if not value.is_floating_point() or len(shape) != len(dims.split(",")) or 0 in shape:
+        numbers = value.is_floating_point() or whole
+        if not numbers or len(shape) != len(dims.split(",")) or 0 in shape:
             raise DataError(f"{name} is {value.dtype} {shape}: give floating numbers ({dims})")

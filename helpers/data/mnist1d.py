@@ -3,6 +3,8 @@
 Greydanus and Kobak 2024, "Scaling down deep learning with MNIST-1D", arXiv 2011.14439.
 """
 
+import math
+
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
@@ -52,7 +54,7 @@ def make_mnist1d(seed: int = 42, size: int = 5000, device: str | torch.device = 
     """
     device = resolve_device(device)
     check_whole(0, seed=seed)
-    check_whole(size=size)
+    check_whole(-math.inf, size=size)
     if size < 100 or size % 10:
         raise DataError(f"size {size} cannot be shared by 10 classes: use 100, 110, ... 5000 ...")
     random = np.random.RandomState(seed)  # this generator's stream is frozen for good

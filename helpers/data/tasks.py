@@ -167,9 +167,8 @@ def find_symbol(
 
     Raises DataError for a place outside the sequence or a size under 1.
     """
-    _need("length", length, 1)
-    _need("back", 0 if back is None else back, 0)
-    _need("length", length, 1 + (back or 0))
+    check_whole(0, back=0 if back is None else back)
+    check_whole(1 + (back or 0), length=length)
 
     def draw(n: int, random: Generator) -> tuple[Tensor, Tensor]:
         tokens = torch.randint(SYMBOLS, (n, length), generator=random)

@@ -123,9 +123,9 @@ def correlate(image: Tensor, kernel: Tensor) -> Tensor:
 
     Returns (H - h + 1, W - w + 1). What deep learning calls a convolution is this
     cross-correlation: the kernel is not flipped (Goodfellow et al. 2016, section 9.1). Raises
-    ValueError for a kernel larger than the image, and for what is no matrix of floating numbers.
+    ValueError for a kernel larger than the image, and for what is no matrix of numbers.
     """
-    check_tensor("rows, columns", image=image, kernel=kernel)
+    check_tensor("rows, columns", True, image=image, kernel=kernel)
     height, width = kernel.shape
     rows, columns = image.shape[0] - height + 1, image.shape[1] - width + 1
     if min(rows, columns) < 1:

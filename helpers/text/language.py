@@ -134,5 +134,7 @@ def _read(model: LanguageModel, rows: Tensor) -> Tensor:
     state, found = None, []
     for x, y in zip(rows[:, :-1].split(CHUNK, 1), rows[:, 1:].split(CHUNK, 1), strict=True):
         logits, state = model.run(x, state)
-        found.append(F.cross_entropy(logits, y, reduction="none"))
+        # Tokens side by side in memory, as in training.cross_entropy: twice as fast.
+        each = F.cross_entropy(logits.transpose(1, 2).flatten(0, 1), y.flatten(), reduction="none")
+        found.append(each.view_as(y))
     return torch.cat(found, 1)

@@ -49,11 +49,15 @@ def test_onnx_says_what_the_network_says_whole_and_in_pieces(name, read, tmp_pat
 
 @needs_onnx
 def test_int8_leaves_a_gru_in_float_and_answers_alike(tmp_path):
+    import onnx
+
     x = torch.randn(7, 12, 3, generator=torch.Generator().manual_seed(0))
     for name, left in {"CNN": set(), "LSTM": set(), "GRU": {"GRU"}}.items():
         net, full, small = network(name), tmp_path / f"{name}.onnx", tmp_path / "small.onnx"
         deployment.save_onnx(net, full)
         assert deployment.quantise(full, small) == left
+        stored = [w for w in onnx.load(small).graph.initializer if w.name.endswith("_quantized")]
+        assert {w.data_type for w in stored} == {onnx.TensorProto.INT8}, name
         assert (deployment.run_onnx(small, x) - net(x)).abs().max() < 0.1
 
 

@@ -153,6 +153,7 @@ def test_run_all_runs_all_and_widgets_answer(name, lab):
     shown = [output for cell in code for output in cell["outputs"]]
     assert not [output for output in shown if output["output_type"] == "error"]
     assert all(cell["execution_count"] for cell in code)
+    assert not [o for o in shown if "your own experiment" in str(o)]  # all of it is the evidence's
     opened.choose("lab.close()")
     opened.picture(f"lab-{name}-end")
     for number, cell in enumerate(code):

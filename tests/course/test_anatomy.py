@@ -83,6 +83,7 @@ ODD = [
     (lambda cells: [cells.insert(7, code("a")) for _ in range(3)], "4 code cells without a sent"),
     (edit(8, "An idea", "An idea, as in section 7"), "there is no section 7"),
     (put(7, code("my_guess = None")), "no question stands before 'my_guess"),
+    (put(7, code('my_own = None\nexercises.check("a", my_own)')), "stands before 'my_own"),
     (put(7, code("a\n" * 16)), "a cell of 16 lines"),
     (lambda cells: [edit(k, "(", "(\n\n\n\n\n")(cells) for k in range(5, 20, 2)], "has [56]"),
     (edit(6, "<details>Twelve.</details>", "### Next"), "my_guess of .* is never answered"),

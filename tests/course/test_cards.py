@@ -161,6 +161,15 @@ def test_what_is_open_says_under_which_condition_it_came_out_how():
     assert "; not if data are few; undecided if <data> are plenty" in text
 
 
+def test_a_condition_under_which_tests_disagree_is_undecided():
+    tests = [replace(MEAN, name=f"{k}", when="data are plenty") for k in range(2)]
+    tests.append(replace(MEAN, name="few", when="data are few"))
+    effects = (np.linspace(0.02, 0.03, 8), np.linspace(0, 0.02, 8), np.linspace(0.02, 0.03, 8))
+    outcomes = tuple(map(decide, tests, effects))
+    text = Tags(cards.verdict_card(replace(verdict(answer=""), outcomes=outcomes))).text
+    assert "; true if data are few; undecided if data are plenty" in text
+
+
 def test_a_test_beside_the_verdict_is_drawn_where_the_answer_speaks_of_it():
     beside = decide(replace(MEAN, role="beside"), np.linspace(0.02, 0.03, 8))
     claim = replace(verdict().claim, answer="{gain.effect:.2f} more", answered="true")

@@ -87,6 +87,7 @@ def test_a_registry_is_read_from_its_file(tmp_path):
         (ENTRY.replace('"assertion"', '"asertion"'), "a: t has kind 'asertion'"),
         (ENTRY.replace('"assertion"', '"mean"\ndirection = "over"'), "a: t has .*'over'"),
         (ENTRY + CORE.replace('"u"', '"t"'), "a: a test is named twice"),
+        (ENTRY + "seeds = 9\n", "a: t has 9 seeds: use 12 to 10, or none"),
         (ENTRY + 'role = "cor"', "a: t has role 'cor'"),
         (ENTRY + 'role = "weaker"', "a: no test is core"),
         (ENTRY + CORE + 'role = "beside"\nwhen = "it rains"', "a: u has a condition"),

@@ -67,12 +67,13 @@ def test_cnn1d_is_the_papers_network():
     cnn = CNN1D()
     assert parameter_count(cnn) == 25 * 5 + 25 + 2 * (25 * 25 * 3 + 25) + 125 * 10 + 10 == 5210
     assert cnn(torch.zeros(7, 40)).shape == cnn(torch.zeros(7, 1, 40)).shape == (7, 10)
-    x = torch.randn(7, 40)
+    x = signals = torch.randn(7, 40)
     assert torch.equal(cnn(x), cnn(x[:, None]))
     for convolution, length in ((cnn.conv1, 19), (cnn.conv2, 10), (cnn.conv3, 5)):
         x = F.relu(convolution(x.reshape(7, -1, x.shape[-1])))
         assert x.shape == (7, 25, length)
     assert cnn.head.in_features == 125
+    torch.testing.assert_close(cnn(signals), cnn.head(x.flatten(1)))
 
 
 def test_relu_after_pooling_equals_relu_before_it():

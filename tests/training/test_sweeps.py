@@ -9,7 +9,7 @@ from zoo import dense, toy, wide
 
 from helpers.training.fit import evaluate
 from helpers.training.many import fit_many
-from helpers.training.sweeps import best, parabola_vertex, steps_to
+from helpers.training.sweeps import best, lowest, parabola_vertex, steps_to
 
 quick = partial(fit_many, lr=0.1, steps=4, batch_size=10, n_jobs=1, pack=1)
 
@@ -54,6 +54,10 @@ def grid(**columns) -> pd.DataFrame:
 
 def test_best_is_the_lowest_loss_of_each_arm():
     assert best(grid(a=[4, 2, 3, 5], b=[4, 3, 1, float("inf")])) == {"lr": {"a": 0.01, "b": 0.1}}
+
+
+def test_the_lowest_loss_may_lie_at_the_end_of_its_grid():
+    assert lowest(grid(a=[1, 2, 3, 4], b=[4, 3, 2, 1])) == {"lr": {"a": 0.001, "b": 1.0}}
 
 
 @pytest.mark.parametrize("losses", [[1, 2, 3, 4], [4, 3, 2, 1], [float("inf")] * 4])

@@ -125,9 +125,10 @@ def test_history_has_a_row_per_evaluation(evaluate_every, rows):
     assert list(history.step) == list(rows)
     splits = [f"{split}_{metric}" for split in ("valid", "test") for metric in ("loss", "accuracy")]
     assert list(history) == ["step", "train_loss", "peak_loss", "diverged_at", *splits]
-    last = evaluate(model, toy().test)
-    assert history.test_loss.iloc[-1] == last["loss"]
-    assert history.test_accuracy.iloc[-1] == last["accuracy"]
+    for name in ("valid", "test"):
+        last = evaluate(model, getattr(toy(), name))
+        assert history[f"{name}_loss"].iloc[-1] == last["loss"]
+        assert history[f"{name}_accuracy"].iloc[-1] == last["accuracy"]
 
 
 def test_train_loss_and_peak_loss_are_mean_and_largest_since_the_row_before():
