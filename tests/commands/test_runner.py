@@ -223,7 +223,7 @@ def test_lost_notebooks_are_named_and_the_others_are_kept(tmp_path, capfd):
     assert course.run_all(course.Choice(notebooks, "smoke", device="cpu"), tmp_path / "build") == 1
     said = capfd.readouterr()
     assert "1 of 3 notebooks" in said.out and "Traceback" not in said.err
-    failed = [line for line in said.err.splitlines() if line.startswith("FAILED")]
+    failed = sorted(line for line in said.err.splitlines() if line.startswith("FAILED"))
     assert failed[0].startswith(f"FAILED {notebooks[0]}: cell 2: the kernel died here")
     assert failed[1].startswith(f"FAILED {notebooks[1]}: stopped by signal 9") and len(failed) == 2
     assert [path.name for path in (tmp_path / "build").glob("*.ipynb")] == ["c.ipynb"]
