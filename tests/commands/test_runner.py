@@ -213,17 +213,28 @@ def test_a_cell_that_takes_too_long_is_one_sentence(tmp_path):
     assert "\n" not in str(failure.value)
 
 
-def test_lost_notebooks_are_named_and_the_others_are_kept(tmp_path, capfd):
+RUN_ALL = """
+import sys
+from pathlib import Path
+from helpers.commands.course import Choice, run_all
+
+folder, *notebooks = map(Path, sys.argv[1:])
+sys.exit(run_all(Choice(notebooks, "smoke", device="cpu"), folder))
+"""
+
+
+def test_lost_notebooks_are_named_and_the_others_are_kept(tmp_path):
     parent = "import os, signal; os.kill(os.getppid(), signal.SIGKILL)"
     notebooks = []
     for name, cell in {"a": DEADLY["exit"], "b": parent, "c": "1"}.items():
         (tmp_path / name).mkdir()
         notebooks.append(write(tmp_path / name, cell))
         notebooks[-1] = notebooks[-1].rename(tmp_path / name / f"{name}.ipynb")
-    assert course.run_all(course.Choice(notebooks, "smoke", device="cpu"), tmp_path / "build") == 1
-    said = capfd.readouterr()
-    assert "1 of 3 notebooks" in said.out and "Traceback" not in said.err
-    failed = sorted(line for line in said.err.splitlines() if line.startswith("FAILED"))
+    command = [sys.executable, "-c", RUN_ALL, tmp_path / "build", *notebooks]
+    said = subprocess.run(command, cwd=course.ROOT, capture_output=True, text=True)
+    assert said.returncode == 1
+    assert "1 of 3 notebooks" in said.stdout and "Traceback" not in said.stderr
+    failed = sorted(line for line in said.stderr.splitlines() if line.startswith("FAILED"))
     assert failed[0].startswith(f"FAILED {notebooks[0]}: cell 2: the kernel died here")
     assert failed[1].startswith(f"FAILED {notebooks[1]}: stopped by signal 9") and len(failed) == 2
     assert [path.name for path in (tmp_path / "build").glob("*.ipynb")] == ["c.ipynb"]
