@@ -45,6 +45,7 @@ from helpers.evidence.statistics import (
 
 LEAST_SEEDS = 6  # with fewer, an exact sign-flip test cannot reach p = 0.05
 ROUNDING = 1e-5  # relative; accuracies in float32 differ by as much
+OUTCOMES = ("supported", "refuted", "undecided")  # of a test
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Outcome:
     """What the measurement says of one test."""
 
     test: Test
-    verdict: str  # "supported", "refuted" or "undecided"
+    verdict: str  # one of OUTCOMES
     effects: tuple  # one number per seed: 0 or 1 for counts and assertions, two of them for rates
     effect: float
     low: float
@@ -270,8 +271,8 @@ def combine(outcomes: Iterable[Outcome]) -> tuple[str, str]:
     held = _conditions(core)
     if held:
         return "true if", " or ".join(held)
-    refuted, undecided = found.count("refuted"), found.count("undecided")
-    return "open", f"({len(core)} core tests: {refuted} refuted, {undecided} undecided)"
+    counts = [f"{found.count(kind)} {kind}" for kind in OUTCOMES if kind in found]
+    return "open", f"({len(core)} core test{'s' * (len(core) > 1)}: {', '.join(counts)})"
 
 
 def _conditions(core: Sequence[Outcome]) -> list[str]:

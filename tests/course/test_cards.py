@@ -207,7 +207,7 @@ def test_the_head_says_sentence_word_and_answer():
     text = Tags(cards.verdict_card(verdict())).text
     question = registry()["cnn.learn-filters"].question
     head = f"The recap: “<i>a & b</i>”Asked here: {question}"
-    assert text.startswith(f"{head}open (3 core tests: 0 refuted, 1 undecided)2 < 3 points")
+    assert text.startswith(f"{head}open (3 core tests: 2 supported, 1 undecided)2 < 3 points")
 
 
 def test_the_card_of_within_says_around_what():
