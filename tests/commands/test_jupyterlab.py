@@ -15,7 +15,6 @@ import pytest
 from helpers.commands.course import notebooks
 from helpers.evidence.files import ROOT
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SCREENS = ROOT / "build" / "screens"
 PATIENCE = 3600  # seconds for the cells of one notebook, where a machine has other things to do
 SETTINGS = {
@@ -117,17 +116,6 @@ def address(tmp_path_factory):
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(60)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM:
-        pytest.skip("no chromium here")
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
