@@ -1,7 +1,11 @@
-"""What all tests share: one thread, as notebooks have, and every device there is."""
+"""What all tests share: one thread, as notebooks have, every device there is, a real browser."""
+
+import shutil
 
 import pytest
 import torch
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -14,3 +18,15 @@ def device(request) -> torch.device:
     if request.param == "cuda" and not torch.cuda.is_available():
         pytest.skip("no CUDA here")
     return torch.device(request.param)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, for the tests that look at pages."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    if not CHROMIUM:
+        pytest.skip("no chromium here")
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
