@@ -88,8 +88,8 @@ def execute(source: Path, target: Path, choice: Choice) -> str:
     seconds, done = time.perf_counter() - begun, runner.closing(notebook)
     cells = sum(cell.cell_type == "code" for cell in notebook.cells)
     return (
-        f"{source.stem:32s} {seconds:4.0f} s  {cells:3d} cells  {done['networks']:5d} networks of "
-        f"evidence, {done['here']:3d} here  {count_words(done['verdicts'])}"
+        f"{source.stem:32s} {seconds:4.0f} s  {cells:3d} cells  {done['networks']:5d} networks "
+        f"stored, {done['here']:3d} here  {count_words(done['verdicts'])}"
     )
 
 

@@ -66,31 +66,32 @@ def verdict_card(verdict: Verdict, found: Verdict | None = None, here: Here | No
         parts.append(f"<p>{note}{coloured(verdict)}</p>")
         parts += [f"<p>On the evidence: {coloured(found)}</p>"] if found else []
     else:
-        parts.append(f"<p>{coloured(verdict)}{_conditions(verdict)}</p>")
+        parts.append(f"<p>{'<br>'.join([coloured(verdict), *_conditions(verdict)])}</p>")
     if not verdict.run:
         return "".join(parts) + "<p>Profile smoke is too short to judge by.</p>"
     parts += [_answer(found or verdict), _picture(verdict, found, here or {})]
     return "".join(parts) + _fine_print(verdict, found)
 
 
-def _conditions(verdict: Verdict) -> str:
-    """Under which conditions a sentence that is true under another one, or open, came out how.
+def _conditions(verdict: Verdict) -> list[str]:
+    """How a sentence that is true if ..., or open, came out under its conditions, a line each."""
+    shown = {"true if": ("refuted",), "open": tuple(SHORT)}.get(verdict.word, ())
+    return [f"{SHORT[kind]} {listed}" for kind in shown for listed in _listed(verdict, kind)]
+
+
+def _listed(verdict: Verdict, kind: str) -> list[str]:
+    """'if data are few' for each condition that came out so; more than FEW are counted.
 
     A condition under which tests disagree is undecided.
     """
-    shown = {"true if": ("refuted",), "open": tuple(SHORT)}.get(verdict.word, ())
     under: dict[str, set[str]] = {}
     for outcome in verdict.outcomes:
         if outcome.test.role == "core" and outcome.test.when:
             under.setdefault(outcome.test.when, set()).add(outcome.verdict)
-    said = ""
-    for kind in shown:
-        found = [when for when, kinds in under.items() if _as_one(kinds) == kind]
-        listed = "if " + " or if ".join(map(html.escape, found))
-        counted = f"under {len(found)} conditions (in the fold below)"
-        conditions = counted if len(found) > FEW else listed
-        said += f"; {SHORT[kind]} {conditions}" if found else ""
-    return said
+    found = [when for when, kinds in under.items() if _as_one(kinds) == kind]
+    if len(found) > FEW:
+        return [f"under {len(found)} conditions (in the fold below)"]
+    return [f"if {html.escape(when)}" for when in found]
 
 
 def _as_one(kinds: set[str]) -> str:
@@ -111,11 +112,13 @@ def instead(verdict: Verdict) -> str:
 
 
 def coloured(verdict: Verdict) -> str:
-    """The verdict's phrase as HTML, its word on a background of its own."""
-    word, rest = verdict.word, verdict.phrase.removeprefix(verdict.word)
-    style = f"background:{WORD_COLOURS.get(word, '#555555')};color:#FFFFFF"
-    badge = f'<b style="{style};padding:1px 6px;border-radius:3px">{html.escape(word)}</b>'
-    return f"{badge}{html.escape(rest)}"
+    """The verdict's phrase as HTML, its word on a background of its own, a line a condition."""
+    word, rest = verdict.word, html.escape(verdict.phrase.removeprefix(verdict.word))
+    if word == "true if":
+        held = "<br>or ".join(_listed(verdict, "supported"))
+        word, rest = "true", f" {held}"
+    style = f"background:{WORD_COLOURS.get(verdict.word, '#555555')};color:#FFFFFF"
+    return f'<b style="{style};padding:1px 6px;border-radius:3px">{html.escape(word)}</b>{rest}'
 
 
 @styled
@@ -177,13 +180,13 @@ def _strip(
     axis.set_yticks(range(len(rows)), [name for _, name, _ in rows] if own else [""] * len(rows))
     axis.tick_params(axis="y", length=0)
     axis.set(ylim=(len(rows) - 0.5, -0.5))
-    asked = f"If {test.when}: {test.statement}" if test.when else test.statement
-    became = SAID[rows[0][0].verdict] + ", beside the verdict" * (test.role == "beside")
-    axis.set_title(textwrap.fill(f"{became}. {asked}", WIDTH), loc="left", fontsize=9)
-    numbers = f"{test.unit}: claimed {_asked(test)}, found {_found(rows[0][0])}"
+    claimed = "Beside the verdict: " * (test.role == "beside") + f"Claimed: {test.statement}"
+    axis.set_title(textwrap.fill(claimed, WIDTH), loc="left", fontsize=9)
+    became = SAID[rows[0][0].verdict]
+    numbers = f"{became}: found {_found(rows[0][0])}, claimed {_asked(test)} ({test.unit})"
     axis.set_xlabel(textwrap.fill(numbers, WIDTH), fontsize=9)
     said = " and ".join(f"{name} {_said(o)}" if own else _said(o) for o, name, _ in rows)
-    return test, f"{became}. {asked} Measured: {said}; claimed: {_asked(test)}"
+    return test, f"{claimed} {became}: {said}, claimed {_asked(test)}"
 
 
 def readable(outcome: Outcome) -> Outcome:
@@ -287,13 +290,15 @@ def _arm_intervals(outcome: Outcome) -> list[tuple[float, float]]:
 def _fine_print(verdict: Verdict, found: Verdict | None) -> str:
     """What was asked and expected, and every number of every test, in a fold."""
     claim = verdict.claim
+    asked, before = (
+        ("registered", ", before anything was measured") if claim.quote else ("asked", "")
+    )
     tables = _table(verdict)
     if found and verdict.provisional:
         tables = f"<p>Yours:</p>{tables}<p>On the evidence:</p>{_table(found)}"
     return (
-        "<details><summary>What was registered, every interval, what was expected</summary>"
-        f"{tables}"
-        f"<p>Expected, before anything was measured: {html.escape(claim.expected)}</p></details>"
+        f"<details><summary>What was {asked}, every interval, what was expected</summary>"
+        f"{tables}<p>Expected{before}: {html.escape(claim.expected)}</p></details>"
     )
 
 
@@ -304,6 +309,7 @@ def _table(verdict: Verdict) -> str:
 
 
 def _test_row(outcome: Outcome) -> str:
+    outcome = readable(outcome)
     test = outcome.test
     role = "" if test.role == "core" else f" ({test.role})"
     when = f" Asked where {html.escape(test.when)}." if test.when else ""
@@ -324,7 +330,7 @@ def _numbers(outcome: Outcome) -> list[str]:
     return [
         f"{_short(outcome.effect)} {html.escape(test.unit)}",
         f"95 % {_range(outcome.low, outcome.high)}; {html.escape(_beside(outcome))}",
-        f"asked: {_asked(test)}; against it p = {outcome.p:.2g}",
+        f"asked: {_asked(test)} (were it just that, p = {outcome.p:.2g})",
     ]
 
 

@@ -238,13 +238,23 @@ class Lab:
         `lab.verdicts`. Raises ClaimError for a claim of another notebook.
         """
         claim = self._own(claim_id)
-        run = self.profile != "smoke" and self.how.mode != "register"
+        effects = {name: self._on_common_seeds(of_test) for name, of_test in effects.items()}
+        unproved = any(done.declared for done in self.experiments.values())
+        run = self.profile != "smoke" and self.how.mode != "register" and not unproved
         verdict = judge(claim_id, effects, run=run)
         found = None
         if verdict.run:
             verdict, found = self._held_against(claim, verdict, _seeds_of(effects))
         self.verdicts[claim_id] = verdict
         cards.show_verdict(verdict, found, _here(effects))
+
+    def _on_common_seeds(self, effects: Any) -> Any:
+        """Effects without the seeds that a changed experiment, trained on few, does not have."""
+        own = [set(done.table["seed"]) for done in self.experiments.values() if done.own]
+        if not own or not isinstance(effects, pd.Series | pd.DataFrame):
+            return effects
+        missing = effects.isna() if effects.ndim == 1 else effects.isna().any(axis=1)
+        return effects[~missing | effects.index.isin(set.intersection(*own))]
 
     def _held_against(
         self, claim: Claim, verdict: Verdict, seeds: Mapping[str, Sequence[int]]
@@ -269,7 +279,7 @@ class Lab:
         return replace(verdict, provisional=True), finding.verdict if finding else None
 
     def close(self) -> Closing:
-        """The closing line: networks of evidence and trained here, verdicts, seconds, versions.
+        """The closing line: networks stored and trained here, verdicts, seconds, versions.
 
         In mode register the notebook's design is frozen: its experiments and its claims' tests.
         Raises EvidenceError in a check for a `hero` whose experiment did not come.

@@ -29,7 +29,7 @@ class Closing:
 
     def __repr__(self) -> str:
         """Networks and verdicts."""
-        networks = f"{self.networks} networks of evidence, {self.here} trained here"
+        networks = f"{self.networks} stored networks, {self.here} trained here"
         return f"{self.notebook}: {networks}, {count_words(self.verdicts)}"
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, Any]:

@@ -246,6 +246,8 @@ def conduct(design: Design, here: Here, how: Circumstances) -> Experiment:
     proving = how.mode == "prove" and how.only in ("", design.name) and not design.elsewhere
     if proving and not _finished(design, how):
         _prove(design, how)
+    if how.mode == "prove" and not store.place(design.notebook, design.name, how.root).exists():
+        return _registered(design)  # its turn has not come: another one is proved
     record, found = _look_up(design, how)
     if record and not found and how.mode == "audit":
         _audit(design, record, how)
@@ -330,11 +332,9 @@ def _stored(design: Design, record: Record, here: Here, how: Circumstances) -> E
     here = 0 if design.elsewhere else here
     models = _train_here(design, record, here, how) if here else {}
     count, replayed = Runs(table, {}, axes).networks, len(record.replay["networks"])
-    line = f"{count} networks of evidence, {replayed} replayed, equal"
+    line = f"{count} stored networks, {replayed} of them replayed here: equal"
     if design.elsewhere:
-        line = (
-            f"{count} networks of evidence, not replayed: the full {design.data.name} is not here"
-        )
+        line = f"{count} stored networks, none replayed: the full {design.data.name} is not here"
     made = {"tuning": record.tuning, "chosen": record.chosen, "name": design.name}
     if any(missing.values()):
         part = _part(design, missing)

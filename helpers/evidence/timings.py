@@ -67,7 +67,7 @@ def _write(notebook: str, name: str, measure: Measure, repetitions: int, how: An
 
 def _show(name: str, record: Record, table: pd.DataFrame, fresh: pd.DataFrame) -> None:
     """One stable line; what was measured here stands in the HTML beside it."""
-    line = f"{name}: {len(table)} repetitions of evidence, on {record.made['processor']}"
+    line = f"{name}: {len(table)} stored repetitions, on {record.made['processor']}"
     both = pd.DataFrame({"evidence (median)": table.median()})
     if len(fresh):
         both["here (median)"] = fresh.median()

@@ -191,7 +191,7 @@ def test_a_change_trains_before_ones_eyes_and_an_interruption_does_no_harm(lab):
     assert "yours, 240 updates" in drawn.locator("figcaption").inner_text()
     opened.picture("lab-own")
     opened.run('"your-turn"', ("updates = 240", "updates = 60"))
-    assert "your-turn: 24 networks of evidence, 2 replayed, equal" in texts(mine)
+    assert "your-turn: 24 stored networks, 2 of them replayed here: equal" in texts(mine)
 
 
 def test_a_card_of_a_changed_experiment_says_that_it_is_the_readers(lab):

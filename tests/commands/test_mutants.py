@@ -128,7 +128,7 @@ CELLS = [
 @pytest.fixture
 def notebook(tmp_path):
     cells = [nbformat.v4.new_code_cell(source) for source in CELLS]
-    line = {"text/plain": "toy: 24 networks of evidence, 2 replayed, equal"}
+    line = {"text/plain": "toy: 24 stored networks, 2 of them replayed here: equal"}
     cells[6].outputs = [nbformat.v4.new_output("display_data", line)]
     path = tmp_path / "00_toy.ipynb"
     nbformat.write(

@@ -137,7 +137,7 @@ def test_seeds_can_start_after_those_already_seen(monkeypatch):
 
 
 def test_an_experiment_is_proved_and_brought_back(shown, monkeypatch):
-    line = "adding: 4 networks of evidence, 2 replayed, equal; 2 trained here"
+    line = "adding: 4 stored networks, 2 of them replayed here: equal; 2 trained here"
     tables = [adding(book(monkeypatch, mode)).table for mode in ("prove", "check", "read")]
     assert shown == [line] * 3
     assert tables[0].equals(tables[1]) and tables[1].equals(tables[2])
@@ -246,6 +246,24 @@ def test_a_readers_own_effects_are_provisional_and_an_error_in_a_check(shown, mo
         book(monkeypatch, "check").judge("toy", EFFECTS | {"gain": gain})
 
 
+def test_what_a_changed_experiment_lacks_is_left_out_and_a_diverged_run_is_not(shown, monkeypatch):
+    """Two experiments are compared, and the reader changed one: it has few of the seeds."""
+    adding(book(monkeypatch, "prove"), seeds=4)
+    book(monkeypatch, "refresh").judge("toy", EFFECTS)
+    notes = book(monkeypatch, seeds=2)
+    own = adding(notes, batch_size=5).final("test_loss")
+    gain = EFFECTS["gain"].where(EFFECTS["gain"].index.isin(own.index))
+    assert 0 < gain.notna().sum() < len(gain)
+    notes.judge("toy", EFFECTS | {"gain": gain})
+    (outcome, _) = notes.verdicts["toy"].outcomes
+    assert list(outcome.effects) == gain.dropna().tolist()
+    gain[own.index[0]] = float("nan")
+    with pytest.raises(
+        ClaimError, match=rf"1 of 2 effects are not finite \(seeds {own.index[0]}\)"
+    ):
+        notes.judge("toy", EFFECTS | {"gain": gain})
+
+
 def test_what_was_never_found_is_provisional_and_an_error_in_a_check(shown, monkeypatch):
     notes = book(monkeypatch)
     notes.judge("toy", EFFECTS)
@@ -303,7 +321,7 @@ def test_the_closing_line_is_stable_and_the_rest_stands_beside_it(shown, monkeyp
     adding(notes)
     notes.judge("toy", EFFECTS)
     closing = notes.close()
-    line = "01_toy: 4 networks of evidence, 2 trained here, 1 verdict (1 true)"
+    line = "01_toy: 4 stored networks, 2 trained here, 1 verdict (1 true)"
     assert repr(closing) == line
     bundle = closing._repr_mimebundle_()
     assert bundle["text/plain"] == line

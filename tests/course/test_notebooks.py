@@ -24,7 +24,7 @@ from helpers.evidence.registry import registry
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PARAMETERS = ["profile", "seeds", "device"]
-EVIDENCE = r"([\w.-]+): \d+ (?:networks of evidence, (?:\d+|not) replayed|repetitions of evidence)"
+EVIDENCE = r"([\w.-]+): \d+ stored (?:networks, (?:\d+ of them|none) replayed|repetitions)"
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)

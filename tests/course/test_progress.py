@@ -48,7 +48,7 @@ def test_one_display_counts_updates_and_gives_way_to_the_line(screen):
                 text.startswith(f"adding, {arm}: ") and ("50%" if arm == "RNN" else "100%") in text
             )
         assert "20/20 [00:" in text and " updates]" in text
-        bar.line = "adding: 4 networks of evidence, 2 replayed, equal"
+        bar.line = "adding: 4 stored networks, 2 of them replayed here: equal"
     assert screen.texts == [bar.line] and screen.drawn > 5
 
 

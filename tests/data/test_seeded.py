@@ -118,7 +118,7 @@ def test_evidence_of_a_set_that_is_not_here_is_shown_but_not_replayed(evidence):
     conduct(replace(DESIGN, data=fresh), 0, PROVE)
     absent = replace(DESIGN, data=seeded.Elsewhere("toys"))
     shown = conduct(absent, 1, CHECK)
-    assert shown.line == "toy: 6 networks of evidence, not replayed: the full toys is not here"
+    assert shown.line == "toy: 6 stored networks, none replayed: the full toys is not here"
     assert not shown.models
     with pytest.raises(EvidenceError, match="settings steps is 9 here"):
         conduct(changed(absent, steps=9), 1, CHECK)
@@ -141,7 +141,7 @@ def test_evidence_of_drawn_data_is_replayed(evidence):  # noqa: F811
     design = replace(DESIGN, data=fresh)
     conduct(design, 0, PROVE)
     again = conduct(design, 1, CHECK)
-    assert again.line == "toy: 6 networks of evidence, 2 replayed, equal; 2 trained here"
+    assert again.line == "toy: 6 stored networks, 2 of them replayed here: equal; 2 trained here"
     for other in (fresh_but_later, DESIGN.data):
         with pytest.raises(EvidenceError, match="toy is not the experiment of its evidence"):
             conduct(replace(design, data=other), 0, CHECK)

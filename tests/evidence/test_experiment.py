@@ -47,7 +47,7 @@ def trained(monkeypatch) -> list[tuple]:
 
 def test_a_check_brings_back_what_was_proved(evidence, monkeypatch):
     proved = prove(DESIGN)
-    assert proved.line == "toy: 6 networks of evidence, 2 replayed, equal"
+    assert proved.line == "toy: 6 stored networks, 2 of them replayed here: equal"
     seen = trained(monkeypatch)
     checked = conduct(DESIGN, 1, CHECK)
     pd.testing.assert_frame_equal(checked.table, proved.table)

@@ -30,7 +30,7 @@ def test_stored_repetitions_come_back_and_the_machine_is_named(evidence, shown):
     for how in (PROVE, CHECK, READ):
         pd.testing.assert_frame_equal(conduct(how), expected, check_dtype=False)
     made = store.read(store.place("01_toy", "speed")).made
-    line = f"speed: 3 repetitions of evidence, on {made['processor']}"
+    line = f"speed: 3 stored repetitions, on {made['processor']}"
     assert {data["text/plain"] for data in shown} == {line}
     assert "evidence (median)" in shown[0]["text/html"] and ">3<" in shown[0]["text/html"]
 
