@@ -27,6 +27,7 @@ REMEMBER = "## Three things to remember"
 PLACEHOLDER = re.compile(r"\{([\w.-]+):([\w-]+)\.(\w+)(?::([^{}]*))?\}")
 RUNS = re.compile(r"Runs in about (\d+) s")
 PICTURES = ("image/png", "image/svg+xml", "text/html")
+ANSWER = "with lab.answer("  # what such a cell shows stays closed
 WORDS, LINE, PICTURE = 200, 10, 20  # words a minute, seconds a line of code, seconds a picture
 
 
@@ -154,8 +155,8 @@ def _seconds(cell: NotebookNode) -> float:
         return 60 * len(list(words(cell.source))) / WORDS
     tags = cell.metadata.get("tags", [])
     lines = [line for line in cell.source.splitlines() if line.strip() and "folded" not in tags]
-    pictures = [] if "folded-output" in tags else filter(is_picture, cell.get("outputs", []))
-    return LINE * len(lines) + PICTURE * len(list(pictures))
+    pictures = [] if ANSWER in cell.source else list(filter(is_picture, cell.get("outputs", [])))
+    return LINE * len(lines) + PICTURE * len(pictures)
 
 
 def words(markdown: str) -> Iterator[str]:

@@ -19,10 +19,7 @@ from helpers.evidence.closing import MIME
 from helpers.evidence.files import cure
 
 KERNEL_RACES = ("Kernel died before replying", "Address already in use")  # worth one retry
-FOLDS = {  # a tag of the author: what JupyterLab, Kaggle and the site call the same
-    "folded": ("source_hidden", "_kg_hide-input", "hide-input"),
-    "folded-output": ("outputs_hidden", "_kg_hide-output", "hide-output"),
-}
+FOLDED = ("source_hidden", "_kg_hide-input", "hide-input")  # in JupyterLab, Kaggle, on the site
 KEPT_METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -99,7 +96,7 @@ def _papermill(
 def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Keep sources, tags, outputs and execution counts; drop what differs between two runs.
 
-    Cells tagged "folded" or "folded-output" get the metadata that folds them. Parameters that
+    Cells tagged "folded" get the metadata that folds their source. Parameters that
     papermill injected are dropped as well: the notebook reads as its author wrote it.
     """
     notebook.metadata = nbformat.from_dict(KEPT_METADATA)
@@ -120,16 +117,12 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def _metadata(tags: Sequence[str]) -> dict[str, Any]:
-    """A cell's metadata: the author's tags, and what folds its source or outputs elsewhere."""
-    written = {page for _, _, page in FOLDS.values()}
-    kept = [tag for tag in tags if tag not in written]
-    folds = [FOLDS[tag] for tag in FOLDS if tag in kept]
-    metadata: dict[str, Any] = {kaggle: True for _, kaggle, _ in folds}
-    if folds:
-        metadata["jupyter"] = {lab: True for lab, _, _ in folds}
-    if kept:
-        metadata["tags"] = kept + [page for _, _, page in folds]
-    return metadata
+    """A cell's metadata: the author's tags, and what folds its source elsewhere."""
+    lab, kaggle, page = FOLDED
+    kept = [tag for tag in tags if tag != page]
+    if "folded" not in kept:
+        return {"tags": kept} if kept else {}
+    return {kaggle: True, "jupyter": {lab: True}, "tags": [*kept, page]}
 
 
 def _joined(outputs: list) -> list:

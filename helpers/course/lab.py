@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import pandas as pd
 import torch
 
-from helpers.course import cards, predictions
+from helpers.course import answers, cards, predictions
 from helpers.course.progress import Progress
 from helpers.data import Source, resolve_device, threads
 from helpers.evidence import findings, frozen, store, timings
@@ -210,6 +210,8 @@ class Lab:
             return pd.DataFrame([measure(0)]).rename_axis("repetition")
         self._only_one(name)
         return timings.conduct(self.notebook, name, measure, repetitions, here, self.how)
+
+    answer = staticmethod(answers.answer)
 
     def predict(self, chances: Mapping[str, float | None]) -> None:
         """Keep the reader's chances, from 0 to 1, that claims come out *true*; None: no guess.

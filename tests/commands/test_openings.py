@@ -78,7 +78,7 @@ def test_reading_time_counts_words_code_and_pictures_that_are_not_folded():
     code = new_code_cell("a = 1\n\nb = 2", outputs=[PNG])
     folded = [
         new_code_cell("c\n" * 60, metadata={"tags": ["folded"]}, outputs=[PNG]),
-        new_code_cell("c", metadata={"tags": ["folded-output"]}, outputs=[PNG]),
+        new_code_cell("with lab.answer(): c", outputs=[PNG]),
     ]
     printed = new_code_cell("d", outputs=[new_output("stream", text="word " * 999)])
     counted = [len(list(openings.words(text.source))) * 60 / 200, 2 * 10 + 20, 20, 10, 10]

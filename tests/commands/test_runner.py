@@ -310,17 +310,8 @@ def test_normalise_twice_changes_nothing():
                 "_kg_hide-input": True,
             },
         ),
-        (
-            ["folded-output", "folded"],
-            {
-                "tags": ["folded-output", "folded", "hide-input", "hide-output"],
-                "jupyter": {"source_hidden": True, "outputs_hidden": True},
-                "_kg_hide-input": True,
-                "_kg_hide-output": True,
-            },
-        ),
         (["a", "hide-input"], {"tags": ["a"]}),  # no longer folded
-        (["hide-output"], {}),
+        (["hide-input"], {}),
     ],
 )
 def test_folded_cells_are_folded_in_jupyterlab_on_kaggle_and_on_the_site(tags, metadata):
