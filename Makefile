@@ -15,10 +15,11 @@ OWNER ?=
 LAB ?=
 N ?= 20
 PYTHON ?= python3
+PYTHONS ?=
 JOBS ?=
 
 # What is given is text: no $(...) in it is run, here or where make exports it.
-$(foreach name,PROFILE SEEDS DEVICE NOTEBOOK EXPERIMENT STALE OWNER N PYTHON JOBS DATA PIP_FLAGS,\
+$(foreach name,PROFILE SEEDS DEVICE NOTEBOOK EXPERIMENT STALE OWNER N PYTHON PYTHONS JOBS DATA PIP_FLAGS,\
   $(eval override $(name) := $$(value $(name))))
 
 PY := .venv/bin/python
@@ -32,7 +33,7 @@ CORES = $(or $(JOBS),$(shell $(PY) -c 'import joblib; print(joblib.cpu_count())'
 TEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n $(call quoted,$(CORES)) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup run-all check test nightly lint nbval lab refresh register recap prove audit replicate compare verdicts
-.PHONY: mutants anatomy kaggle student site bench bench-many lock clean distclean
+.PHONY: mutants invariance anatomy kaggle student site bench bench-many lock clean distclean
 
 help:  ## this list
 	@echo "make TARGET [NOTEBOOK=04] [PROFILE=smoke|standard] [SEEDS=n] [DEVICE=auto|cpu|cuda] [JOBS=n]"
@@ -54,6 +55,9 @@ nightly: .venv/dev  ## tests of what is seldom touched: clusters, benchmarks, Ka
 
 mutants: .venv/dev  ## plant scientific faults into the helpers: each must turn its check red; writes benchmarks/MUTANTS.md
 	$(PY) tests/mutants.py $(call flag,jobs,$(JOBS))
+
+invariance: .venv/course  ## all notebooks under other threads and instruction sets, PYTHONS="..." too; benchmarks/INVARIANCE.md
+	$(PY) tests/invariance.py $(call flag,jobs,$(JOBS)) $(call flag,notebook,$(NOTEBOOK)) $(call flag,pythons,$(PYTHONS))
 
 lint: .venv/dev  ## ruff on code and notebooks, the order of the rooms, types
 	$(PY) -m ruff check .

@@ -13,18 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 
 from helpers.commands import course, heads, openings, runner
 from helpers.commands.course import NotebookError
 from helpers.course import cards, redpen
+from helpers.evidence import replication
 from helpers.evidence.files import ROOT, build_folder, write_whole
 from helpers.evidence.findings import Found, find_all
 from helpers.evidence.registry import Claim, registry
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 BLOCKS = {
-    "README.md": ("red pen", "tally", "answers", "contents"),
-    "VERDICTS.md": ("tally", "verdicts"),
+    "README.md": ("red pen", "tally", "answers", "contents", "replication"),
+    "VERDICTS.md": ("tally", "verdicts", "replication", "turned"),
 }
 
 
@@ -86,6 +88,8 @@ def blocks(found: Found) -> dict[str, str]:
         "answers": "\n".join(_answer(claim, found) for claim in redpen.striking()),
         "contents": _contents(),
         "verdicts": table(found),
+        "replication": _replicated(replication.read()),
+        "turned": _turned(replication.read()),
     }
 
 
@@ -112,6 +116,37 @@ def table(found: Found) -> str:
     """One row per claim in the recap's order: number, quote, verdict with its notebook, answer."""
     head = "| # | the recap says | verdict | what was measured |\n|---|---|---|---|\n"
     return head + "\n".join(_row(claim, found) for claim in registry().values())
+
+
+def _replicated(rows: pd.DataFrame) -> str:
+    """How many tests had the same word on other seeds, and of which notebooks."""
+    if rows.empty:
+        return "Nothing was proved again on other seeds yet: `make replicate`."
+    decided, alike = replication.counted(rows)
+    whole = [path.stem[:2] for path in course.notebooks()]
+    done = sorted({stem[:2] for stem in rows["notebook"]})
+    which = "" if done == whole else f" of notebooks {', '.join(done)}"
+    turned = len(replication.turned(rows))
+    other = "none" if turned == 0 else turned
+    return (
+        f"On other seeds, from {rows['first_seed'].min()} on, {alike} of the {decided} core tests"
+        f"{which} that were decided have the same word again (`make replicate`, "
+        f"{rows['date'].max()}); {other} of all {len(rows)} tests turned round."
+    )
+
+
+def _turned(rows: pd.DataFrame) -> str:
+    """A row for every test whose word is another one on other seeds."""
+    other = rows[rows["verdict"] != rows["verdict_again"]]
+    lines = ["| claim, test | role | here | on other seeds |", "|---|---|---|---|"]
+    for row in other.to_dict("records"):
+        sides = [
+            f"{row[f'verdict{side}']} {row[f'effect{side}']:.3g} "
+            f"[{row[f'low{side}']:.3g}, {row[f'high{side}']:.3g}]"
+            for side in replication.SIDES.values()
+        ]
+        lines.append(f"| {row['claim']}, {row['test']} | {row['role']} | {' | '.join(sides)} |")
+    return "\n".join(lines) if len(other) else ""
 
 
 def _row(claim: Claim, found: Found) -> str:

@@ -9,13 +9,14 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from helpers.commands.course import Choice, NotebookError, alone, run_all
-from helpers.evidence import findings, store
+from helpers.evidence import findings, replication, store
 from helpers.evidence.files import ROOT, build_folder, write_whole
 
 LOOK = 2.0  # seconds between two looks for experiments that are finished
@@ -133,11 +134,23 @@ def _networks(record: store.Record) -> int:
 
 
 def replicate(choice: Choice, first: int) -> int:
-    """Prove on seeds from `first` on, at the rates of the evidence; print which words agree."""
+    """Prove on seeds from `first` on, at the rates of the evidence; print which words agree.
+
+    What was found is filed in data/evidence/replicated.csv, of which README and VERDICTS.md tell.
+    """
     root = build_folder() / "replicate" / "evidence"
     status = _go_on(choice, {"mode": "replicate", "first_seed": first, "root": str(root)}, root)
     stems = [path.stem for path in choice.notebooks]
+    if status == 0:
+        made = {"first_seed": first, "date": date.today().isoformat(), "commit": _commit()}
+        replication.keep(findings.compare(store.reference(), root), stems, made)
+        print("README and VERDICTS.md tell of it after: make recap")
     return status | _print_differences(store.reference(), root, "on other seeds", stems)
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
 def compare() -> int:

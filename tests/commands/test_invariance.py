@@ -1,0 +1,68 @@
+"""The table of settings: what counts as the same, and what an error does to it."""
+
+import json
+import sys
+
+import invariance
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+
+def stored(path, texts, tags=()):
+    cells = [
+        new_code_cell("", outputs=[new_output("stream", text=text)], metadata={"tags": list(tags)})
+        for text in texts
+    ]
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(new_notebook(cells=cells)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A course of one notebook, and an interpreter that does what `run` says."""
+    monkeypatch.setattr(invariance, "ROOT", tmp_path)
+    stored(tmp_path / "notebooks" / "01_a.ipynb", ["1.0", "2.0"])
+    old = stored(tmp_path / "build" / "01_a.ipynb", ["of another", "setting"])
+
+    class Done:
+        stdout, stderr, written = "1 of 1 notebooks in 3 s", "", ("1.0", "2.0")
+
+    def run(command, cwd, env, **_):
+        assert command[1:] == ["-m", "helpers", "run-all"] and cwd == tmp_path
+        assert env["EVIDENCE"] == "check" and env["THREADS"] == "2" and not old.exists()
+        if Done.written:
+            stored(tmp_path / "build" / "01_a.ipynb", Done.written)
+        return Done
+
+    monkeypatch.setattr(invariance.subprocess, "run", run)
+    return Done
+
+
+@pytest.mark.parametrize(
+    ("stdout", "stderr", "written", "found"),
+    [
+        ("1 of 1 notebooks in 3 s", "", ("1.0", "2.0"), (1, 1, 0, [])),
+        ("1 of 1 notebooks in 3 s", "a warning", ("1.0", "2.1"), (1, 1, 1, [])),
+        ("0 of 1 notebooks in 3 s", "x\nEvidenceError: a\n", (), (0, 1, 0, ["EvidenceError: a"])),
+        ("", "no module named helpers", (), (0, 0, 0, ["no module named helpers"])),
+    ],
+)
+def test_what_is_not_the_same_is_counted(repository, stdout, stderr, written, found):
+    repository.stdout, repository.stderr, repository.written = stdout, stderr, written
+    assert invariance.outcome("python", {"THREADS": "2"}, []) == found
+
+
+def test_timings_may_differ(tmp_path, monkeypatch):
+    monkeypatch.setattr(invariance, "ROOT", tmp_path)
+    stored(tmp_path / "notebooks" / "01_a.ipynb", ["3 s"], ["nbval-ignore-output"])
+    again = stored(tmp_path / "build" / "01_a.ipynb", ["4 s"], ["nbval-ignore-output"])
+    assert invariance.differing(again) == []
+
+
+def test_the_table_names_setting_versions_and_error():
+    found = invariance.Found(11, 12, 3, ["EvidenceError: a | b"])
+    page = invariance.report({"two threads": (invariance.versions(sys.executable), found)})
+    row = page.splitlines()[-1]
+    assert row.startswith("| two threads | Python 3.") and "PyTorch" in row
+    assert row.endswith("| 11 of 12 | 3 | EvidenceError: a / b |")

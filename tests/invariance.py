@@ -1,0 +1,153 @@
+"""Is the course the same with other threads, on other processors, with other versions?
+
+Every notebook is executed once for each setting, its evidence checked: there a replay that is not
+equal and a verdict that is another one are errors. Numbers that are computed live may be rounded
+otherwise; cells in which a rounded number shows it are counted. `make invariance` writes
+`benchmarks/INVARIANCE.md`; PYTHONS names interpreters that have the course's packages, too.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+REPORT = ROOT / "benchmarks" / "INVARIANCE.md"
+SETTINGS: dict[str, dict[str, str]] = {
+    "as it is": {},
+    "two threads": {"THREADS": "2"},
+    "AVX2": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_CBWR": "AVX2",
+    },
+    "without AVX (SSE4)": {
+        "ATEN_CPU_CAPABILITY": "default",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "MKL_CBWR": "COMPATIBLE",
+    },
+}
+VERSIONS = "import sys, json, torch, numpy, matplotlib, papermill, pandas; print(json.dumps([sys."
+VERSIONS += "version.split()[0], *(m.__version__ for m in (torch, numpy, pandas, matplotlib, paper"
+VERSIONS += "mill))]))"
+NAMES = ("Python", "PyTorch", "NumPy", "pandas", "Matplotlib", "papermill")
+
+
+class Found(NamedTuple):
+    """What became of the notebooks in one setting."""
+
+    run: int  # notebooks that ran to their end: every replay equal, every verdict the stored one
+    of: int
+    cells: int  # whose text is not the stored one
+    errors: list[str]
+
+
+def outcome(python: str, environment: Mapping[str, str], arguments: Sequence[str]) -> Found:
+    """Execute the notebooks with their evidence checked."""
+    for old in (ROOT / "build").glob("[0-9]*.ipynb"):
+        old.unlink()
+    given = {**os.environ, **environment, "EVIDENCE": "check", "OUTPUTS": "stored"}
+    command = [python, "-m", "helpers", "run-all", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True)
+    counted = re.search(r"(\d+) of (\d+) notebooks", done.stdout)
+    if not counted:
+        return Found(0, 0, 0, [done.stderr.strip()[-300:]])
+    errors = [line for line in done.stderr.splitlines() if re.search(r"Error|FAILED", line)]
+    changed = sum(len(differing(path)) for path in sorted((ROOT / "build").glob("[0-9]*.ipynb")))
+    return Found(*map(int, counted.groups()), changed, [line.strip()[:300] for line in errors[:5]])
+
+
+def differing(executed: Path) -> list[int]:
+    """The cells of an executed notebook that print another text than the stored one."""
+    stored = ROOT / "notebooks" / executed.name
+    pairs = zip(texts(stored), texts(executed), strict=True)
+    return [k for k, (before, now) in enumerate(pairs) if before != now]
+
+
+def texts(path: Path) -> list[str]:
+    """What each cell prints, without timings, which are marked as never the same."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return ["" if volatile(cell) else "".join(map(text, cell.get("outputs", []))) for cell in cells]
+
+
+def volatile(cell: Mapping) -> bool:
+    """Whether nobody expects its outputs to be the stored ones."""
+    return "nbval-ignore-output" in cell["metadata"].get("tags", [])
+
+
+def text(output: Mapping) -> str:
+    """A stream's text, or the plain form of what was displayed."""
+    return "".join(output.get("text", output.get("data", {}).get("text/plain", "")))
+
+
+def report(rows: Mapping[str, tuple[str, Found]]) -> str:
+    """The table as a page of Markdown."""
+    lines = [
+        f"| {name} | {versions} | {found.run} of {found.of} | {found.cells} | "
+        f"{'; '.join(found.errors).replace('|', '/')} |"
+        for name, (versions, found) in rows.items()
+    ]
+    return "\n".join(
+        [
+            "# The same everywhere\n",
+            f"{date.today().isoformat()}, commit {commit()}, {processor()}, `make invariance`: in "
+            "each setting every notebook is executed, and a replay or a verdict that is not the "
+            "stored one is an error. *Cells* counts those that print a number rounded otherwise.\n",
+            "| setting | versions | notebooks: all replays and verdicts equal | cells | errors |",
+            "|---|---|---|---|---|",
+            *lines,
+            "",
+        ]
+    )
+
+
+def processor() -> str:
+    """The processor's name."""
+    file = Path("/proc/cpuinfo")
+    named = re.search(r"model name\s*: (.*)", file.read_text() if file.exists() else "")
+    return named[1] if named else platform.processor()
+
+
+def commit() -> str:
+    """The commit that is checked out."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+
+def versions(python: str) -> str:
+    """Of an interpreter and the packages that decide."""
+    printed = subprocess.run([python, "-c", VERSIONS], capture_output=True, text=True, check=True)
+    found = json.loads(printed.stdout)
+    return ", ".join(f"{name} {number}" for name, number in zip(NAMES, found, strict=True))
+
+
+def main() -> int:
+    """Try every setting, write the table; the exit status says whether all is the same."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--jobs", default="", help="notebooks at once")
+    parser.add_argument("--notebook", default="", help="one notebook alone; writes nothing")
+    parser.add_argument("--pythons", default="", help="more interpreters, with blanks between")
+    given = parser.parse_args()
+    arguments = ["--jobs", given.jobs] if given.jobs else []
+    arguments += ["--notebook", given.notebook] if given.notebook else []
+    tried = [(name, sys.executable, environment) for name, environment in SETTINGS.items()]
+    tried += [("other versions", python, {}) for python in given.pythons.split()]
+    rows: dict[str, tuple[str, Found]] = {}
+    for name, python, environment in tried:
+        label = name if name not in rows else f"{name} ({len(rows)})"
+        rows[label] = versions(python), outcome(python, environment, arguments)
+        print(label, *rows[label], sep=": ", flush=True)
+    if not given.notebook:
+        REPORT.write_text(report(rows), encoding="utf-8")
+    return int(any(found.run < found.of or not found.of for _, found in rows.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
