@@ -88,12 +88,12 @@ def _measured(outcome: Outcome) -> str:
     """
     test, mark = outcome.test, OUTCOME_MARKS[outcome.verdict]
     name = f'<span title="{escape(test.statement)}">{escape(test.name)}</span>'
+    beside = f"; {test.role}" if test.role != "core" else ""
     if test.kind == "assertion":
-        return f"{mark} {name}: exact"
+        return f"{mark} {name}: exact{beside}"
     numbers = f"{outcome.effect:.3g} [{outcome.low:.3g}, {outcome.high:.3g}]"
     band = f" of {test.around:g}" if test.direction == "within" else ""
     asked = f"{test.direction} {test.threshold:g}{band}"
-    beside = f"; {test.role}" if test.role != "core" else ""
     return (
         f"{mark} {name}: {numbers} {escape(test.unit)} "
         f"(asked: {asked}; {len(outcome.effects)} seeds{beside})"
