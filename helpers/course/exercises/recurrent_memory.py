@@ -211,6 +211,33 @@ EXERCISES = {
         "The state does not change, so the factor is the same at every step: use the formula.",
         "(1 - 0.8^2) x 2 = 0.36 x 2 = 0.72: a weight above 1, and still it vanishes.",
     ),
+    "03.chains": Quick(
+        [4, 1],
+        "In an RNN every step waits for the one before. Does an output of a convolution wait for "
+        "its neighbour?",
+        "The RNN's chain is four times as long, that of one layer of convolution is as long as "
+        "before.",
+        mistakes={
+            "All outputs of one layer of convolution are computed at once: none waits.": [4, 4],
+            "The RNN walks four times as many steps, one after the other.": [1, 1],
+        },
+    ),
+    "03.reach": Quick(
+        5,
+        "At 64 units, where is the line of PyTorch's start?",
+        "Five steps. At six it is right in about half of the cases, so six counts as well.",
+        accepts=lambda steps: steps in (5, 6),
+    ),
+    "03.distance": Quick(
+        "unrelated",
+        "Where does the line of gain 3 end, and what does the dotted line say?",
+        "As far apart as two unrelated runs.",
+    ),
+    "03.place": Quick(
+        "at",
+        "A net without memory knows one character, and so does the table of counts.",
+        "At it, nearly: both know one character and nothing else.",
+    ),
     "03.states": STATES,
     "03.clip": CLIP,
 }
