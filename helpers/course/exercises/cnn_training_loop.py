@@ -109,6 +109,91 @@ MOMENTUM = Code(
     step,
 )
 
+# --- the five lines of an update -----------------------------------------------------------------
+
+
+def one_update(model, optimizer, images, labels):
+    """One update along the gradient of this batch alone; returns the new weight."""
+    logits = model(images)
+    loss = F.cross_entropy(logits, labels)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return model.weight
+
+
+def one_update_functional(model, optimizer, images, labels):
+    """The same without `.grad`: autograd hands the gradient back."""
+    loss = F.cross_entropy(model(images), labels)
+    (gradient,) = torch.autograd.grad(loss, [model.weight])
+    return model.weight - optimizer.param_groups[0]["lr"] * gradient
+
+
+def under_way(generator: torch.Generator) -> tuple:
+    """A linear network with the gradient of the batch before, its SGD, and the next batch."""
+    inputs, classes, batch = whole_numbers(generator, (2, 5), (2, 5), (3, 8))
+    model = torch.nn.Linear(inputs, classes, bias=False)
+    model.weight.data = torch.randn(classes, inputs, generator=generator)
+    model.weight.grad = torch.randn(classes, inputs, generator=generator)
+    lr = round(0.1 + 0.4 * torch.rand((), generator=generator).item(), 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+    images = torch.randn(batch, inputs, generator=generator)
+    return model, optimizer, images, torch.randint(classes, (batch,), generator=generator)
+
+
+def along(loss_of, clear=True, sign=1):
+    """An update along the gradient of `loss_of(logits, labels)`."""
+
+    def update(model, optimizer, images, labels):
+        loss = sign * loss_of(model(images), labels)
+        if clear:
+            optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return model.weight
+
+    return update
+
+
+def step_first(model, optimizer, images, labels):
+    """The step goes along what was left over."""
+    optimizer.step()
+    return model.weight
+
+
+def only_the_loss(model, optimizer, images, labels):
+    """The loss instead of the weight."""
+    return F.cross_entropy(model(images), labels)
+
+
+FIVE_LINES = Code(
+    one_update_functional,
+    under_way,
+    {
+        "The gradient of the batch before is still in it: clear it before backward.": along(
+            F.cross_entropy, clear=False
+        ),
+        "The weights have not moved. Is backward or step missing? Or does zero_grad stand between "
+        "them, where it throws the new gradient away?": (
+            lambda model, optimizer, images, labels: model.weight
+        ),
+        "It steps along the gradient that was left over: step comes last, after backward.": (
+            step_first
+        ),
+        "There is a softmax too many: F.cross_entropy takes logits.": along(
+            lambda logits, labels: F.cross_entropy(logits.softmax(1), labels)
+        ),
+        "The loss is a sum over the batch; it should be the mean.": along(
+            lambda logits, labels: F.cross_entropy(logits, labels, reduction="sum")
+        ),
+        "It goes uphill: the loss has the wrong sign.": along(F.cross_entropy, sign=-1),
+        "That is the loss. Return model.weight.": only_the_loss,
+    },
+    "Forward and loss make a number. Then three lines: clear, walk back, step. They stand in the "
+    "loop of section 4.",
+    one_update,
+)
+
 # --- cross-entropy from logits ------------------------------------------------------------------
 
 
@@ -204,6 +289,7 @@ EXERCISES = {
         "The second step uses the sum of both gradients.",
         "1 - 0.1 x 3 = 0.7, then 0.7 - 0.1 x (3 - 1) = 0.5.",
     ),
+    "02.five-lines": FIVE_LINES,
     "02.momentum-step": MOMENTUM,
     "02.cross-entropy": CROSS_ENTROPY,
 }
