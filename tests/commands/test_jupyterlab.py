@@ -178,7 +178,7 @@ def test_a_change_trains_before_ones_eyes_and_an_interruption_does_no_harm(lab):
     opened = lab("00_start_here")
     opened.begin("notebook:run-all-cells")
     opened.wait()
-    mine = opened.choose('"your-turn"', ("updates = 60", "updates = 4_000"))
+    mine = opened.choose('"your-turn"', ("updates = 30", "updates = 4_000"))
     opened.begin("notebook:run-cell")
     mine.get_by_text(re.compile(r"^your-turn, \w+: +\d+%\|.* updates/s\]$")).wait_for()
     opened.picture("lab-progress")
@@ -190,7 +190,7 @@ def test_a_change_trains_before_ones_eyes_and_an_interruption_does_no_harm(lab):
     drawn = opened.run("if mine.own:")
     assert "yours, 240 updates" in drawn.locator("figcaption").inner_text()
     opened.picture("lab-own")
-    opened.run('"your-turn"', ("updates = 240", "updates = 60"))
+    opened.run('"your-turn"', ("updates = 240", "updates = 30"))
     assert "your-turn: 24 stored networks, 2 of them replayed here: equal" in texts(mine)
 
 
