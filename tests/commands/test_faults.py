@@ -28,7 +28,7 @@ from helpers.evidence.files import ROOT
 
 pytestmark = pytest.mark.nightly
 
-STEM, FIRST = "00_start_here", "sixty-updates"
+STEM, FIRST = "00_start_here", "thirty-updates"
 EVIDENCE = Path("data", "evidence", STEM, f"{FIRST}.json")
 KILLS = int(os.environ.get("KILLS") or 20)  # of all commands together
 PATIENCE = 600  # seconds after which a command or what it left behind hangs
