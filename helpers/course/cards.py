@@ -202,8 +202,10 @@ def readable(outcome: Outcome) -> Outcome:
         return outcome
     edges = {name: change(getattr(test, name)) for name in ("threshold", "around")}
     numbers = {name: change(getattr(outcome, name)) for name in ("effect", "low", "high")}
-    effects = tuple(map(change, outcome.effects))
-    return replace(outcome, test=replace(test, unit=unit, **edges), effects=effects, **numbers)
+    numbers |= {
+        name: tuple(map(change, getattr(outcome, name))) for name in ("effects", "bootstrap")
+    }
+    return replace(outcome, test=replace(test, unit=unit, **edges), **numbers)
 
 
 def _of_each_seed(outcome: Outcome) -> np.ndarray:

@@ -6,6 +6,7 @@ notebook: the committed outcome, the one on other seeds, when, and at which comm
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -66,7 +67,7 @@ def keep(
         known = claim.notebook in notebooks and (claim.id, test.name) in both.index
         if test.kind == "assertion" or not known:
             continue
-        one = both.loc[(claim.id, test.name)]
+        one: dict[str, Any] = both.loc[(claim.id, test.name)].to_dict()
         if "missing" in (one["verdict_before"], one["verdict_after"]):
             continue
         sides = {f"{part}{SIDES[side]}": one[f"{part}_{side}"] for side in SIDES for part in PARTS}

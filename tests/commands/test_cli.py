@@ -13,7 +13,18 @@ import pytest
 from helpers.evidence.files import ROOT
 
 FOR_CONTRIBUTORS = {  # targets that have no twin: what surrounds the course
-    *("help", "setup", "check", "nightly", "mutants", "lint", "anatomy", "nbval", "site"),
+    *(
+        "help",
+        "setup",
+        "check",
+        "nightly",
+        "mutants",
+        "invariance",
+        "lint",
+        "anatomy",
+        "nbval",
+        "site",
+    ),
     *("bench", "bench-many", "lock", "clean", "distclean"),
 }
 
