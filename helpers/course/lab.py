@@ -255,8 +255,8 @@ class Lab:
         own = [set(done.table["seed"]) for done in self.experiments.values() if done.own]
         if not own or not isinstance(effects, pd.Series | pd.DataFrame):
             return effects
-        missing = effects.isna() if effects.ndim == 1 else effects.isna().any(axis=1)
-        return effects[~missing | effects.index.isin(set.intersection(*own))]
+        known = effects.index.isin(effects.dropna().index)
+        return effects.loc[known | effects.index.isin(set.intersection(*own))]
 
     def _held_against(
         self, claim: Claim, verdict: Verdict, seeds: Mapping[str, Sequence[int]]

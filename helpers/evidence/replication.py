@@ -4,9 +4,8 @@
 notebook: the committed outcome, the one on other seeds, when, and at which commit.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -54,7 +53,7 @@ def _tests() -> list[tuple[Claim, Test]]:
 def keep(
     both: pd.DataFrame,
     notebooks: Collection[str],
-    made: dict[str, object],
+    made: Mapping[str, object],
     root: Path | None = None,
 ) -> pd.DataFrame:
     """File what `findings.compare` found for the claims of these notebooks; the rows, new and old.
@@ -62,17 +61,17 @@ def keep(
     `made` holds first_seed, date and commit. Exact tests, at which no chance is at play, are left
     out, and so are tests that one of the sides lacks.
     """
-    rows = []
+    rows, known = [], both.to_dict("index")
     for claim, test in _tests():
-        known = claim.notebook in notebooks and (claim.id, test.name) in both.index
-        if test.kind == "assertion" or not known:
+        held = claim.notebook in notebooks and (claim.id, test.name) in known
+        if test.kind == "assertion" or not held:
             continue
-        one: dict[str, Any] = both.loc[(claim.id, test.name)].to_dict()
+        one = known[claim.id, test.name]
         if "missing" in (one["verdict_before"], one["verdict_after"]):
             continue
         sides = {f"{part}{SIDES[side]}": one[f"{part}_{side}"] for side in SIDES for part in PARTS}
         names = {"notebook": claim.notebook, "claim": claim.id, "test": test.name}
-        rows.append(names | {"role": test.role} | sides | made)
+        rows.append({**names, "role": test.role, **sides, **made})
     old = read(root)
     old = old[~old["notebook"].isin(notebooks)]
     new = pd.concat([old, pd.DataFrame(rows, columns=COLUMNS)], ignore_index=True)
