@@ -144,8 +144,8 @@ def main() -> int:
         label = name if name not in rows else f"{name} ({len(rows)})"
         rows[label] = versions(python), outcome(python, environment, arguments)
         print(label, *rows[label], sep=": ", flush=True)
-    if not given.notebook:
-        REPORT.write_text(report(rows), encoding="utf-8")
+        if not given.notebook:  # after each: what an interruption leaves is a table, too
+            REPORT.write_text(report(rows), encoding="utf-8")
     return int(any(found.run < found.of or not found.of for _, found in rows.values()))
 
 
