@@ -1,7 +1,7 @@
 """Every dataset of the course, as plain tensors on one device.
 
 Embedded files (`load`, `load_plays`, `load_reviews`), full public sets from a folder
-(`load_public`); helpers/mnist1d.py generates another. Nothing here opens a connection unless
+(`load_public`); helpers/data/mnist1d.py generates another. Nothing here opens a connection unless
 `download=True` says so. What each file holds and where it is from: data/sets/README.md.
 """
 

@@ -1,4 +1,4 @@
-"""Intervals and p values behind the rule of `helpers.claims`, from SciPy and statsmodels.
+"""Intervals and p values behind the rule of `evidence.verdicts`, from SciPy and statsmodels.
 
 Every interval is of 95 %, every p two-sided.
 """

@@ -4,7 +4,8 @@ A cell reads a sequence (batch, time, inputs) step by step. Each step makes gate
 state, (batch, hidden), from the input and the state that the step before it left. Parameters have
 the names, shapes and order of gates of `torch.nn`, so that weights can be copied with
 `load_state_dict`. Ways to start them are in `starts`; cells whose gates are held or whose state is
-wiped, for experiments, in `ablations`.
+wiped, for experiments, in `ablations`. Every cell trains in a stack; fast ones have an entry in
+`training.engine.cells`.
 """
 
 from collections.abc import Callable, Iterator

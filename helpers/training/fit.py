@@ -71,7 +71,7 @@ def fit(
     The learning rate of each update is `lr` times `schedule(progress)`, progress from 0 to 1.
     `weight_decay` is the optimizer's (None: as it comes); `clip` is the largest norm a gradient may
     have, longer ones are shortened to it (Pascanu et al. 2013, algorithm 1; None: no clipping).
-    `order` says which examples make a batch: shuffled ones, or those of `streams.reading_order`.
+    `order` says which examples make a batch: shuffled ones, or those of `batches.reading_order`.
     `watch(step, model)` is called before the first update (step 0) and after each.
     `until` breaks the run off after so many of its updates, with an evaluation there.
 

@@ -49,6 +49,15 @@ def assert_same_runs(one, other, **tolerance) -> None:
         torch.testing.assert_close(model.state_dict(), other.models[key].state_dict(), **limit)
 
 
+def test_a_cached_source_of_a_notebook_reaches_the_workers():
+    """As in a notebook, where functions belong to a module that other processes do not have."""
+    notebook = {"__name__": "__main__", "toy": toy}
+    exec("from functools import cache\n@cache\ndef source(seed):\n    return toy()", notebook)
+    how = {**SETTINGS, "n_jobs": 2, "pack": 1, "lr": 0.1, "seeds": range(2)}
+    cached = fit_many({"a": dense}, notebook["source"], **how)
+    assert_same_runs(cached, fit_many({"a": dense}, toy(), **how))
+
+
 # ---------------------------------------------------------------- what cannot be stacked
 
 

@@ -37,6 +37,110 @@ class UnstackableError(ValueError):
     """A network or an optimizer that cannot be stacked; the message says what to do."""
 
 
+def fit_stack(
+    models: Sequence[nn.Module],
+    data: Source,
+    *,
+    seeds: Sequence[int],
+    lr: Sequence[float],
+    weight_decay: Sequence[float | None],
+    clip: Sequence[float | None],
+    steps: int,
+    batch_size: int,
+    optimizer: Callable[..., torch.optim.Optimizer],
+    schedule: Callable[[float], float],
+    loss_function: Callable[[Tensor, Tensor], Tensor],
+    order: Order,
+    evaluate_every: int | None = None,
+    until: int | None = None,
+    tick: Callable[[], None] | None = None,
+) -> list[pd.DataFrame]:
+    """Train a stack of networks in place, all at once; returns the history of each.
+
+    Each network equals what `training.fit` makes of it with its own seed, learning rate, weight
+    decay and clip (one of each per network), to floating-point tolerance; one that diverges becomes
+    NaN alone. Only dropout masks, independent for every network, are not those it would draw alone.
+    Raises UnstackableError for what cannot be stacked, DataError as `training.fit` does.
+    """
+    splits, first = shared(data, seeds), drawn(data, seeds[0])
+    steps, batch_size, device = int(steps), int(batch_size), first.train.y.device
+    last = min(steps, until or steps)
+    evaluation_steps = {*range(0, last, evaluate_every or steps), last} - {0}
+    stack = Stack([model.to(device) for model in models], loss_function)
+    rates = torch.tensor(lr, dtype=exact(device), device=device)
+    now = rates.clone()
+    update = StackedOptimizer(stack.trainable(), optimizer, now, weight_decay, clip)
+    batch = torch.empty(len(models), batch_size, dtype=torch.int64, device=device)
+
+    def advance() -> Tensor:
+        x, y = splits["train"].take(batch)  # (networks, batch, ...)
+
+        losses = stack.losses(x, y)  # 1. forward, 2. loss: (networks,)
+        update.inner.zero_grad()
+        losses.sum().backward()  # 3. backward: no loss depends on another network's weights
+        update.step()  # 4. step
+        return losses.detach()
+
+    run = _Graphed(advance) if device.type == "cuda" else advance
+    records, losses = [], []
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        check_comparison(models[0], first, loss_function)
+        torch.manual_seed(stream_seed(",".join(map(str, seeds)), "dropout"))
+        stack.check(first.train)
+        drawings = _orders(order, seeds, len(splits["train"]), batch_size, steps)
+        for step, indices in enumerate(drawings, start=1):
+            now.copy_(rates * schedule((step - 1) / steps))
+            batch.copy_(indices)
+            losses.append(run().clone())
+            if tick:
+                tick()
+            if step in evaluation_steps:
+                records.append(_report(step, losses, stack, splits))
+                losses.clear()
+                diverged = [any(r["diverged_at"][k] for r in records) for k in range(len(models))]
+                if all(diverged) or step == last:
+                    break
+    stack.unstack()
+    return [_history(records, k) for k in range(len(models))]
+
+
+def _orders(
+    order: Order, seeds: Sequence[int], count: int, batch_size: int, steps: int
+) -> Iterator[Tensor]:
+    """Indices (networks, batch) of every update; runs of one seed share their batches."""
+    different = list(dict.fromkeys(seeds))
+    which = torch.tensor([different.index(seed) for seed in seeds])
+    orders = [order(count, batch_size, steps, stream(seed, "batches")) for seed in different]
+    for indices in zip(*orders, strict=True):
+        yield torch.stack(indices)[which]
+
+
+def _report(
+    step: int, losses: list[Tensor], stack: "Stack", splits: Mapping[str, Shared]
+) -> dict[str, Any]:
+    """One evaluation of all networks: a list (networks,) for every column of a history."""
+    values = torch.stack(losses)  # (updates, networks)
+    first = (~values.isfinite()).int().argmax(0) + step - len(values) + 1
+    diverged_at = torch.where(values.isfinite().all(0), 0, first)
+    scores = {
+        f"{name}_{metric}": value
+        for name in ("valid", "test")
+        for metric, value in stack.evaluate(splits[name]).items()
+    }
+    broken_since = ~scores["valid_loss"].isfinite() & (diverged_at == 0)
+    diverged_at = torch.where(broken_since, step, diverged_at)
+    columns = {"train_loss": values.mean(0), "peak_loss": values.amax(0)}
+    columns |= {"diverged_at": diverged_at} | scores
+    return {"step": [step] * len(stack.models)} | {k: v.tolist() for k, v in columns.items()}
+
+
+def _history(records: list[dict[str, Any]], network: int) -> pd.DataFrame:
+    """The history of one network, up to the evaluation that found it diverged."""
+    rows = [{column: values[network] for column, values in r.items()} for r in records]
+    ends = [k for k, row in enumerate(rows, start=1) if row["diverged_at"]]
+    return pd.DataFrame(rows[: min(ends, default=len(rows))])
+
+
 class Stack:
     """Networks of one architecture, their weights stacked: (networks, ...) for every tensor.
 
@@ -329,110 +433,6 @@ class _Graphed:
             self.graph = graph
         except RuntimeError as error:
             warnings.warn(f"trained without a CUDA graph, slower: {error}", stacklevel=2)
-
-
-def fit_stack(
-    models: Sequence[nn.Module],
-    data: Source,
-    *,
-    seeds: Sequence[int],
-    lr: Sequence[float],
-    weight_decay: Sequence[float | None],
-    clip: Sequence[float | None],
-    steps: int,
-    batch_size: int,
-    optimizer: Callable[..., torch.optim.Optimizer],
-    schedule: Callable[[float], float],
-    loss_function: Callable[[Tensor, Tensor], Tensor],
-    order: Order,
-    evaluate_every: int | None = None,
-    until: int | None = None,
-    tick: Callable[[], None] | None = None,
-) -> list[pd.DataFrame]:
-    """Train a stack of networks in place, all at once; returns the history of each.
-
-    Each network equals what `training.fit` makes of it with its own seed, learning rate, weight
-    decay and clip (one of each per network), to floating-point tolerance; one that diverges becomes
-    NaN alone. Only dropout masks, independent for every network, are not those it would draw alone.
-    Raises UnstackableError for what cannot be stacked, DataError as `training.fit` does.
-    """
-    splits, first = shared(data, seeds), drawn(data, seeds[0])
-    steps, batch_size, device = int(steps), int(batch_size), first.train.y.device
-    last = min(steps, until or steps)
-    evaluation_steps = {*range(0, last, evaluate_every or steps), last} - {0}
-    stack = Stack([model.to(device) for model in models], loss_function)
-    rates = torch.tensor(lr, dtype=exact(device), device=device)
-    now = rates.clone()
-    update = StackedOptimizer(stack.trainable(), optimizer, now, weight_decay, clip)
-    batch = torch.empty(len(models), batch_size, dtype=torch.int64, device=device)
-
-    def advance() -> Tensor:
-        x, y = splits["train"].take(batch)  # (networks, batch, ...)
-
-        losses = stack.losses(x, y)  # 1. forward, 2. loss: (networks,)
-        update.inner.zero_grad()
-        losses.sum().backward()  # 3. backward: no loss depends on another network's weights
-        update.step()  # 4. step
-        return losses.detach()
-
-    run = _Graphed(advance) if device.type == "cuda" else advance
-    records, losses = [], []
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        check_comparison(models[0], first, loss_function)
-        torch.manual_seed(stream_seed(",".join(map(str, seeds)), "dropout"))
-        stack.check(first.train)
-        drawings = _orders(order, seeds, len(splits["train"]), batch_size, steps)
-        for step, indices in enumerate(drawings, start=1):
-            now.copy_(rates * schedule((step - 1) / steps))
-            batch.copy_(indices)
-            losses.append(run().clone())
-            if tick:
-                tick()
-            if step in evaluation_steps:
-                records.append(_report(step, losses, stack, splits))
-                losses.clear()
-                diverged = [any(r["diverged_at"][k] for r in records) for k in range(len(models))]
-                if all(diverged) or step == last:
-                    break
-    stack.unstack()
-    return [_history(records, k) for k in range(len(models))]
-
-
-def _orders(
-    order: Order, seeds: Sequence[int], count: int, batch_size: int, steps: int
-) -> Iterator[Tensor]:
-    """Indices (networks, batch) of every update; runs of one seed share their batches."""
-    different = list(dict.fromkeys(seeds))
-    which = torch.tensor([different.index(seed) for seed in seeds])
-    orders = [order(count, batch_size, steps, stream(seed, "batches")) for seed in different]
-    for indices in zip(*orders, strict=True):
-        yield torch.stack(indices)[which]
-
-
-def _report(
-    step: int, losses: list[Tensor], stack: Stack, splits: Mapping[str, Shared]
-) -> dict[str, Any]:
-    """One evaluation of all networks: a list (networks,) for every column of a history."""
-    values = torch.stack(losses)  # (updates, networks)
-    first = (~values.isfinite()).int().argmax(0) + step - len(values) + 1
-    diverged_at = torch.where(values.isfinite().all(0), 0, first)
-    scores = {
-        f"{name}_{metric}": value
-        for name in ("valid", "test")
-        for metric, value in stack.evaluate(splits[name]).items()
-    }
-    broken_since = ~scores["valid_loss"].isfinite() & (diverged_at == 0)
-    diverged_at = torch.where(broken_since, step, diverged_at)
-    columns = {"train_loss": values.mean(0), "peak_loss": values.amax(0)}
-    columns |= {"diverged_at": diverged_at} | scores
-    return {"step": [step] * len(stack.models)} | {k: v.tolist() for k, v in columns.items()}
-
-
-def _history(records: list[dict[str, Any]], network: int) -> pd.DataFrame:
-    """The history of one network, up to the evaluation that found it diverged."""
-    rows = [{column: values[network] for column, values in r.items()} for r in records]
-    ends = [k for k, row in enumerate(rows, start=1) if row["diverged_at"]]
-    return pd.DataFrame(rows[: min(ends, default=len(rows))])
 
 
 def exact(device: torch.device) -> torch.dtype:

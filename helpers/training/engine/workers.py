@@ -1,5 +1,7 @@
 """Packs at work: in processes or on a cluster, stacked or one by one, and kept when done."""
 
+import copyreg
+import functools
 import hashlib
 import json
 import math
@@ -34,6 +36,7 @@ from helpers.training.engine.stacking import UnstackableError, fit_stack, is_out
 
 Measure = Callable[[nn.Module, Dataset], Mapping[str, float]]
 Tick = Callable[[str, int], None]  # name of the arm, updates that are done
+CachedFunction = type(functools.cache(len))
 
 ATTEMPTS = 3  # how often packs are given to new workers when workers die
 ALIKE = 1e-6  # relative: a stack beside `fit`, both in float64
@@ -79,6 +82,7 @@ def execute(packs: Sequence[Pack], job: Job, n_jobs: int) -> Iterator[tuple[Pack
     On Ray, which hands back all results together, a dead worker costs every pack that the job's
     folder does not keep.
     """
+    copyreg.pickle(CachedFunction, _by_value)
     waiting = dict(enumerate(packs))
     task, threads = joblib.delayed(_numbered), _threads(joblib.effective_n_jobs(n_jobs))
     for attempt in range(1, ATTEMPTS + 1):
@@ -92,6 +96,15 @@ def execute(packs: Sequence[Pack], job: Job, n_jobs: int) -> Iterator[tuple[Pack
                 raise
             note = f"a worker process died, {len(waiting)} packs start again: {error}"
             warnings.warn(note.splitlines()[0], stacklevel=3)
+
+
+def _by_value(cached: Any) -> tuple[Callable, tuple]:
+    """How a notebook's cached function reaches other processes, which know nothing of its name."""
+    return _cached, (cached.__wrapped__, cached.cache_parameters())
+
+
+def _cached(function: Callable, parameters: Mapping[str, Any]) -> Callable:
+    return functools.lru_cache(**parameters)(function)
 
 
 def _signs_of_death() -> tuple[type[Exception], ...]:
