@@ -62,10 +62,10 @@ def changed(design: Design, **settings: Any) -> Design:
 def evidence(tmp_path, monkeypatch):
     """The folder of the evidence: empty, and all that is kept beside it in a temporary place."""
     from helpers.commands import course, proofs
-    from helpers.evidence import experiment, findings, store
+    from helpers.evidence import experiment, findings, replication, store
 
     folder = tmp_path / "data" / "evidence"
-    for module in (store, findings):
+    for module in (store, findings, replication):
         monkeypatch.setattr(module, "reference", lambda: folder)
     for module in (course, experiment, proofs):
         monkeypatch.setattr(module, "build_folder", lambda: tmp_path / "build")

@@ -204,6 +204,7 @@ def test_a_replication_has_other_seeds_and_leaves_the_evidence(notebooks, eviden
     before = {file: file.read_bytes() for file in evidence.rglob("*.json")}
     proofs.replicate(CHOICE, 5000)
     assert {file: file.read_bytes() for file in evidence.rglob("*.json")} == before
+    assert replication.place() == evidence / "replicated.csv" and replication.place().exists()
     root = proofs.build_folder() / "replicate" / "evidence"
     for name in ("one", "two"):
         replica = store.read(store.place(NOTEBOOK, name, root))
