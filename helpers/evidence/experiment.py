@@ -130,7 +130,9 @@ class Design:
             where = f"{self.name}: the network of arm {arm!r} cannot be built"
             raise EvidenceError(f"{where} ({error!r}): mend its function") from error
 
-    def rehearsed(self, chosen: Mapping[str, Any], nudge: int | None = None) -> dict[str, Any]:
+    def rehearsed(
+        self, chosen: Mapping[str, Any], nudge: replay.Nudge | None = None
+    ) -> dict[str, Any]:
         """The replay of the code that is here, at the rates that were chosen."""
         train, _ = unwrapped(self.train, self.settings)
         runs = replay.first_of_each(self.runs(chosen), self.grid or ())
@@ -295,7 +297,9 @@ def _replayed(record: Record, asked: Design) -> list[Difference]:
     """In what the replay differs by more than rounding explains."""
     here = asked.rehearsed(record.chosen)
     found = replay.differences(record.replay, here)
-    nudged = (asked.rehearsed(record.chosen, nudge) for nudge in replay.NUDGES)
+    rounded = record.replay["data"] != here["data"]  # it differs by less than the tolerance
+    nudges = (replay.Nudge(seed, rounded) for seed in replay.NUDGES)
+    nudged = (asked.rehearsed(record.chosen, nudge) for nudge in nudges)
     return replay.beyond_rounding(found, here, nudged) if found else []
 
 

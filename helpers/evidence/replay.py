@@ -10,13 +10,14 @@ What a few updates cannot show (all data, all batches) is summed up beside them.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from inspect import signature
 from numbers import Real
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from helpers.data.dataset import SPLITS, Dataset
 from helpers.data.rehearsal import in_float64, rehearsal
@@ -28,8 +29,16 @@ from helpers.training.many import Run
 UPDATES = 10
 TOLERANCE = 1e-6  # relative
 NUDGE = 1e-14  # relative, of every weight: a hundred times the rounding of float64
+NUDGE_OF_INPUTS = 1e-7  # the rounding of float32, in which data are made
 NUDGES = (1, 2, 3)  # seeds of the nudges
 LUCK = 10  # rounding may go so many times farther than the farthest of three nudges
+
+
+class Nudge(NamedTuple):
+    """What moves a replay as rounding may: its weights, and its inputs where those are rounded."""
+
+    seed: int
+    inputs: bool
 
 
 class Difference(NamedTuple):
@@ -77,7 +86,8 @@ def beyond_rounding(
 
     A chaotic network, such as a recurrent one with large weights, multiplies even the rounding
     of another version of PyTorch within its first updates. `here` is the replay, `nudged` are
-    replays from starts whose weights differ by NUDGE.
+    replays whose weights differ by NUDGE, and their inputs by
+    NUDGE_OF_INPUTS where the data here are rounded otherwise.
     """
     reach: dict[str, float] = {}
     for one in nudged:
@@ -99,9 +109,9 @@ def replay(
     train: Any,
     measure: Any = None,
     updates: int = UPDATES,
-    nudge: int | None = None,
+    nudge: Nudge | None = None,
 ) -> dict[str, Any]:
-    """What the first updates of these runs give, as JSON keeps it; `nudge` seeds a nudge."""
+    """What the first updates of these runs give, as JSON keeps it; `nudge` moves it a little."""
     small = cache(partial(drawn, changed(data, lambda whole: rehearsal(whole.to("cpu")))))
     networks = {
         _name(run): _rehearse(run, arms, small(run.seed), train, measure, updates, nudge)
@@ -142,13 +152,14 @@ def _rehearse(
     train: Any,
     measure: Any,
     updates: int,
-    nudge: int | None,
+    nudge: Nudge | None,
 ) -> dict[str, Any]:
     """Losses, metrics and measured numbers of a network after its first updates."""
     with in_float64():  # normal numbers of float32 are rounded otherwise without AVX2
         model = initialise(arms[run.arm], run.seed).double()
     if nudge is not None:
-        _nudge(model, stream(nudge, "nudge"))
+        _nudge(model.parameters(), stream(nudge.seed, "nudge"), NUDGE)
+        data = _nudged(data, stream(nudge.seed, "nudge of inputs")) if nudge.inputs else data
     settings = dict(run.settings)
     if "until" in signature(train).parameters:
         settings["until"] = updates
@@ -167,10 +178,23 @@ def _rehearse(
 
 
 @torch.no_grad()
-def _nudge(model: nn.Module, random: torch.Generator) -> None:
-    for weight in model.parameters():
-        noise = torch.randn(weight.shape, generator=random, dtype=weight.dtype)
-        weight.mul_(1 + NUDGE * noise)
+def _nudge(numbers: Iterable[Tensor], random: torch.Generator, size: float) -> None:
+    for values in numbers:
+        noise = torch.randn(values.shape, generator=random, dtype=values.dtype)
+        values.mul_(1 + size * noise)
+
+
+def _nudged(data: Dataset, random: torch.Generator) -> Dataset:
+    """Inputs that are numbers, moved as far as rounding moves them on another processor.
+
+    A normalisation divides by a spread that may be rounding alone, as at a picture's border.
+    """
+    x = data.train.x
+    if not x.is_floating_point():
+        return data
+    x = x.clone()
+    _nudge([x], random, NUDGE_OF_INPUTS)
+    return replace(data, train=data.train._replace(x=x))
 
 
 def _plain(value: Any) -> Any:
