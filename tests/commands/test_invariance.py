@@ -60,6 +60,7 @@ def test_timings_may_differ(tmp_path, monkeypatch):
     assert invariance.differing(again) == []
 
 
+@pytest.mark.slow
 def test_the_table_names_setting_versions_and_error():
     found = invariance.Found(11, 12, 3, ["EvidenceError: a | b"])
     page = invariance.report({"two threads": (invariance.versions(sys.executable), found)})

@@ -78,6 +78,7 @@ def test_every_notebook_has_an_opening():
     assert set(openings.openings()) == {path.stem for path in NOTEBOOKS}
 
 
+@pytest.mark.slow
 def test_a_notebook_has_its_anatomy(notebook):
     assert list(complaints(notebook)) == []
 
@@ -185,6 +186,7 @@ def test_set_up_may_run_again(tmp_path):
     assert set_up(ROOT, tmp_path, heads.set_up(heads.PLACEHOLDER)).stdout.strip() == str(ROOT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "cure"),
     [

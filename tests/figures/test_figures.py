@@ -116,6 +116,7 @@ def test_every_figure_is_tested():
     assert public - {"show", "blank", "picture", "strip", "styled", "looks"} == set(DRAW)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRAW)
 def test_a_figure_is_a_small_svg_that_states_its_finding(name, shown):
     DRAW[name]()
@@ -130,6 +131,7 @@ def test_a_figure_is_a_small_svg_that_states_its_finding(name, shown):
     assert min(map(float, sizes)) >= 6  # exponents
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRAW)
 def test_ink_and_paper_change_in_the_dark(name, shown):
     DRAW[name]()
@@ -143,6 +145,7 @@ def test_ink_and_paper_change_in_the_dark(name, shown):
     assert all("fill" not in text or "#1f2328" in text.lower() for text in fixed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("odd", ["<script>&'\"", "$5 or $6", r"$\frac$", "_x", "--> ]]>", "a\0b"])
 def test_what_is_shown_survives_odd_words(odd, shown):
     alt = f"a < b & {odd}"
@@ -162,6 +165,7 @@ def test_what_is_shown_survives_odd_words(odd, shown):
         assert {odd.replace("\0", "\N{REPLACEMENT CHARACTER}"), "x & y"} <= set(texts)
 
 
+@pytest.mark.slow
 def test_a_notebooks_own_figures_keep_their_style(shown):
     for draw in DRAW.values():
         draw()
@@ -304,6 +308,7 @@ HOLES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOLES)
 def test_dead_channels_and_diverged_runs_leave_holes(name, shown):
     with warnings.catch_warnings():
@@ -312,6 +317,7 @@ def test_dead_channels_and_diverged_runs_leave_holes(name, shown):
     assert "nan" not in drawn(shown).source.lower()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guess", ["half", (0.5, 0.6), NAN, True, ...])
 def test_an_odd_guess_is_a_sentence_and_the_figure_goes_on(guess, shown, capsys):
     figures.dots(frame("ab"), ALT, xlabel="x", guess=guess)
@@ -321,6 +327,7 @@ def test_an_odd_guess_is_a_sentence_and_the_figure_goes_on(guess, shown, capsys)
     assert not any("your guess" in Drawing(data["text/html"]).texts for data in shown)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guess", [0, -1.0])
 def test_no_guess_lies_at_zero_of_a_logarithmic_axis(guess, shown, capsys):
     figures.dots(frame("ab"), ALT, xlabel="x", log="x", guess=guess)
@@ -329,6 +336,7 @@ def test_no_guess_lies_at_zero_of_a_logarithmic_axis(guess, shown, capsys):
     assert not any("your guess" in Drawing(data["text/html"]).texts for data in shown)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guess", [0, 0.6, np.float32(0.7), np.int64(1)])
 def test_a_guess_is_drawn(guess, shown, capsys):
     figures.dots(frame("ab"), ALT, xlabel="x", guess=guess)
@@ -336,6 +344,7 @@ def test_a_guess_is_drawn(guess, shown, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", [NAN, INF])
 def test_a_dead_cell_leaves_a_heatmap_its_scale(cell, shown):
     pixels = []
@@ -422,6 +431,7 @@ def test_ratios_have_a_logarithmic_axis_and_a_geometric_mean(axes):
     assert sorted(x for line in dots for x in line.get_xdata()) == sorted(ratios)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "said"), [(1, ""), (5, "thin: single"), (6, "band: smallest")])
 def test_few_seeds_are_lines_and_many_a_band(seeds, said, axes):
     figures.curves({"LSTM": frame([str(k) for k in range(seeds)])}, ALT, xlabel="x", ylabel="y")
