@@ -28,12 +28,6 @@ def frame(columns: Sequence[str], rows: int = 8) -> pd.DataFrame:
 
 
 PICTURES = torch.linspace(-1, 2, 4 * 25).reshape(4, 5, 5)
-FACETS = pd.DataFrame(
-    [(a, b, lr, s, lr * s) for a in "ab" for b in "pqrs" for lr in (0.1, 1.0) for s in (1, 2)],
-    columns=["net", "by", "lr", "seed", "loss"],
-)
-BY_NET = {"x": "lr", "y": "loss", "rows": "net", "columns": "by", "colour": "seed"}
-BY_NET |= {"xlabel": "x", "ylabel": "y"}
 
 DRAW = {
     "tables": lambda: figures.tables({"in": torch.eye(5), "by": torch.ones(3, 3)}, ALT, decimals=1),
@@ -41,7 +35,6 @@ DRAW = {
     "coloured_text": lambda: figures.coloured_text(
         "To be,\nor $not$\n\n to be", torch.linspace(-1, 3, 23), ALT, bar="nats", columns=5
     ),
-    "facets": lambda: figures.facets(FACETS, ALT, **BY_NET),
     "descents": lambda: figures.descents(
         np.square, {"a": [1, 0.5, 0], "b": [1, -1]}, ALT, domain=(-2, 2), xlabel="x", ylabel="y"
     ),
@@ -271,7 +264,6 @@ NOTHING = {
     "dots": lambda bad: figures.dots(frame("ab") * bad, ALT, xlabel=""),
     "no dots": lambda bad: figures.dots(pd.DataFrame(), ALT, xlabel=""),
     "rates": lambda bad: figures.rates({"a": frame("1") * NAN}, ALT, xlabel=""),
-    "facets": lambda bad: figures.facets(FACETS.assign(loss=bad), ALT, **BY_NET),
     "descents": lambda bad: figures.descents(
         np.square, {"a": [bad]}, ALT, domain=(-2, 2), xlabel="x", ylabel="y"
     ),
@@ -528,11 +520,3 @@ def test_few_decades_are_labelled_with_plain_numbers(axes):
     wide = pd.DataFrame({"seed": [1.0] * 8}, index=np.geomspace(1e-9, 1, 8))
     figures.curves({"RNN": wide}, ALT, xlabel="rate", ylabel="loss", log="x")
     assert any("10^" in label.get_text() for label in axes[1].get_xticklabels())
-
-
-@pytest.mark.parametrize("top", [2.0, 100.0])
-def test_small_plots_label_two_numbers_at_least_of_few_decades(axes, top):
-    losses = FACETS.assign(loss=np.geomspace(0.6, top, len(FACETS)))
-    figures.facets(losses, ALT, **(BY_NET | {"log": "xy"}))
-    low, high = axes[0].get_ylim()
-    assert sum(low < place < high for place in axes[0].get_yticks()) >= 2
