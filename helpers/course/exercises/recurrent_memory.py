@@ -217,6 +217,11 @@ EXERCISES = {
         "Five steps. At six it is right in about half of the cases, so six counts as well.",
         accepts=lambda steps: steps in (5, 6),
     ),
+    "03.distance": Quick(
+        "unrelated",
+        "Where does the line of gain 3 end, and what does the dotted line say?",
+        "As far apart as two unrelated runs.",
+    ),
     "03.place": Quick(
         "at",
         "A net without memory knows one character, and so does the table of counts.",
