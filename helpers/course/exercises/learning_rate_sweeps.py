@@ -121,11 +121,6 @@ RATE_GRID = Code(
 )
 
 EXERCISES = {
-    "09.second-step": Quick(
-        0.36,
-        "The gradient at 0.6 is 4 x 0.6. Go a tenth of it downhill.",
-        "0.6 - 0.1 x 2.4 = 0.36.",
-    ),
     "09.scaled-adam": Quick(
         1,
         "Adam divides the mean of the gradients by the root of the mean of their squares.",
@@ -142,9 +137,6 @@ EXERCISES = {
         "If the gradient never changes, the memory m settles where m = 0.9 m + 1.",
         "m = 0.9 m + 1 gives m = 10: momentum 0.9 makes steady steps ten times longer.",
         within=0.01,
-    ),
-    "09.hessian-product": Quick(
-        [6, 2], "Row by row: 4 x 1 + 2 x 1, then 2 x 1 + 0 x 1.", "[4 + 2, 2 + 0] = [6, 2]."
     ),
     "09.largest-rate": Quick(0.25, "Two over the curvature.", "2 / 8 = 0.25."),
     "09.warm-up": Quick(
