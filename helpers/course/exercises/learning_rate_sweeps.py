@@ -138,6 +138,9 @@ EXERCISES = {
         "m = 0.9 m + 1 gives m = 10: momentum 0.9 makes steady steps ten times longer.",
         within=0.01,
     ),
+    "09.hessian-product": Quick(
+        [6, 2], "Row by row: 4 x 1 + 2 x 1, then 2 x 1 + 0 x 1.", "[4 + 2, 2 + 0] = [6, 2]."
+    ),
     "09.largest-rate": Quick(0.25, "Two over the curvature.", "2 / 8 = 0.25."),
     "09.warm-up": Quick(
         0.1,
