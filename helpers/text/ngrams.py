@@ -7,7 +7,7 @@ for all ids, in the shares of Kneser and Ney:
     p(w | h) = (own(hw) + passed(h) p(w | h')) / total(h),
 
 and for an h that was never seen p(w | h) = p(w | h'). `kneser_ney` says what the three terms are;
-notebook 06 has a small case by hand.
+notebook 06 has the same in a few plain lines.
 
 The counts are our own: NLTK's language models keep them in Python dictionaries and score one token
 at a time, slow for a million characters; KenLM has to be compiled.
