@@ -57,7 +57,7 @@ mutants: .venv/dev  ## plant scientific faults into the helpers: each must turn 
 	$(PY) tests/mutants.py $(call flag,jobs,$(JOBS))
 
 invariance: .venv/course  ## all notebooks under other threads and instruction sets, PYTHONS="..." too; benchmarks/INVARIANCE.md
-	$(PY) tests/invariance.py $(call flag,jobs,$(JOBS)) $(call flag,notebook,$(NOTEBOOK)) $(call flag,pythons,$(PYTHONS))
+	$(PY) -m tests.invariance $(call flag,jobs,$(JOBS)) $(call flag,notebook,$(NOTEBOOK)) $(call flag,pythons,$(PYTHONS))
 
 lint: .venv/dev  ## ruff on code and notebooks, the order of the rooms, types
 	$(PY) -m ruff check .

@@ -3,7 +3,8 @@
 Every notebook is executed once for each setting, its evidence checked: there a replay that is not
 equal and a verdict that is another one are errors. Numbers that are computed live may be rounded
 otherwise; cells in which a rounded number shows it are counted. `make invariance` writes
-`benchmarks/INVARIANCE.md`; PYTHONS names interpreters that have the course's packages, too.
+`benchmarks/INVARIANCE.md`; PYTHONS names interpreters that have the course's packages, too. It goes
+on where it was interrupted: `build/invariance.json` has what was found at this commit.
 """
 
 import argparse
@@ -18,8 +19,11 @@ from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
+from helpers.evidence.files import write_whole
+
 ROOT = Path(__file__).resolve().parents[1]
 REPORT = ROOT / "benchmarks" / "INVARIANCE.md"
+KEPT = ROOT / "build" / "invariance.json"
 SETTINGS: dict[str, dict[str, str]] = {
     "as it is": {},
     "two threads": {"THREADS": "2"},
@@ -38,6 +42,9 @@ VERSIONS = "import sys, json, torch, numpy, matplotlib, papermill, pandas; print
 VERSIONS += "version.split()[0], *(m.__version__ for m in (torch, numpy, pandas, matplotlib, paper"
 VERSIONS += "mill))]))"
 NAMES = ("Python", "PyTorch", "NumPy", "pandas", "Matplotlib", "papermill")
+
+
+Label = tuple[str, str]  # the setting's name; versions
 
 
 class Found(NamedTuple):
@@ -87,12 +94,24 @@ def text(output: Mapping) -> str:
     return "".join(output.get("text", output.get("data", {}).get("text/plain", "")))
 
 
-def report(rows: Mapping[str, tuple[str, Found]]) -> str:
+def kept() -> dict[Label, Found]:
+    """What was found at this commit before."""
+    known = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
+    return {(name, made): Found(*found) for name, made, *found in known.get(commit(), [])}
+
+
+def keep(rows: Mapping[Label, Found]) -> None:
+    """Write what was found at this commit, all at once."""
+    KEPT.parent.mkdir(exist_ok=True)
+    write_whole(KEPT, json.dumps({commit(): [[*label, *found] for label, found in rows.items()]}))
+
+
+def report(rows: Mapping[Label, Found]) -> str:
     """The table as a page of Markdown."""
     lines = [
         f"| {name} | {versions} | {found.run} of {found.of} | {found.cells} | "
         f"{'; '.join(found.errors).replace('|', '/')} |"
-        for name, (versions, found) in rows.items()
+        for (name, versions), found in rows.items()
     ]
     return "\n".join(
         [
@@ -116,9 +135,15 @@ def processor() -> str:
 
 
 def commit() -> str:
-    """The commit that is checked out."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    """The commit that is checked out, with a mark where anything but the reports was changed."""
+    name = _git("rev-parse", "--short", "HEAD")
+    changed = _git("status", "--porcelain", "--untracked-files=no", ":!benchmarks")
+    return f"{name}-dirty" if changed else name
+
+
+def _git(*command: str) -> str:
+    done = subprocess.run(["git", *command], cwd=ROOT, capture_output=True, text=True)
+    return done.stdout.strip()
 
 
 def versions(python: str) -> str:
@@ -135,18 +160,21 @@ def main() -> int:
     parser.add_argument("--notebook", default="", help="one notebook alone; writes nothing")
     parser.add_argument("--pythons", default="", help="more interpreters, with blanks between")
     given = parser.parse_args()
-    arguments = ["--jobs", given.jobs] if given.jobs else []
-    arguments += ["--notebook", given.notebook] if given.notebook else []
+    arguments = ["--notebook", given.notebook] if given.notebook else []
     tried = [(name, sys.executable, environment) for name, environment in SETTINGS.items()]
     tried += [("other versions", python, {}) for python in given.pythons.split()]
-    rows: dict[str, tuple[str, Found]] = {}
+    rows = {} if given.notebook else kept()
     for name, python, environment in tried:
-        label = name if name not in rows else f"{name} ({len(rows)})"
-        rows[label] = versions(python), outcome(python, environment, arguments)
-        print(label, *rows[label], sep=": ", flush=True)
-        if not given.notebook:  # after each: what an interruption leaves is a table, too
+        label, made = (name, versions(python)), [*arguments]
+        if given.jobs:  # two busy neighbours with two threads each hinder each other
+            made += ["--jobs", "1" if "THREADS" in environment else given.jobs]
+        if label not in rows:
+            rows[label] = outcome(python, environment, made)
+        print(*label, rows[label], sep=": ", flush=True)
+        if not given.notebook:
+            keep(rows)
             REPORT.write_text(report(rows), encoding="utf-8")
-    return int(any(found.run < found.of or not found.of for _, found in rows.values()))
+    return int(any(found.run < found.of or not found.of for found in rows.values()))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Nothing is sent: `make kaggle OWNER=name` writes build/kaggle and prints the com
 it. Rules for metadata are those of the package `kaggle`; tests hold ours against them.
 """
 
+import hashlib
 import json
 import re
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import nbformat
 
+import helpers
 from helpers.commands import heads
 from helpers.commands.course import NotebookError, notebooks
 from helpers.evidence.files import ROOT, build_folder, write_whole
@@ -35,13 +37,14 @@ def write(owner: str) -> Path:
         raise NotebookError(f"OWNER is {owner!r}: {rule}")
     folder = build_folder() / "kaggle"
     shutil.rmtree(folder, ignore_errors=True)
-    _dataset(folder / "dataset", owner)
+    version = _dataset(folder / "dataset", owner)
     for path in notebooks():
-        _kernel(folder / path.stem, owner, path)
+        _kernel(folder / path.stem, owner, path, version)
     return folder
 
 
-def _dataset(folder: Path, owner: str) -> None:
+def _dataset(folder: Path, owner: str) -> str:
+    """Copy helpers and data; their version, with a digest: notebooks know an older copy by it."""
     for room in ("helpers", "data"):
         shutil.copytree(ROOT / room, folder / room, ignore=LEFT_OUT)
     shutil.copy(ROOT / "LICENSE", folder)
@@ -51,10 +54,23 @@ def _dataset(folder: Path, owner: str) -> None:
         "licenses": [{"name": "other"}],  # Kaggle: "other (specified in description)"
         "description": DESCRIPTION,
     }
+    version, first = f"{helpers.__version__}+{_digest(folder)}", folder / "helpers" / "__init__.py"
+    stated = f'__version__ = "{helpers.__version__}"'
+    text = first.read_text(encoding="utf-8").replace(stated, f'__version__ = "{version}"')
+    first.write_text(text, encoding="utf-8")
     _write_json(folder / "dataset-metadata.json", metadata)
+    return version
 
 
-def _kernel(folder: Path, owner: str, path: Path) -> None:
+def _digest(folder: Path) -> str:
+    """Eight digits that another file, or another content of one, makes others."""
+    whole = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        whole.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return whole.hexdigest()[:8]
+
+
+def _kernel(folder: Path, owner: str, path: Path, version: str) -> None:
     notebook, dataset = nbformat.read(path, as_version=4), f"{owner}/{SLUG}"
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
@@ -64,7 +80,7 @@ def _kernel(folder: Path, owner: str, path: Path) -> None:
                 cell.source,
             )
         elif heads.MARK in cell.source:
-            cell.source = heads.set_up(heads.repository(), dataset)
+            cell.source = heads.set_up(heads.repository(), dataset, version)
     metadata = {
         "id": f"{owner}/{slug(path.stem)}",
         "title": title(path.stem),

@@ -8,7 +8,7 @@ Drawings of what has a shape stand in a room of their own: `figures.drawings.lst
 from helpers.figures import drawings
 from helpers.figures.drawings import unrolled
 from helpers.figures.pictures import bars, coloured_text, heatmap, pictures, tables
-from helpers.figures.plots import curves, descents, dots, facets, rates
+from helpers.figures.plots import curves, descents, dots, rates
 from helpers.figures.style import (
     ACCENT,
     COLOURS,

@@ -1,12 +1,11 @@
 """Figures that show measurements: curves, dots, intervals."""
 
-import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from helpers.evidence.statistics import rate_interval
 from helpers.figures.style import (
@@ -14,7 +13,6 @@ from helpers.figures.style import (
     FEW,
     INK,
     LEAST,
-    Look,
     blank,
     empty,
     guessed,
@@ -294,68 +292,6 @@ def rates(
     axis.set_title("point: share of the networks; bar: its 95 % interval", fontsize=9)
     _name_lines(axis)
     show(figure, alt)
-
-
-@styled
-def facets(
-    table: pd.DataFrame,
-    alt: str,
-    *,
-    x: str,
-    y: str,
-    rows: str,
-    columns: str,
-    colour: str,
-    xlabel: str,
-    ylabel: str,
-    log: str = "x",
-    kinds: Sequence[str] = (),
-) -> None:
-    """Draw a grid of small plots of y against x: a dot per line of a tidy table.
-
-    `rows`, `columns` and `colour` name columns of the table: where a dot stands and which colour
-    and marker it has, in the order of `kinds`. Behind the dots: their median at each x, and a band
-    from the smallest to the largest. What is not finite is left out.
-    """
-    if empty(table[y], alt):
-        return
-    table = table[np.isfinite(table[y]) & ((table[y] > 0) | ("y" not in log))]
-    lines, places = table[rows].unique(), table[columns].unique()
-    names = list(dict.fromkeys([*kinds, *table[colour]]))
-    styles = dict(zip(names, looks(map(str, names)).values(), strict=True))
-    size = (min(max(5.5, 2.3 * len(places) + 0.5), 9.0), max(3.0, 1.4 * len(lines) + 0.6))
-    figure, axes = blank(*size, len(lines), len(places), sharey=True, sharex="col")
-    for (i, line), (j, place) in itertools.product(enumerate(lines), enumerate(places)):
-        part = table[(table[rows] == line) & (table[columns] == place)]
-        _facet(axes[i, j], part, x, y, colour, styles)
-        for side in log:
-            axes[i, j].set(**{f"{side}scale": "log"})
-            getattr(axes[i, j], f"{side}axis").set_major_formatter("{x:g}")
-            getattr(axes[i, j], f"{side}axis").set_minor_locator(NullLocator())
-        if "y" in log:
-            low, high = axes[i, j].get_ylim()
-            steps = (1, 3) if high / low > 20 else (1, 2, 5)  # two numbers at least are in sight
-            axes[i, j].yaxis.set_major_locator(LogLocator(subs=steps))
-        axes[0, j].set_title(_named(place))
-        axes[-1, j].set_xlabel(xlabel)
-        axes[i, 0].set_ylabel(f"{_named(line)}\n{ylabel}")
-    for kind, look in styles.items():
-        axes[0, 0].plot([], [], look.marker, color=look.colour, label=_named(kind))
-    figure.legend(loc="outside upper center", ncols=min(len(styles), 5))
-    show(figure, alt)
-
-
-def _facet(
-    axis, part: pd.DataFrame, x: str, y: str, colour: str, styles: Mapping[Any, Look]
-) -> None:
-    """One small plot of `facets`."""
-    at = part.groupby(x)[y]
-    if len(part) and at.count().max() >= LEAST:
-        axis.fill_between(at.min().index, at.min(), at.max(), color=INK, alpha=0.1, linewidth=0)
-    axis.plot(at.median().index, at.median(), color=INK, linewidth=1)
-    for kind, look in styles.items():
-        marks = part[part[colour] == kind]
-        axis.plot(marks[x], marks[y], look.marker, color=look.colour, markersize=3.5)
 
 
 @styled

@@ -16,6 +16,7 @@ def test_the_front_by_hand():
     assert decisions.pareto_front(COSTS) == ["A", "B", "D"]
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(st.lists(st.tuples(*[st.integers(1, 4)] * 3), min_size=1, max_size=7))
 def test_the_front_is_what_the_definition_says(rows):

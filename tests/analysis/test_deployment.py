@@ -28,6 +28,7 @@ def network(name: str) -> LastStep:
 READ = {"last step": LastStep, "largest": MaxOverTime}
 
 
+@pytest.mark.slow
 @needs_onnx
 @pytest.mark.parametrize("read", [*READ, "cell"])
 @pytest.mark.parametrize("name", CELLS)

@@ -48,6 +48,7 @@ def test_sobel_lies_close_to_a_gaussian_derivative():
     assert (gaussian_derivatives(3, 1.0)[0] * SOBEL).sum() < 0  # the same axis, other sign
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(
     size=st.sampled_from([3, 5, 7]),

@@ -36,6 +36,7 @@ def test_what_readers_and_teachers_make_python_does_too():
     assert targets - called == FOR_CONTRIBUTORS
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("make"), reason="there is no make here")
 @pytest.mark.parametrize("given", [(), ("-e",)], ids=["on the line", "in the environment"])
 @pytest.mark.parametrize(

@@ -60,9 +60,28 @@ def test_timings_may_differ(tmp_path, monkeypatch):
     assert invariance.differing(again) == []
 
 
+@pytest.mark.slow
 def test_the_table_names_setting_versions_and_error():
     found = invariance.Found(11, 12, 3, ["EvidenceError: a | b"])
-    page = invariance.report({"two threads": (invariance.versions(sys.executable), found)})
+    page = invariance.report({("two threads", invariance.versions(sys.executable)): found})
     row = page.splitlines()[-1]
     assert row.startswith("| two threads | Python 3.") and "PyTorch" in row
     assert row.endswith("| 11 of 12 | 3 | EvidenceError: a / b |")
+
+
+def test_an_interrupted_table_goes_on(repository, monkeypatch, tmp_path):
+    for name in ("REPORT", "KEPT"):
+        monkeypatch.setattr(invariance, name, tmp_path / name)
+    monkeypatch.setattr(invariance, "SETTINGS", {"first": {"THREADS": "2"}, "second": {}})
+    monkeypatch.setattr(invariance, "versions", lambda python: "Python 3")
+    monkeypatch.setattr(invariance, "commit", lambda: "abc")
+    monkeypatch.setattr(sys, "argv", ["invariance.py"])
+    with pytest.raises(KeyError):  # of the interpreter above, in the second setting
+        invariance.main()
+    assert "| first | Python 3 | 1 of 1 | 0 |" in (tmp_path / "REPORT").read_text()
+    monkeypatch.setattr(invariance, "outcome", lambda *_: invariance.Found(0, 1, 0, ["too late"]))
+    assert invariance.main() == 1
+    first, second = (tmp_path / "REPORT").read_text().splitlines()[-2:]
+    assert first.startswith("| first | Python 3 | 1 of 1") and "too late" in second
+    monkeypatch.setattr(invariance, "commit", lambda: "def")
+    assert invariance.main() == 1 and "1 of 1" not in (tmp_path / "REPORT").read_text()

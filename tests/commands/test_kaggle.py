@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import zipfile
 from pathlib import Path
 from unittest.mock import MagicMock
@@ -9,6 +10,7 @@ from unittest.mock import MagicMock
 import nbformat
 import pytest
 
+import helpers
 from helpers.commands import heads, kaggle
 from helpers.commands.cli import main
 from helpers.commands.course import NotebookError, notebooks
@@ -51,6 +53,32 @@ def test_the_dataset_holds_helpers_and_data_whole(folder):
         kept = {path for path in files if "__pycache__" not in path.parts}
         assert {path.relative_to(folder / "dataset") for path in sent} == kept
     assert (folder / "dataset" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+
+
+def version_of(folder, stem="00_start_here"):
+    """The version in a notebook and in the dataset."""
+    notebook = (folder / stem / f"{stem}.ipynb").read_text()
+    text = (folder / "dataset" / "helpers" / "__init__.py").read_text()
+    stated = re.search(r"VERSION = .\"([\w.+]+)", notebook)[1]
+    return stated, re.search(r'^__version__ = "(.+?)"', text, re.M)[1]
+
+
+def test_notebooks_and_dataset_of_one_day_have_one_version(folder):
+    for stem in STEMS:
+        stated, there = version_of(folder, stem)
+        assert stated == there and re.fullmatch(rf"{helpers.__version__}\+[0-9a-f]{{8}}", there)
+
+
+def test_another_content_is_another_version(folder, tmp_path, monkeypatch):
+    for room in ("helpers", "data", "notebooks"):
+        shutil.copytree(ROOT / room, tmp_path / room, ignore=kaggle.LEFT_OUT)
+    shutil.copy(ROOT / "LICENSE", tmp_path)
+    monkeypatch.setattr(kaggle, "build_folder", lambda: tmp_path / "build")
+    monkeypatch.setattr(kaggle, "ROOT", tmp_path)
+    assert version_of(kaggle.write(OWNER)) == version_of(folder)
+    with (tmp_path / "data" / "registry" / "claims.toml").open("a") as file:
+        file.write("\n")
+    assert version_of(kaggle.write(OWNER)) != version_of(folder)
 
 
 @pytest.mark.parametrize("stem", STEMS)

@@ -1,6 +1,7 @@
 """What a notebook never does: reach into the network, open a pickle, hand a line to a shell."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from helpers.commands.course import NOTEBOOKS, notebooks
+from helpers.evidence.files import ROOT
 
 WATCHED = """
 import json, sys
@@ -62,3 +64,14 @@ def test_what_is_watched_for_is_seen(tmp_path):
     cells = [{"cell_type": "code", "source": [source]} for source in done.values()]
     (tmp_path / "bad.ipynb").write_text(json.dumps({"cells": cells}))
     assert misdeeds(tmp_path / "bad.ipynb") == list(done)
+
+
+def test_actions_are_pinned_by_commit_and_may_only_read():
+    """Somebody else's tag can move; a commit cannot. The site alone may write, its own pages."""
+    for file in (ROOT / ".github" / "workflows").glob("*.yml"):
+        text = file.read_text(encoding="utf-8")
+        for line in re.findall(r"uses:.*", text):
+            assert re.fullmatch(r"uses: [\w/-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", line), (file, line)
+        may_write = {"pages: write", "id-token: write"} if file.stem == "site" else set()
+        assert "\npermissions:\n  contents: read\n" in text
+        assert set(re.findall(r"[\w-]+: write", text)) == may_write

@@ -78,6 +78,7 @@ def test_every_exercise_at_the_end_is_asked_and_marked(notebook, graded):
     assert len(set(names)) == len(names) and all(re.fullmatch(r"[\w-]+", one) for one in names)
 
 
+@pytest.mark.slow
 def test_the_solution_gets_every_point_and_what_students_start_with_none(graded):
     solved: dict = {}
     exec(student.IMPORTS, solved)

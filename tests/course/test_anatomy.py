@@ -104,6 +104,7 @@ ODD = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("spoil", "complaint"), ODD)
 def test_each_rule_sees_what_is_wrong(spoil, complaint):
     notebook = nbformat.from_dict(good())

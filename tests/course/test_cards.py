@@ -239,6 +239,7 @@ def test_a_single_seed_can_be_shown():
     assert "interval" not in card[: card.index("<details>")]
 
 
+@pytest.mark.slow
 def test_a_readers_own_has_what_was_found_beside_it():
     own = replace(verdict(), provisional=True)
     page = cards.verdict_card(own, verdict())
@@ -263,6 +264,7 @@ def test_the_card_of_a_smoke_run_shows_no_numbers():
     assert ">not run</b>" in card and "<table" not in card and "0.025" not in card
 
 
+@pytest.mark.slow
 def test_show_verdict_prints_the_stable_line_beside_the_card(monkeypatch):
     shown = []
     monkeypatch.setattr(cards, "display", lambda data, raw: shown.append(data))
@@ -290,6 +292,7 @@ def test_words_are_readable_on_white(colour):
     assert 1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05) >= 4.5
 
 
+@pytest.mark.slow
 def test_more_conditions_than_a_sentence_can_list_are_counted():
     names = [str(k) for k in range(1 + cards.FEW)]
     open_ = decide(replace(MEAN, name="open", when="data are few"), np.linspace(0, 0.02, 8))

@@ -143,6 +143,7 @@ def test_an_experiment_is_proved_and_brought_back(shown, monkeypatch):
     assert tables[0].equals(tables[1]) and tables[1].equals(tables[2])
 
 
+@pytest.mark.slow
 def test_a_grid_trains_no_network_here_unless_asked(shown, monkeypatch):
     settings = {"grid": {"clip": [0.1, 1.0]}, "arms": {"GRU": gru}}
     proved = adding(book(monkeypatch, "prove"), **settings)
@@ -167,6 +168,7 @@ def test_smoke_needs_no_evidence_and_leaves_none(evidence, shown, monkeypatch):
     assert "too briefly to say anything" in found.line and shown == []
 
 
+@pytest.mark.slow
 def test_a_cell_may_run_again_but_a_check_takes_a_name_once(shown, monkeypatch):
     adding(book(monkeypatch, "prove"))
     notes = book(monkeypatch)
@@ -178,6 +180,7 @@ def test_a_cell_may_run_again_but_a_check_takes_a_name_once(shown, monkeypatch):
             again(notes)
 
 
+@pytest.mark.slow
 def test_a_picture_above_its_experiment_is_drawn_from_the_evidence(shown, monkeypatch, capsys):
     proved = adding(book(monkeypatch, "prove"))
     notes = book(monkeypatch, "check")
@@ -316,6 +319,7 @@ def test_words_are_counted(words, line):
     assert count_words(dict(enumerate(words))) == line
 
 
+@pytest.mark.slow
 def test_the_closing_line_is_stable_and_the_rest_stands_beside_it(shown, monkeypatch):
     notes = book(monkeypatch, "prove")
     adding(notes)

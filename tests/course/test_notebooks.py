@@ -78,6 +78,7 @@ def test_every_notebook_has_an_opening():
     assert set(openings.openings()) == {path.stem for path in NOTEBOOKS}
 
 
+@pytest.mark.slow
 def test_a_notebook_has_its_anatomy(notebook):
     assert list(complaints(notebook)) == []
 
@@ -113,9 +114,10 @@ def test_a_fork_sets_its_address_once(notebook, path):
     assert archive in code(forked)[0].source.splitlines()
 
 
-def set_up(folder, kaggle, before="", address=heads.PLACEHOLDER, **environment):
+def set_up(folder, kaggle, before="", address=heads.PLACEHOLDER, given=None, **environment):
     """Run the set-up cell in a folder, after what another cell has done `before` it."""
-    source = heads.set_up(address).replace("/kaggle/input", str(kaggle)) + "\nprint(roots[0])"
+    source = heads.set_up(address, **given or {}) + "\nprint(roots[0])"
+    source = source.replace("/kaggle/input", str(kaggle))
     command = [sys.executable, "-c", f"{before}\n{source}"]
     env = os.environ | environment
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=env)
@@ -185,6 +187,7 @@ def test_set_up_may_run_again(tmp_path):
     assert set_up(ROOT, tmp_path, heads.set_up(heads.PLACEHOLDER)).stdout.strip() == str(ROOT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "cure"),
     [
@@ -205,6 +208,17 @@ def test_set_up_refuses_another_version_in_one_sentence(version, how, cure, tmp_
         f"AssertionError: this notebook is of version {helpers.__version__} of the course, "
         f"helpers/ and data/ in {attached} are of {version or 'an earlier one'}: {cure}"
     )
+
+
+@pytest.mark.parametrize("there", ["", "+0a1b2c3d", "+ffffffff"])
+def test_set_up_of_a_published_notebook_knows_an_older_dataset_of_the_same_version(there, tmp_path):
+    """One from the repository takes any of its version."""
+    copy_of_the_course(tmp_path, f'__version__ = "{helpers.__version__}{there}"')
+    (tmp_path / "notebooks").mkdir()
+    published = {"version": f"{helpers.__version__}+0a1b2c3d"}
+    done = set_up(tmp_path / "notebooks", tmp_path / "none", given=published)
+    assert (done.returncode == 0) == (there == "+0a1b2c3d")
+    assert set_up(tmp_path / "notebooks", tmp_path / "none").returncode == 0
 
 
 def older(python=(3, 11, 0), torch="2.10.0"):

@@ -145,6 +145,7 @@ def test_margins_leave_out_what_has_no_interval(found):
     assert summary.margins({"cnn.learn-filters": (same, "")}).empty
 
 
+@pytest.mark.slow
 def test_corrections_take_headline_and_core_tests_as_families(found):
     other = judged("rnn.vanishing", decide(MEAN, np.linspace(0.02, 0.03, 8)))
     third = judged("cnn.filters-change", decide(MEAN, np.linspace(0.02, 0.03, 8)))

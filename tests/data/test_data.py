@@ -64,6 +64,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 # ---------------------------------------------------------------- embedded images
 
 
+@pytest.mark.slow
 def test_images_have_the_promised_shapes_and_types(images):
     assert [len(s.y) for s in splits(images)] == list(SIZES[images.name])
     for split in splits(images):
@@ -95,6 +96,7 @@ def test_no_image_occurs_twice(images):
 # ---------------------------------------------------------------- texts
 
 
+@pytest.mark.slow
 def test_plays_are_clean_and_disjoint():
     plays = data.load_plays()
     assert len(plays.train) > 900_000
@@ -464,6 +466,7 @@ def test_download_happens_only_on_request(tmp_path, monkeypatch):
     assert asked == [True, True]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DEBIAN.is_dir(), reason="Debian's dataset-fashion-mnist not installed")
 def test_public_fashion_from_debian():
     public = data.load_public("fashion-mnist", DEBIAN)
@@ -481,6 +484,7 @@ def test_public_fashion_from_debian():
 # ---------------------------------------------------------------- MNIST-1D
 
 
+@pytest.mark.slow
 def test_mnist1d_shapes(mnist1d):
     assert [len(s.y) for s in splits(mnist1d)] == [3500, 500, 1000]
     for split in splits(mnist1d):
@@ -495,6 +499,7 @@ def test_mnist1d_is_determined_by_its_seed():
     assert not torch.equal(one.train.x, other.train.x)
 
 
+@pytest.mark.slow
 def test_mnist1d_as_published_equals_the_package(mnist1d):
     oracle = pytest.importorskip("mnist1d.data")
     theirs = oracle.make_dataset(oracle.get_dataset_args())

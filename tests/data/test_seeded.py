@@ -114,6 +114,7 @@ def test_a_public_set_is_split_anew_where_its_folder_is_named(monkeypatch, tmp_p
         seeded.public("fashion-mnist")
 
 
+@pytest.mark.slow
 def test_evidence_of_a_set_that_is_not_here_is_shown_but_not_replayed(evidence):  # noqa: F811
     conduct(replace(DESIGN, data=fresh), 0, PROVE)
     absent = replace(DESIGN, data=seeded.Elsewhere("toys"))

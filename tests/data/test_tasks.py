@@ -180,6 +180,7 @@ def mean_error(y: torch.Tensor) -> float:
     return ((y - y.mean()) ** 2).mean().item()
 
 
+@pytest.mark.slow
 def test_predicting_the_mean_of_the_adding_problem():
     y = tasks.adding_problem().train.y
     assert y.mean().item() == pytest.approx(1, abs=0.01)
@@ -271,6 +272,7 @@ def test_bad_settings_are_named(call, message):
         call()
 
 
+@pytest.mark.slow
 def test_another_process_draws_the_same():
     code = "from tests.data.test_tasks import SMALL, digest\n"
     code += "print(*(digest(f()) for f in SMALL.values()))"

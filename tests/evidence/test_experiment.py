@@ -75,6 +75,7 @@ def test_a_network_trained_here_is_the_one_of_the_table(evidence):
         assert loss == pytest.approx(found.final("test_loss").at[seed, "GRU"], rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "axis",
     [
@@ -128,6 +129,7 @@ def test_arms_of_different_length_stay_apart(evidence):
 # ---------------------------------------------------------------- tuning
 
 
+@pytest.mark.slow
 def test_rates_are_chosen_on_tuning_seeds_and_kept(evidence, monkeypatch):
     seen = trained(monkeypatch)
     proved = prove(TUNED)
@@ -140,6 +142,7 @@ def test_rates_are_chosen_on_tuning_seeds_and_kept(evidence, monkeypatch):
     assert (checked.table.lr == 0.01).all()
 
 
+@pytest.mark.slow
 def test_labelled_settings_can_be_tuned(evidence):
     settings = {name: value for name, value in SETTINGS.items() if name != "lr"} | {"lr": 0.1}
     grid = {"optimizer": {"SGD": SGD, "Adam": ADAM}, "clip": {"none": None, "tight": 1e-6}}
@@ -187,6 +190,7 @@ def test_a_change_trains_few_seeds_beside_the_stored_ones(evidence, monkeypatch,
     assert found.final("test_loss").attrs["own"] and "your own experiment" in found.line
 
 
+@pytest.mark.slow
 def test_another_arm_is_tuned_and_known_ones_keep_their_rates(evidence, monkeypatch):
     prove(TUNED)
     seen = trained(monkeypatch)
@@ -196,6 +200,7 @@ def test_another_arm_is_tuned_and_known_ones_keep_their_rates(evidence, monkeypa
     assert found.chosen["lr"]["RNN"] == 0.01 and found.own
 
 
+@pytest.mark.slow
 def test_an_own_grid_is_searched_anew_and_may_end_at_its_edge(evidence):
     prove(TUNED)
     found = conduct(replace(TUNED, tune={"lr": [0.01, 100.0]}), 1, replace(READ, seeds=1))
@@ -203,6 +208,7 @@ def test_an_own_grid_is_searched_anew_and_may_end_at_its_edge(evidence):
     assert found.tuning.index.tolist() == [0.01, 100.0]
 
 
+@pytest.mark.slow
 def test_fewer_seeds_train_nothing(evidence, monkeypatch):
     proved = prove(DESIGN)
     seen = trained(monkeypatch)
@@ -212,6 +218,7 @@ def test_fewer_seeds_train_nothing(evidence, monkeypatch):
     pd.testing.assert_frame_equal(found.table, expected)
 
 
+@pytest.mark.slow
 def test_more_seeds_train_only_the_missing_ones_and_only_once(evidence, monkeypatch):
     prove(TUNED)
     seen = trained(monkeypatch)
@@ -234,6 +241,7 @@ def interrupt_at(count: int) -> Callable[[str, int], None]:
     return tick
 
 
+@pytest.mark.slow
 def test_an_interrupted_experiment_goes_on_with_all_its_networks(evidence, monkeypatch):
     how = replace(READ, seeds=2)
     undisturbed = conduct(OTHER, 1, replace(how, mode="read"))
@@ -250,6 +258,7 @@ def test_an_interrupted_experiment_goes_on_with_all_its_networks(evidence, monke
             assert torch.equal(found.models[key].state_dict()[name], weight)
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_for_rates_goes_on(evidence, monkeypatch):
     how = replace(READ, seeds=1)
     with pytest.raises(KeyboardInterrupt):
@@ -259,6 +268,7 @@ def test_an_interrupted_search_for_rates_goes_on(evidence, monkeypatch):
     assert seen[0] == ("GRU", 100.0, 100) and len(seen) == 6 - 2 + 2
 
 
+@pytest.mark.slow
 def test_what_was_kept_of_other_code_is_not_taken(evidence, monkeypatch):
     how = replace(READ, seeds=1)
     conduct(OTHER, 1, how)
@@ -283,6 +293,7 @@ def test_a_disk_that_takes_nothing_is_no_readers_trouble(evidence, monkeypatch):
     assert conduct(OTHER, 1, replace(READ, seeds=1)).networks == 2
 
 
+@pytest.mark.slow
 def test_updates_are_announced_and_counted(evidence):
     announced, ticked = [], []
     how = replace(READ, seeds=1, expect=announced.append, tick=lambda arm, n: ticked.append(n))
@@ -297,6 +308,7 @@ def test_updates_are_announced_and_counted(evidence):
 RENEWED = r"make prove NOTEBOOK=01 EXPERIMENT=toy"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [READ, CHECK])
 def test_damaged_evidence_is_refused_everywhere(evidence, how):
     prove(SMALL)
@@ -316,6 +328,7 @@ def test_a_network_trained_here_that_strays_is_refused(evidence):
         conduct(SMALL, 1, CHECK)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [READ, PROVE, CHECK])
 def test_an_arm_that_cannot_be_built_is_named(evidence, how):
     prove(SMALL)
@@ -349,6 +362,7 @@ def test_timings_and_networks_are_not_taken_for_each_other(evidence):
 # ---------------------------------------------------------------- proofs
 
 
+@pytest.mark.slow
 def test_a_proof_of_one_experiment_leaves_the_others(evidence, monkeypatch):
     prove(SMALL), prove(TUNED)
     seen = trained(monkeypatch)
@@ -369,6 +383,7 @@ def test_a_proof_that_goes_on_skips_what_it_finished(evidence, monkeypatch):
     assert len(seen) == 4
 
 
+@pytest.mark.slow
 def test_a_stack_that_trains_otherwise_never_becomes_evidence(evidence, monkeypatch):
     def wrong(models, data, *, lr, **settings):
         return stacked(models, data, lr=[1.001 * rate for rate in lr], **settings)
@@ -384,6 +399,7 @@ def test_a_stack_that_trains_otherwise_never_becomes_evidence(evidence, monkeypa
     assert conduct(SMALL, 0, CHECK).networks == 2
 
 
+@pytest.mark.slow
 def test_a_replication_takes_the_rates_and_other_seeds(evidence, tmp_path, monkeypatch):
     prove(TUNED)
     seen = trained(monkeypatch)

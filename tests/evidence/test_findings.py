@@ -118,6 +118,7 @@ def test_disagreement_names_the_test_and_both_numbers(root):
     assert findings.disagreement(other, finding).startswith("shape is 0 here, 1 was found")
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_a_test_and_adjusts_what_has_a_p(root):
     write(root), write(root, "toy.two", gain=EFFECTS["gain"] - 0.015)
     table = findings.table(findings.read_all())
@@ -131,6 +132,7 @@ def test_the_table_has_a_row_a_test_and_adjusts_what_has_a_p(root):
     assert math.isclose(table["p_holm"].min(), 4 * table["p"].min())
 
 
+@pytest.mark.slow
 def test_only_core_tests_are_corrected_and_holm_asks_headlines_alone(root, monkeypatch):
     beside = (replace(MEAN, role="beside"), RATES, FACT)
     toy = registries.registry()["toy"]
@@ -145,6 +147,7 @@ def test_only_core_tests_are_corrected_and_holm_asks_headlines_alone(root, monke
     ]
 
 
+@pytest.mark.slow
 def test_two_roots_are_compared_test_by_test(root, tmp_path):
     write(root), write(root, "toy.two")
     shutil.copytree(root, tmp_path / "after")

@@ -173,6 +173,7 @@ def test_a_read_only_place_is_named_before_anything_is_computed(file, monkeypatc
         store.require_writable(file)
 
 
+@pytest.mark.slow
 def test_reading_evidence_needs_no_torch():
     names = "store, findings, registry, verdicts, statistics, closing, timings"
     code = f"import sys; from helpers.evidence import {names}; sys.exit('torch' in sys.modules)"

@@ -321,6 +321,7 @@ def test_effects_must_fit_the_registered_tests(claim, change):
 # ---------------------------------------------------------------- many tests at once
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "expected"),
     [
@@ -341,6 +342,7 @@ def test_adjusted_p_values_are_those_of_the_procedure(method, expected):
     assert found == pytest.approx(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["holm", "fdr_bh"])
 @pytest.mark.parametrize("p", [{}, {"a": NAN}, {"a": 0.2}])
 def test_a_family_of_one_is_left_alone(p, method):

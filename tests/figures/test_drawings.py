@@ -57,6 +57,7 @@ def numbers(figure: Figure) -> list[float]:
 # ---------------------------------------------------------------- every drawing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", DRAWINGS, ids=drawings.__all__)
 def test_every_part_stands_out_and_no_other_is_accepted(draw, drawn):
     looks = set()
@@ -70,6 +71,7 @@ def test_every_part_stands_out_and_no_other_is_accepted(draw, drawn):
         draw(highlight="wheel")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", DRAWINGS, ids=drawings.__all__)
 def test_a_drawing_is_small_and_its_texts_lie_on_the_page_apart(draw, drawn):
     figure, _ = drawn(draw)

@@ -28,12 +28,6 @@ def frame(columns: Sequence[str], rows: int = 8) -> pd.DataFrame:
 
 
 PICTURES = torch.linspace(-1, 2, 4 * 25).reshape(4, 5, 5)
-FACETS = pd.DataFrame(
-    [(a, b, lr, s, lr * s) for a in "ab" for b in "pqrs" for lr in (0.1, 1.0) for s in (1, 2)],
-    columns=["net", "by", "lr", "seed", "loss"],
-)
-BY_NET = {"x": "lr", "y": "loss", "rows": "net", "columns": "by", "colour": "seed"}
-BY_NET |= {"xlabel": "x", "ylabel": "y"}
 
 DRAW = {
     "tables": lambda: figures.tables({"in": torch.eye(5), "by": torch.ones(3, 3)}, ALT, decimals=1),
@@ -41,7 +35,6 @@ DRAW = {
     "coloured_text": lambda: figures.coloured_text(
         "To be,\nor $not$\n\n to be", torch.linspace(-1, 3, 23), ALT, bar="nats", columns=5
     ),
-    "facets": lambda: figures.facets(FACETS, ALT, **BY_NET),
     "descents": lambda: figures.descents(
         np.square, {"a": [1, 0.5, 0], "b": [1, -1]}, ALT, domain=(-2, 2), xlabel="x", ylabel="y"
     ),
@@ -116,6 +109,7 @@ def test_every_figure_is_tested():
     assert public - {"show", "blank", "picture", "strip", "styled", "looks"} == set(DRAW)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRAW)
 def test_a_figure_is_a_small_svg_that_states_its_finding(name, shown):
     DRAW[name]()
@@ -130,6 +124,7 @@ def test_a_figure_is_a_small_svg_that_states_its_finding(name, shown):
     assert min(map(float, sizes)) >= 6  # exponents
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRAW)
 def test_ink_and_paper_change_in_the_dark(name, shown):
     DRAW[name]()
@@ -143,6 +138,7 @@ def test_ink_and_paper_change_in_the_dark(name, shown):
     assert all("fill" not in text or "#1f2328" in text.lower() for text in fixed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("odd", ["<script>&'\"", "$5 or $6", r"$\frac$", "_x", "--> ]]>", "a\0b"])
 def test_what_is_shown_survives_odd_words(odd, shown):
     alt = f"a < b & {odd}"
@@ -162,6 +158,7 @@ def test_what_is_shown_survives_odd_words(odd, shown):
         assert {odd.replace("\0", "\N{REPLACEMENT CHARACTER}"), "x & y"} <= set(texts)
 
 
+@pytest.mark.slow
 def test_a_notebooks_own_figures_keep_their_style(shown):
     for draw in DRAW.values():
         draw()
@@ -267,7 +264,6 @@ NOTHING = {
     "dots": lambda bad: figures.dots(frame("ab") * bad, ALT, xlabel=""),
     "no dots": lambda bad: figures.dots(pd.DataFrame(), ALT, xlabel=""),
     "rates": lambda bad: figures.rates({"a": frame("1") * NAN}, ALT, xlabel=""),
-    "facets": lambda bad: figures.facets(FACETS.assign(loss=bad), ALT, **BY_NET),
     "descents": lambda bad: figures.descents(
         np.square, {"a": [bad]}, ALT, domain=(-2, 2), xlabel="x", ylabel="y"
     ),
@@ -304,6 +300,7 @@ HOLES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOLES)
 def test_dead_channels_and_diverged_runs_leave_holes(name, shown):
     with warnings.catch_warnings():
@@ -312,6 +309,7 @@ def test_dead_channels_and_diverged_runs_leave_holes(name, shown):
     assert "nan" not in drawn(shown).source.lower()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guess", ["half", (0.5, 0.6), NAN, True, ...])
 def test_an_odd_guess_is_a_sentence_and_the_figure_goes_on(guess, shown, capsys):
     figures.dots(frame("ab"), ALT, xlabel="x", guess=guess)
@@ -321,6 +319,7 @@ def test_an_odd_guess_is_a_sentence_and_the_figure_goes_on(guess, shown, capsys)
     assert not any("your guess" in Drawing(data["text/html"]).texts for data in shown)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guess", [0, -1.0])
 def test_no_guess_lies_at_zero_of_a_logarithmic_axis(guess, shown, capsys):
     figures.dots(frame("ab"), ALT, xlabel="x", log="x", guess=guess)
@@ -329,6 +328,7 @@ def test_no_guess_lies_at_zero_of_a_logarithmic_axis(guess, shown, capsys):
     assert not any("your guess" in Drawing(data["text/html"]).texts for data in shown)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guess", [0, 0.6, np.float32(0.7), np.int64(1)])
 def test_a_guess_is_drawn(guess, shown, capsys):
     figures.dots(frame("ab"), ALT, xlabel="x", guess=guess)
@@ -336,6 +336,7 @@ def test_a_guess_is_drawn(guess, shown, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", [NAN, INF])
 def test_a_dead_cell_leaves_a_heatmap_its_scale(cell, shown):
     pixels = []
@@ -422,6 +423,7 @@ def test_ratios_have_a_logarithmic_axis_and_a_geometric_mean(axes):
     assert sorted(x for line in dots for x in line.get_xdata()) == sorted(ratios)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "said"), [(1, ""), (5, "thin: single"), (6, "band: smallest")])
 def test_few_seeds_are_lines_and_many_a_band(seeds, said, axes):
     figures.curves({"LSTM": frame([str(k) for k in range(seeds)])}, ALT, xlabel="x", ylabel="y")
@@ -518,11 +520,3 @@ def test_few_decades_are_labelled_with_plain_numbers(axes):
     wide = pd.DataFrame({"seed": [1.0] * 8}, index=np.geomspace(1e-9, 1, 8))
     figures.curves({"RNN": wide}, ALT, xlabel="rate", ylabel="loss", log="x")
     assert any("10^" in label.get_text() for label in axes[1].get_xticklabels())
-
-
-@pytest.mark.parametrize("top", [2.0, 100.0])
-def test_small_plots_label_two_numbers_at_least_of_few_decades(axes, top):
-    losses = FACETS.assign(loss=np.geomspace(0.6, top, len(FACETS)))
-    figures.facets(losses, ALT, **(BY_NET | {"log": "xy"}))
-    low, high = axes[0].get_ylim()
-    assert sum(low < place < high for place in axes[0].get_yticks()) >= 2

@@ -75,6 +75,7 @@ def test_nats_in_one_go_or_in_chunks_is_that_of_the_whole_text(count, monkeypatc
     torch.testing.assert_close(found, oracle(net, tokens), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "batch_size"), [(2001, 4), (2002, 7), (1999, 3), (1403, 7)])
 def test_nats_side_by_side_scores_every_token_once(count, batch_size, monkeypatch):
     monkeypatch.setattr(language, "BURN_IN", 150)
@@ -123,6 +124,7 @@ def test_every_part_keeps_its_mode_come_what_may():
     assert [part.training for part in net.modules()] == modes and net.training
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", [RNN, LSTM, GRU])
 def test_the_state_is_carried_from_update_to_update(cell):
     """With a learning rate of nearly zero the losses are those of each stream in one go."""
@@ -140,6 +142,7 @@ def test_the_state_is_carried_from_update_to_update(cell):
     assert history.train_loss.tolist() == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", [RNN, LSTM, GRU])
 def test_a_stack_carries_the_state_of_each_network(cell):
     def build():

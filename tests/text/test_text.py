@@ -87,6 +87,7 @@ def simple_words(text: str) -> list[str]:
     return re.findall(r"\w+(?:'\w+)*|[^\w\s]", text.lower())
 
 
+@pytest.mark.slow
 def test_words_of_the_plays_and_reviews_are_those_of_the_simple_rule():
     assert all(words(part) == simple_words(part) for part in load_plays())
     reviews = load_reviews()
@@ -335,6 +336,7 @@ def test_first_order_by_hand():
     assert shares == pytest.approx([0.5 / 4, 0.5 / 4, 2 / 4, 1 / 4])
 
 
+@pytest.mark.slow
 def test_more_context_foretells_the_plays_better():
     plays = load_plays()
     vocabulary = Vocabulary.build(characters(plays.train))

@@ -48,6 +48,7 @@ X = torch.randn(3, 5, 7, 2, dtype=torch.float64, generator=torch.Generator().man
 CLOSE = {"rtol": 0, "atol": 1e-12}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("many", [0, cells.MANY])
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("name", CELLS)

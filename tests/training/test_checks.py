@@ -319,6 +319,7 @@ def test_a_lazy_layer_without_weights_is_named(name):
 # ---------------------------------------------------------------- settings
 
 
+@pytest.mark.slow
 @both_ways
 @pytest.mark.parametrize("number", [np.int64, np.int32, np.uint8])
 def test_whole_numbers_of_numpy_are_numbers(number, train):
@@ -330,6 +331,7 @@ def test_whole_numbers_of_numpy_are_numbers(number, train):
         pd.testing.assert_frame_equal(one, other, check_exact=True)
 
 
+@pytest.mark.slow
 @both_ways
 @pytest.mark.parametrize("optimizer", [SGD, ADAM, torch.optim.SGD])
 def test_numbers_of_numpy_are_numbers(optimizer, train):

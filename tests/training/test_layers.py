@@ -201,6 +201,7 @@ EQUAL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EQUAL)
 def test_a_stacked_layer_learns_what_it_learns_alone(name):
     kind, build = EQUAL[name]
@@ -273,6 +274,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_a_stack_would_get_wrong_is_refused_with_the_cure(name):

@@ -71,6 +71,7 @@ def test_losses_to_compare_with_are_positive_and_finite(wrong):
         outcome(history(2.3), GUESS, initial=wrong)
 
 
+@pytest.mark.slow
 def test_classify_is_laid_out_as_final():
     grid = {"lr": [1e-6, 0.5, HUGE], "clip": [None, 1.0]}
     arms = {"wide": wide, "same": wide}

@@ -104,6 +104,7 @@ EVERY = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "optimizer"), dict.fromkeys(EVERY))
 def test_stacked_equals_alone_for_every_network_and_optimizer(name, optimizer):
     """In double precision: different rates, decay, clipping and seeds side by side."""
@@ -116,6 +117,7 @@ def test_stacked_equals_alone_for_every_network_and_optimizer(name, optimizer):
     assert_equal_training(train_stacked(build, zoo_data(name), THREE, **run), apart, 1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["BatchNorm", "GRU", "tied"])
 def test_stacked_equals_alone_in_packs_of_any_size(name):
     def build():
@@ -143,6 +145,7 @@ def test_in_single_precision_they_agree_to_four_digits(name):
     assert_equal_training(train_stacked(ZOO[name][1], data, THREE, **run), apart, 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["BatchNorm", "GRU", "LSTM", "CNN1D", "LayerNorm"])
 @pytest.mark.parametrize("optimizer", ["fused Adam", "momentum"])
 def test_stacked_equals_alone_on_every_device(name, optimizer, device):
@@ -160,6 +163,7 @@ def test_stacked_equals_alone_on_every_device(name, optimizer, device):
     assert_equal_training(together, train_stacked(build, zoo_data(name), THREE, **run), 1e-9)
 
 
+@pytest.mark.slow
 def test_frozen_and_unused_layers_stay_and_shared_weights_stay_shared():
     for name, still in (("frozen", ("0.weight", "0.bias")), ("odd", ("unused.weight",))):
         build, data = ZOO[name][1], zoo_data(name, torch.float32)
@@ -174,6 +178,7 @@ def test_frozen_and_unused_layers_stay_and_shared_weights_stay_shared():
         assert torch.equal(model.one.weight, model.two.weight)
 
 
+@pytest.mark.slow
 def test_buffers_are_brought_back():
     ((model, _),) = train_stacked(
         ZOO["BatchNorm"][1],
@@ -233,6 +238,7 @@ def mixed(rates, seeds=None) -> dict:
     return settings | {"clip": [None, 1.0, None, 0.5, None][:count]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", [optim.SGD, SGD, ADAM, OPTIMIZERS["centred RMSprop"]])
 def test_a_diverged_neighbour_changes_no_bit_of_the_others(optimizer, device):
     run = RUN | {"optimizer": optimizer, "evaluate_every": 7}
@@ -253,6 +259,7 @@ def test_a_diverged_neighbour_changes_no_bit_of_the_others(optimizer, device):
     assert list(history.step) == list(alone.step) and len(history) == 1
 
 
+@pytest.mark.slow
 def test_divergence_is_dated_like_alone_at_any_speed():
     """Rates from harmless to hopeless; some break in the last update, which no loss has seen."""
     rates = [0.1, 1e12, 1e20, 1e25, HUGE]
@@ -267,6 +274,7 @@ def test_divergence_is_dated_like_alone_at_any_speed():
             assert list(ours.step) == list(theirs.step)
 
 
+@pytest.mark.slow
 def test_the_order_of_a_pack_does_not_matter():
     """To rounding: where a row of memory starts decides how its sums are vectorised."""
     rates, order = [0.1, 0.05, 0.2, 0.02, 0.3], [3, 0, 4, 1, 2]
@@ -289,6 +297,7 @@ def test_training_stops_when_all_have_diverged():
     assert len(seen) == 5 and all(list(history.step) == [5] for _, history in results)
 
 
+@pytest.mark.slow
 def test_runs_of_one_seed_are_one_run():
     settings = {"seeds": [3, 4, 3], "lr": [0.1] * 3, "weight_decay": [0.0] * 3, "clip": [None] * 3}
     (one, _), (other, _), (again, _) = train_stacked(dense, toy(), settings, **RUN)
@@ -345,6 +354,7 @@ def test_dropout_leaves_the_global_random_state_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.slow
 def test_dropout_makes_the_same_distribution_of_losses():
     """Kolmogorov-Smirnov, 64 against 64 networks that start alike: only masks and batches vary."""
 

@@ -311,6 +311,7 @@ def test_a_stack_gives_the_same_table_as_one_network_at_a_time():
     assert list(one.models)[2:4] == [("a", 0.05, "tight", 2), ("a", 0.05, "none", 0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "values"),
     [

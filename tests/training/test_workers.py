@@ -118,6 +118,7 @@ OUT_OF_MEMORY = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", OUT_OF_MEMORY)
 def test_a_pack_too_large_is_halved_and_said(error, monkeypatch, trained):
     expected = sweep()
@@ -189,6 +190,7 @@ def test_packs_kept_without_their_weights_are_no_help_to_who_wants_them(resumed,
     assert trained == [2] * 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".json", ".safetensors"])
 @pytest.mark.parametrize("damage", [b"", b"x" * 99, "truncated", "gone"])
 def test_a_damaged_file_is_trained_anew_and_mended(resumed, trained, tmp_path, suffix, damage):
@@ -207,6 +209,7 @@ def full(*others, **more):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", ["mkdir", "replace", "write_text"])
 def test_a_full_disk_does_not_stop_the_training(resumed, monkeypatch, broken):
     expected = sweep(pack=2)
@@ -321,6 +324,7 @@ def test_a_backend_without_generators_hands_back_everything():
     assert_same_runs(runs, sweep(pack=2))
 
 
+@pytest.mark.slow
 def test_what_a_lost_result_had_starts_again():
     joblib.register_parallel_backend("deadly", Deadly)
     with joblib.parallel_config("deadly"), pytest.warns(UserWarning, match="packs start again"):
@@ -328,6 +332,7 @@ def test_what_a_lost_result_had_starts_again():
     assert_same_runs(runs, sweep(pack=2))
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_loses_nothing(tmp_path):
     flag, here = tmp_path / "died", os.getpid()
 

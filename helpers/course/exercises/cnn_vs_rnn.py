@@ -136,26 +136,10 @@ STAIRCASE = Code(
 )
 
 EXERCISES = {
-    "07.two-layers": Quick(
-        5,
-        "One output of the upper layer sees three of the lower, each of which sees three inputs.",
-        "Three triples of neighbours overlap: 1 + 2 + 2 = 5.",
-    ),
     "07.doubling-gaps": Quick(
         63,
         "Each layer adds two gaps. Add up the gaps first.",
         "1 + 2 x (1 + 2 + 4 + 8 + 16) = 1 + 2 x 31 = 63.",
-    ),
-    "07.layers-for-256": Quick(
-        8,
-        "With L layers of three taps the window is 1 + 2 x (2^L - 1).",
-        "L = 7 gives 255, one too few; L = 8 gives 511.",
-    ),
-    "07.cache": Quick(
-        164,
-        "A layer keeps its last (3 - 1) x gap inputs. The first layer's have 4 channels.",
-        "2 x 4 + 4 x 12 + 8 x 12 + 12 = 164.",
-        mistakes={"The largest values are missing: 12 more.": 152},
     ),
     "07.waiting": Quick(
         100,
