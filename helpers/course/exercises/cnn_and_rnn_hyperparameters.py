@@ -205,18 +205,6 @@ EXERCISES = {
         "The gradient of the mean is a fiftieth, so the rate is 50 times larger: 3.",
         mistakes={"The other way round: the mean's gradient is shorter.": 0.0012},
     ),
-    "10.vertex-side": Quick(
-        "above",
-        "The parabola leans to the side where the loss is lower.",
-        "The right neighbour (0.4) is lower than the left one (0.6): above, at 0.147.",
-        mistakes={"The left neighbour is higher: the vertex keeps away from it.": "below"},
-    ),
-    "10.noise-of-a-batch": Quick(
-        4,
-        "The standard deviation of a mean of n independent numbers falls with the root of n.",
-        "The root of 16: a factor of 4.",
-        mistakes={"That would be so of the variance; the noise is its root.": 16},
-    ),
     "10.updates-in-three-passes": Quick(
         82,
         "Digits read in all, divided by 128; drop the rest.",

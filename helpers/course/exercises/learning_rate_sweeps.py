@@ -121,11 +121,6 @@ RATE_GRID = Code(
 )
 
 EXERCISES = {
-    "09.second-step": Quick(
-        0.36,
-        "The gradient at 0.6 is 4 x 0.6. Go a tenth of it downhill.",
-        "0.6 - 0.1 x 2.4 = 0.36.",
-    ),
     "09.scaled-adam": Quick(
         1,
         "Adam divides the mean of the gradients by the root of the mean of their squares.",

@@ -176,18 +176,6 @@ EXERCISES = {
             "The candidate is written whole: multiply it by the input gate.": 0.85,
         },
     ),
-    "04.four-blocks": Quick(
-        2560,
-        "Every gate has weights and biases of its own, and so has the candidate.",
-        "Four blocks of 640: 4 x (20 x 10 + 20 x 20 + 2 x 20) = 2,560.",
-        mistakes={"Three gates, and the candidate has weights, too.": 1920},
-    ),
-    "04.gru-step": Quick(
-        0.32,
-        "In PyTorch the update gate says how much of the old state stays.",
-        "0.8 x 0.4 + (1 - 0.8) x 0 = 0.32.",
-        mistakes={"In PyTorch z is the share that is kept, not the share that is written.": 0.08},
-    ),
     "04.half-open": Quick(
         20,
         "How often can you halve 1 before it is below a millionth?",

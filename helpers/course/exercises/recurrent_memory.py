@@ -190,17 +190,6 @@ EXERCISES = {
         "tanh(0.8 x 3 + 0.5 x 0.959) = tanh(2.879) = 0.994.",
         within=0.0006,
     ),
-    "03.count-parameters": Quick(
-        50,
-        "One matrix reads 3 inputs, one reads 5 units, both write 5 units; PyTorch has two biases.",
-        "5 x 3 + 5 x 5 + 5 + 5 = 50, for any number of steps.",
-    ),
-    "03.one-jacobian": Quick(
-        0.04,
-        "One minus the square of the state, times the weight.",
-        "(1 - 0.959^2) x 0.5 = 0.0805 x 0.5 = 0.040.",
-        within=0.001,
-    ),
     "03.wiped-state": Quick(
         3,
         "Nothing from before the last wipe is left. Count from there, both ends included.",

@@ -137,11 +137,6 @@ PAD_BY_HAND = Code(
 )
 
 EXERCISES = {
-    "05.count-words": Quick(
-        6,
-        "An inner apostrophe stays inside its word; each punctuation mark is a token.",
-        "don't | stop | , | it's | new | ! make 6.",
-    ),
     "05.first-merge": Quick(
         "an",
         "Count every pair of neighbours in the three words; only one comes five times.",
@@ -156,15 +151,6 @@ EXERCISES = {
         [3, 2, 2, 1, 1],
         "At step t those sentences go on that have t tokens or more; there are 5, 3 and 1.",
         "[3, 2, 2, 1, 1]: all three, then two until step 3, then the longest alone.",
-    ),
-    "05.company": Quick(
-        2.5,
-        "Independent words meet in 0.2 x 0.2 of the reviews.",
-        "0.1 / (0.2 x 0.2) = 2.5.",
-        mistakes={
-            "That is the share by chance: divide the real share, 0.1, by it.": 0.04,
-            "That is the ratio upside down.": 0.4,
-        },
     ),
     "05.count-merges": Quick(
         1742, "Every merge makes one new piece, and so one id.", "2,000 - 2 - 256 = 1,742."
