@@ -176,6 +176,12 @@ EXERCISES = {
             "The candidate is written whole: multiply it by the input gate.": 0.85,
         },
     ),
+    "04.gru-step": Quick(
+        0.32,
+        "In PyTorch the update gate says how much of the old state stays.",
+        "0.8 x 0.4 + (1 - 0.8) x 0 = 0.32.",
+        mistakes={"In PyTorch z is the share that is kept, not the share that is written.": 0.08},
+    ),
     "04.half-open": Quick(
         20,
         "How often can you halve 1 before it is below a millionth?",
