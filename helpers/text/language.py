@@ -55,8 +55,8 @@ def text_data(
 class Stateful(nn.Module):
     """A language model that, in training, begins every batch with the state the last one left.
 
-    Truncated backpropagation through time (Mikolov et al. 2010, "Recurrent neural network based
-    language model"): values are carried over, the gradient is cut. For training with
+    Truncated backpropagation through time (Williams and Peng 1990, "An efficient gradient-based
+    algorithm"): values are carried over, the gradient is cut. For training with
     `order=training.reading_order` on windows in reading order, of which there are `count`, in
     batches of `batch_size` rows. With every new pass over the text, where the state would mean
     nothing, it is empty again; in evaluation it always is.
