@@ -214,7 +214,7 @@ EXERCISES = {
     "03.reach": Quick(
         5,
         "At 64 units, where is the line of PyTorch's start?",
-        "Five steps. At six it is right in about half of the cases, so six counts as well.",
+        "Five steps, by the line between lags 4 and 6. At six about half are right: six counts.",
         accepts=lambda steps: steps in (5, 6),
     ),
     "03.distance": Quick(
