@@ -30,7 +30,7 @@ from replaying import RED
 ROOT = Path(__file__).resolve().parents[1]
 TABLE, REPORT = ROOT / "tests" / "mutants.toml", ROOT / "benchmarks" / "MUTANTS.md"
 NOTICED = ("AssertionError", "DID NOT RAISE")  # a test that notices, not code that crashes
-INI = "[pytest]\npythonpath = . tests\nmarkers =\n  slow: over half a second\n  nightly: as slow\n"
+INI = "[pytest]\npythonpath = . tests\nmarkers =\n  slow: over 0.25 s\n  nightly: as slow\n"
 
 # Forked from a server that has imported what all checks import, which takes five seconds of a core.
 FORKS = "forkserver" in multiprocessing.get_all_start_methods()

@@ -139,6 +139,7 @@ def called(function: Callable, arguments: dict[str, Any]) -> Any:
     return list(found) if inspect.isgenerator(found) else found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", CALLS, ids=lambda function: function.__qualname__)
 def test_what_cannot_be_used_is_refused_by_name(function):
     good = CALLS[function]

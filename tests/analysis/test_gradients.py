@@ -187,6 +187,7 @@ def test_probe_refuses_what_it_cannot_read(change, message):
         linear_probe(**(good | change))
 
 
+@pytest.mark.slow
 def test_published_orderings_of_initial_gradients():
     """Default cells fade alike; orthogonal weights, forget bias and chrono carry further."""
     x = noise(4, 60, 1)

@@ -15,6 +15,7 @@ from helpers.evidence.registry import ClaimError, registry
 CHROMIUM = any(map(shutil.which, front.BROWSERS))
 
 
+@pytest.mark.slow
 def test_what_is_committed_is_what_make_recap_would_write():
     for path, text in front.pages().items():
         assert path.read_text(encoding="utf-8") == text, f"{path.name} is stale: make recap"
@@ -34,6 +35,7 @@ def test_without_evidence_nothing_is_answered(tmp_path):
     assert f"| 0 | 0 | 0 | 0 | 0 | {len(registry())} |" in front.blocks(nothing)["tally"]
 
 
+@pytest.mark.slow
 def test_answers_and_times_stand_in_the_readme():
     blocks = front.blocks(find_all())
     answers = blocks["answers"].splitlines()
@@ -51,6 +53,7 @@ def test_a_readme_without_marks_is_named(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
 
 
+@pytest.mark.slow
 def test_links_that_need_an_address_wait_for_one(tmp_path, monkeypatch):
     shown = "\n".join(front.pages().values())
     assert front.address() == "" and heads.PLACEHOLDER not in shown and "colab." not in shown

@@ -35,6 +35,7 @@ def metadata(folder, kind):
     return json.loads((folder / f"{kind}-metadata.json").read_text())
 
 
+@pytest.mark.slow
 def test_there_is_a_dataset_and_every_notebook_and_nothing_else(folder):
     assert sorted(path.name for path in folder.iterdir()) == [*STEMS, "dataset"]
 
@@ -94,6 +95,7 @@ def test_a_notebook_follows_the_rules_of_the_command_line(stem, folder):
     assert found["dataset_sources"] == [metadata(folder / "dataset", "dataset")["id"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stem", STEMS)
 def test_a_notebook_names_its_dataset_and_leads_to_its_neighbours_there(stem, folder):
     there = nbformat.read(folder / stem / f"{stem}.ipynb", as_version=4)

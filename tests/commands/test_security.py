@@ -53,6 +53,7 @@ def test_a_notebook_stays_at_home_and_opens_no_pickle():
     assert misdeeds(notebooks("00")[0]) == []
 
 
+@pytest.mark.slow
 def test_what_is_watched_for_is_seen(tmp_path):
     done = {
         "pickle.find_class": "import pickle; pickle.loads(pickle.dumps(print))",

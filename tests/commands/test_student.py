@@ -69,6 +69,7 @@ def marked(graded, what):
     return [cell for cell in graded.cells if cell.metadata.get("nbgrader", {}).get(what)]
 
 
+@pytest.mark.slow
 def test_every_exercise_at_the_end_is_asked_and_marked(notebook, graded):
     (start,) = [n for n, cell in enumerate(notebook.cells) if "## Exercises" in cell.source]
     end = "\n".join(cell.source for cell in notebook.cells[start:])

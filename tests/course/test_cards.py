@@ -88,6 +88,7 @@ def test_the_card_draws_every_seed_against_what_was_claimed():
     assert "trained here" not in legend
 
 
+@pytest.mark.slow
 def test_seeds_trained_here_are_said_to_stand_out():
     card = cards.verdict_card(verdict(), here={"gain": [True] + [False] * 7, "solved": []})
     assert "large dots were trained here" in card
@@ -103,6 +104,7 @@ def test_four_strips_at_most_are_drawn():
     assert all(f"<b>test-{k}</b>" in card for k in range(6))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("direction", "side"), [("above", "right"), ("below", "left"), ("within", "middle")]
 )
@@ -122,6 +124,7 @@ def test_the_claimed_side_is_shaded(direction, side):
     assert max(xs) > min(xs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("unit", "effect", "said"),
     [
@@ -180,6 +183,7 @@ def test_a_test_beside_the_verdict_is_drawn_where_the_answer_speaks_of_it():
     assert html.unescape(Drawing(card).alt).startswith("Beside the verdict: Claimed: x < y")
 
 
+@pytest.mark.slow
 def test_tests_that_the_answer_speaks_of_are_drawn_in_the_order_of_registration():
     tests = [replace(MEAN, name=f"test-{k}", statement=f"it is day {k}") for k in range(6)]
     outcomes = tuple(decide(test, np.linspace(0.02, 0.03, 8)) for test in tests)

@@ -141,6 +141,7 @@ ASTRAY = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("thread", [False, True], ids=["main", "thread"])
 @pytest.mark.parametrize(("function", "sentence"), ASTRAY)
 def test_code_that_goes_astray_is_one_sentence(function, sentence, thread, monkeypatch, capsys):

@@ -192,6 +192,7 @@ def test_a_picture_above_its_experiment_is_drawn_from_the_evidence(shown, monkey
     assert notes.close().networks == 4
 
 
+@pytest.mark.slow
 def test_a_picture_without_evidence_is_a_sentence_and_an_error_in_a_check(
     shown, monkeypatch, capsys
 ):
@@ -220,6 +221,7 @@ def test_timings_come_with_the_evidence(shown, monkeypatch):
 # ---------------------------------------------------------------- judging
 
 
+@pytest.mark.slow
 def test_a_refresh_writes_the_finding_and_a_check_finds_it(evidence, shown, monkeypatch):
     for mode in ("refresh", "check", "read"):
         notes = book(monkeypatch, mode)
@@ -238,6 +240,7 @@ def test_effects_near_what_was_found_show_the_finding_itself(shown, monkeypatch)
     assert shown[0] == shown[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gain", [EFFECTS["gain"] - 0.02, EFFECTS["gain"][:4]])
 def test_a_readers_own_effects_are_provisional_and_an_error_in_a_check(shown, monkeypatch, gain):
     book(monkeypatch, "refresh").judge("toy", EFFECTS)

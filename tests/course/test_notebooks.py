@@ -69,6 +69,7 @@ def test_every_cell_was_run_once_in_order_without_error(notebook):
     assert not [o for o in outputs(notebook) if o.output_type == "error"]
 
 
+@pytest.mark.slow
 def test_stored_form_is_normal(notebook, path):
     assert normalise(nbformat.read(path, as_version=4)) == notebook
     assert path.stat().st_size < 600_000
@@ -83,6 +84,7 @@ def test_a_notebook_has_its_anatomy(notebook):
     assert list(complaints(notebook)) == []
 
 
+@pytest.mark.slow
 def test_the_opening_is_what_make_refresh_would_write(path):
     opening, notebook = openings.openings()[path.stem], nbformat.read(path, as_version=4)
     assert openings.write(nbformat.read(path, as_version=4), opening) == notebook
@@ -134,6 +136,7 @@ def copy_of_the_course(folder, version=THIS):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", [ROOT, ROOT / "notebooks", ROOT / "data" / "registry"])
 def test_set_up_finds_the_repository_nearby(folder, tmp_path):
     assert set_up(folder, tmp_path).stdout.strip() == str(ROOT)
@@ -163,6 +166,7 @@ def test_set_up_passes_by_what_it_may_not_read_and_names_the_copy_it_uses(tmp_pa
 OTHERS = {"a package": "helpers/__init__.py", "a file": "helpers.py", "a folder": "helpers/x.py"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", OTHERS.values(), ids=OTHERS)
 def test_set_up_passes_by_other_helpers_but_for_those_already_imported(file, tmp_path):
     other = tmp_path / "other" / file
@@ -228,6 +232,7 @@ sys.version_info, sys.version = {python}, "{".".join(map(str, python))} (main)"
 importlib.metadata.version = lambda name: {torch!r}"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("versions", "message"),
     [
@@ -242,6 +247,7 @@ def test_set_up_names_what_is_too_old(versions, message, tmp_path):
     assert said.startswith(f"ImportError: {message}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("torch", ["2.10.0", "2.10.0+cu128", "2.11.0.dev20260101", "3.0.1"])
 def test_set_up_takes_what_is_new_enough(torch, tmp_path):
     assert set_up(ROOT, tmp_path, older((3, 11, 0), torch)).stdout.strip() == str(ROOT)
@@ -284,6 +290,7 @@ def archive(tmp_path):
     return (tmp_path / "served").as_uri()
 
 
+@pytest.mark.slow
 def test_set_up_fetches_the_course_on_colab_and_only_there_and_only_once(archive, tmp_path):
     content = tmp_path / "content"
     content.mkdir()

@@ -194,6 +194,7 @@ def test_altered_file(folder):
         data.load("mnist-5k")
 
 
+@pytest.mark.slow
 def test_wrong_arrays_behind_a_right_checksum(folder, build):
     arrays = dict(np.load(folder / "mnist-5k.npz"))
     content = build.npz_bytes({**arrays, "train_x": arrays["train_x"].astype(np.float32)})

@@ -71,6 +71,7 @@ def test_a_stack_meets_the_data_of_each_seed(source):
             assert torch.equal(x[k], part.x[index[k]]) and torch.equal(y[k], part.y[index[k]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "source",
     [Resplit(whole()), lambda seed: Resplit(whole())(seed)],

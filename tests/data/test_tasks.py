@@ -58,6 +58,7 @@ def test_no_sequence_is_in_two_splits(task):
     assert not train & valid and not train & test and not valid & test
 
 
+@pytest.mark.slow
 def test_a_task_is_determined_by_its_seed_and_leaves_the_global_generator_alone():
     state = torch.get_rng_state()
     for make in SMALL.values():
@@ -103,6 +104,7 @@ def test_reset_sum(seed, length):
         assert target[0] == pytest.approx(total, abs=1e-5)
 
 
+@pytest.mark.slow
 @few
 @given(seeds, st.integers(1, 12))
 def test_copy_memory(seed, silence):
@@ -145,6 +147,7 @@ def test_remember_symbol(seed, lag):
         assert target == [IGNORED] * lag + row[: 20 - lag]
 
 
+@pytest.mark.slow
 @few
 @given(seeds, st.integers(1, 12), st.none() | st.integers(0, 11))
 def test_find_symbol(seed, more, back):
@@ -245,6 +248,7 @@ def test_shrinking_colour_images():
 # ---------------------------------------------------------------- bad input
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -57,6 +57,7 @@ def test_a_check_brings_back_what_was_proved(evidence, monkeypatch):
     assert checked.seeds == [40, 41, 42] and list(checked.final("norm")) == ["RNN", "GRU"]
 
 
+@pytest.mark.slow
 def test_the_table_is_what_training_gives_to_six_digits(evidence):
     prove(SMALL)
     table = conduct(SMALL, 0, READ).table
@@ -101,6 +102,7 @@ def test_every_kind_of_grid_comes_back(evidence, axis):
     assert set(fresh.table[name].dropna()) == set(checked.table[name].dropna())
 
 
+@pytest.mark.slow
 def test_arms_may_have_seeds_of_their_own(evidence):
     design = replace(DESIGN, seeds={"RNN": (40,), "GRU": (50, 51)})
     prove(design)
@@ -108,6 +110,7 @@ def test_arms_may_have_seeds_of_their_own(evidence):
     assert list(found.models) == [("RNN", 40), ("GRU", 50)] and found.networks == 3
 
 
+@pytest.mark.slow
 def test_a_network_that_diverges_is_kept_as_diverged(evidence):
     design = replace(changed(DESIGN, optimizer=SGD, lr=1e30), measure=None)
     prove(design)
@@ -117,6 +120,7 @@ def test_a_network_that_diverges_is_kept_as_diverged(evidence):
     assert (found.final("test_loss", diverged=9.0) == 9).all(axis=None)
 
 
+@pytest.mark.slow
 def test_arms_of_different_length_stay_apart(evidence):
     settings = SETTINGS | {"steps": {"RNN": 4, "GRU": 8}, "evaluate_every": None}
     design = replace(DESIGN, settings=settings)
@@ -162,6 +166,7 @@ def test_a_rate_at_the_edge_of_its_grid_is_refused_by_name(evidence):
     assert not evidence.exists()
 
 
+@pytest.mark.slow
 def test_smoke_trains_each_arm_once_at_the_middle_of_the_grid(evidence):
     found = experiment.rehearse_briefly(TUNED)
     assert list(found.models) == [("RNN", 40), ("GRU", 40)]
@@ -172,6 +177,7 @@ def test_smoke_trains_each_arm_once_at_the_middle_of_the_grid(evidence):
 # ---------------------------------------------------------------- a reader's own
 
 
+@pytest.mark.slow
 def test_without_evidence_an_experiment_is_the_readers_own(evidence):
     found = conduct(replace(SMALL, seeds=range(40, 50)), 1, READ)
     assert found.own and found.stored is None and found.networks == experiment.OWN_SEEDS == 4
@@ -278,6 +284,7 @@ def test_what_was_kept_of_other_code_is_not_taken(evidence, monkeypatch):
     assert len(seen) == 4
 
 
+@pytest.mark.slow
 def test_kept_weights_that_are_damaged_are_trained_anew(evidence, monkeypatch, tmp_path):
     how = replace(READ, seeds=1)
     conduct(OTHER, 1, how)
@@ -318,6 +325,7 @@ def test_damaged_evidence_is_refused_everywhere(evidence, how):
         conduct(SMALL, 1, how)
 
 
+@pytest.mark.slow
 def test_a_network_trained_here_that_strays_is_refused(evidence):
     prove(SMALL)
     file = store.place("01_toy", "toy")

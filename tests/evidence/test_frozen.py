@@ -44,6 +44,7 @@ def test_registering_trains_almost_nothing_and_keeps_the_declaration(toy, eviden
     assert tuned.tuning.isna().all().all() and list(tuned.tuning) == list(TUNED.arms)
 
 
+@pytest.mark.slow
 def test_what_was_frozen_is_proved_with_its_commit(toy):
     freeze()
     assert conducted(FRESH, "prove").networks == 4

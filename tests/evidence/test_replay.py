@@ -377,6 +377,7 @@ HARMLESS: dict[str, tuple[Design, Callable[[Design], Design]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", HARMLESS)
 def test_what_changes_no_number_stays_green(change, evidence, records):
     design, apply = HARMLESS[change]
@@ -430,6 +431,7 @@ def noise(seed: int = 0) -> Dataset:
 CHAOS = Design("01_toy", "chaos", {"RNN": chaotic}, noise(), (40,), PIXELS | {"lr": 0.5})
 
 
+@pytest.mark.slow
 def test_what_rounding_makes_of_a_chaotic_network_stays_green(evidence):
     rounded, record = other_arms(CHAOS, RNN=partial(chaotic, net=Rounded)), kept(CHAOS)
     assert differences(record.replay, rounded.rehearsed({}))

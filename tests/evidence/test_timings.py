@@ -69,6 +69,7 @@ def test_a_check_refuses_what_is_not_stored_so(evidence, shown, changed):
         conduct(CHECK, **changed)
 
 
+@pytest.mark.slow
 def test_networks_are_no_timings(evidence, shown):
     experiment.conduct(DESIGN, 0, PROVE)
     with pytest.raises(EvidenceError, match=r"toy\.json holds networks that were trained"):

@@ -40,6 +40,7 @@ SPREAD = np.linspace(-0.005, 0.005, 10)
 ALIKE = np.zeros(10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("test", "effects", "verdict"),
     [

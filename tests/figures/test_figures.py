@@ -374,6 +374,7 @@ def test_coloured_text_needs_a_value_for_every_character(shown):
             figures.coloured_text(text, torch.zeros(count), ALT, bar="nats")
 
 
+@pytest.mark.slow
 def test_coloured_text_breaks_lines_where_the_text_does(shown):
     for text in ("abcdef", "abc\nde", "a\nb\nc\n"):
         figures.coloured_text(text, torch.ones(6), ALT, bar="nats", columns=6)
@@ -444,6 +445,7 @@ def test_networks_trained_here_stand_out(axes):
     assert "your own experiment" in axes[1].get_title()
 
 
+@pytest.mark.slow
 def test_names_stand_at_the_ends_of_lines_and_apart(axes):
     close = {name: frame("1") * 0 + 1 + k / 1000 for k, name in enumerate(("RNN", "LSTM", "GRU"))}
     figures.curves(close, ALT, xlabel="x", ylabel="y", threshold=3)
@@ -513,6 +515,7 @@ def test_pairs_are_joined_by_lines_from_dot_to_dot(axes):
     assert "line: a pair" in axes[0].get_title()
 
 
+@pytest.mark.slow
 def test_few_decades_are_labelled_with_plain_numbers(axes):
     lines = {"RNN": pd.DataFrame({"seed": [20.0, 400.0]}, index=[0.1, 1.0])}
     figures.curves(lines, ALT, xlabel="rate", ylabel="loss", log="xy")

@@ -92,6 +92,7 @@ def test_relu_after_pooling_equals_relu_before_it():
 # ---------------------------------------------------------------- convolution arithmetic
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(
     size=st.integers(1, 40),
@@ -109,6 +110,7 @@ def test_output_size_is_what_conv2d_makes(size, kernel, stride, padding):
         assert out.shape[2:] == (expected, expected)
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(
     image=st.tuples(st.integers(4, 9), st.integers(4, 9)),

@@ -138,6 +138,7 @@ def test_a_sequence_longer_than_the_statistics_teaches_the_first_steps_only():
     assert cell.norm_c.running_mean.shape == (2, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("build", "shape"),
     [

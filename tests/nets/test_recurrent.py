@@ -299,6 +299,7 @@ def test_forget_bias_is_the_sum_of_both_biases(cell, gate, value):
         assert torch.equal(now, torch.full_like(now, value) if name == gate else then)
 
 
+@pytest.mark.slow
 def test_chrono_biases_spread_over_the_lags():
     torch.manual_seed(0)
     lstm = chrono_(LSTM(1, 2000), 100)

@@ -224,6 +224,7 @@ STACKABLE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STACKABLE)
 def test_a_stack_equals_its_networks_alone(name):
     torch.manual_seed(0)

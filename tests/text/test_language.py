@@ -176,6 +176,7 @@ def test_batches_that_cannot_be():
         carried()().train()(data_of(ids).train.x[:5])
 
 
+@pytest.mark.slow
 def test_the_greedy_continuation_of_a_learned_cycle():
     trained = carried(hidden=24)()
     training.fit(trained, data_of(), steps=150, lr=0.03, seed=1, **READING)

@@ -235,6 +235,7 @@ def test_an_absent_library_is_named(monkeypatch):
 # ---------------------------------------------------------------- padding
 
 
+@pytest.mark.slow
 @quick
 @given(rows, st.none() | st.integers(1, 10))
 def test_pad_and_mask_agree(sequences, limit):
@@ -316,6 +317,7 @@ def by_definition(train, context, token, size, order, highest=True) -> float:
 token_lists = st.lists(st.integers(0, 3), min_size=4, max_size=40)
 
 
+@pytest.mark.slow
 @quick
 @given(token_lists, st.lists(st.integers(0, 3), min_size=1, max_size=9))
 def test_ngrams_equal_their_definition(train, test):

@@ -119,6 +119,7 @@ APART = {
 }
 
 
+@pytest.mark.slow
 @both_ways
 @pytest.mark.parametrize("name", APART)
 def test_shapes_that_cannot_be_compared_are_named_before_training(name, train):
@@ -196,6 +197,7 @@ def test_a_loss_that_is_no_mean_is_named_before_training(name, train):
         train(build, data, loss_function=loss_function)
 
 
+@pytest.mark.slow
 @both_ways
 @pytest.mark.parametrize("value", [-100.0, -99.0])
 def test_a_number_of_minus_100_is_a_number(value, train):

@@ -58,6 +58,7 @@ def packs_of(runs, *, arms=None, data=None, stacked=True, pack=None, jobs=1, mem
     return [pack.runs for pack in packs]
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     families=st.lists(st.integers(1, 12), min_size=1, max_size=4),  # runs of each

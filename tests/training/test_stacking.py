@@ -319,6 +319,7 @@ class Masks(nn.Module):
         return self.drop(self.weight * x)
 
 
+@pytest.mark.slow
 def test_dropout_masks_are_independent_and_of_the_right_size():
     torch.manual_seed(0)
     stack = Stack([Masks() for _ in range(400)], F.cross_entropy)
@@ -404,6 +405,7 @@ def frozen_by_chance() -> nn.Module:
     return nn.Linear(4, 3).requires_grad_(bool(torch.rand(()) < 0.5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "build", [shape_by_chance, layers_by_chance, rate_by_chance, frozen_by_chance]
 )

@@ -82,6 +82,7 @@ def varied():
     return run({"b": dense, "a": wide}, toy(), seeds=(4, 7), grid=grid)
 
 
+@pytest.mark.slow
 def test_a_grid_has_a_column_per_setting_in_the_order_given(varied):
     assert list(varied.table)[:5] == ["arm", "lr", "weight_decay", "seed", "step"]
     final = varied.final("valid_loss")

@@ -286,6 +286,7 @@ def test_runs_do_not_depend_on_processes_or_other_arms(n_jobs, three_runs):
     assert_same_weights(runs.models["masks", 7], by_fit)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pack", [1, 3])
 def test_fit_with_settings_of_its_own_keeps_its_stacks(pack):
     own = partial(partial(fit, steps=9, clip=0.1), steps=4)

@@ -70,6 +70,7 @@ UNSTACKABLE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("change", "cure"), UNSTACKABLE)
 def test_what_cannot_be_stacked_is_trained_alone_and_said(change, cure, trained):
     run = partial(fit_many, data=toy(), seeds=range(3), lr=0.1, **SETTINGS, **change)
@@ -156,6 +157,7 @@ def resumed(tmp_path):
     return partial(sweep, pack=2, folder=tmp_path / "kept")
 
 
+@pytest.mark.slow
 def test_a_finished_sweep_is_found_again(resumed, trained):
     first = resumed()
     assert trained == [2, 2, 2]
@@ -221,6 +223,7 @@ def test_a_full_disk_does_not_stop_the_training(resumed, monkeypatch, broken):
 # ---------------------------------------------------------------- how a pack is trained
 
 
+@pytest.mark.slow
 def test_what_is_measured_stands_in_the_last_row_of_a_history():
     def measure(model, data):
         assert not model.training and not torch.is_grad_enabled()
@@ -234,12 +237,14 @@ def test_what_is_measured_stands_in_the_last_row_of_a_history():
         assert runs.table.bias[runs.table.step == 2].isna().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arm", [dense, with_dropout])
 def test_a_stack_that_equals_fit_passes_its_verification(arm):
     runs = fit_many({"a": arm}, toy(), seeds=range(3), lr=0.1, verify=2, **SETTINGS)
     assert_same_runs(runs, fit_many({"a": arm}, toy(), seeds=range(3), lr=0.1, **SETTINGS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_a_stack_that_trains_otherwise_is_refused(monkeypatch, place):
     def crooked(models, data, *, lr, **settings):
@@ -251,6 +256,7 @@ def test_a_stack_that_trains_otherwise_is_refused(monkeypatch, place):
         fit_many({"a": dense}, toy(), seeds=range(3), lr=0.1, verify=2, **SETTINGS)
 
 
+@pytest.mark.slow
 def test_watch_and_tick_hear_of_every_update():
     seen, ticks = [], []
     sweep(watch=lambda step, model: seen.append(step), tick=lambda *news: ticks.append(news))
@@ -286,6 +292,7 @@ def test_a_worker_has_the_threads_of_its_parent_within_its_share_of_cores(
     assert set(runs.table.n) == {expected}
 
 
+@pytest.mark.slow
 def test_packs_do_not_disturb_each_other_in_threads_of_one_worker():
     busy = []
 
@@ -317,6 +324,7 @@ class Deadly(joblib.parallel.ThreadingBackend):
         return super().retrieve_result_callback(result)
 
 
+@pytest.mark.slow
 def test_a_backend_without_generators_hands_back_everything():
     joblib.register_parallel_backend("all-at-once", AllAtOnce)
     with joblib.parallel_config("all-at-once"):
