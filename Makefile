@@ -89,8 +89,8 @@ prove: .venv/course  ## train all seeds, write the evidence: [EXPERIMENT=name] [
 audit: .venv/course  ## train N=20 stored networks again, drawn at random, and compare
 	@$(COURSE) audit --networks $(call quoted,$(N)) $(call flag,notebook,$(NOTEBOOK))
 
-replicate: .venv/course  ## prove on other seeds, SEEDS=5000 on: which verdicts agree?
-	@$(COURSE) replicate $(HOW) $(call flag,first,$(SEEDS))
+replicate: .venv/course  ## prove on other seeds, SEEDS=5000 on: which verdicts agree? [EXPERIMENT="one two"]
+	@$(COURSE) replicate $(HOW) $(call flag,first,$(SEEDS)) $(call flag,experiment,$(EXPERIMENT))
 
 compare: .venv/course  ## verdicts of the evidence that is here against the committed one
 	@$(COURSE) compare

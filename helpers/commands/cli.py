@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     device = ("--device", {"default": "auto", "help": "auto, cpu or cuda"})
     profile = ("--profile", {"default": "standard", "help": " or ".join(PROFILES)})
     seeds = ("--seeds", {"default": "", "help": "networks per arm (default: the notebook's own)"})
-    one = ("--experiment", {"default": "", "help": "only this one"})
+    one = ("--experiment", {"default": "", "help": "only this one; some, with blanks between"})
     stale = ("--stale", {"action": "store_true", "help": "only what the code here did not make"})
     first = ("--first", {"default": "5000", "help": "the first of the other seeds"})
     drawn = ("--networks", {"default": "20", "help": "how many stored networks are drawn"})
@@ -70,7 +70,16 @@ def _parser() -> argparse.ArgumentParser:
     add("register", _register, "freeze the design of notebooks before they are proved", chosen)
     add("prove", _prove, "train all seeds, write the evidence", chosen, one, stale, device, jobs)
     add("audit", _audit, "train stored networks again, drawn at random", chosen, drawn)
-    add("replicate", _replicate, "prove on other seeds and compare", chosen, first, device, jobs)
+    add(
+        "replicate",
+        _replicate,
+        "prove on other seeds and compare",
+        chosen,
+        one,
+        first,
+        device,
+        jobs,
+    )
     add("compare", _compare, "verdicts of this evidence against the committed one")
     add("verdicts", _verdicts, "print what was found on every claim")
     add("recap", _recap, "write the red pen, README's tables and VERDICTS.md; print the page")
@@ -139,7 +148,8 @@ def _audit(options: argparse.Namespace) -> int:
 def _replicate(options: argparse.Namespace) -> int:
     from helpers.commands import proofs
 
-    return proofs.replicate(_choice(options), _whole("SEEDS", options.first) or 5000)
+    first = _whole("SEEDS", options.first) or 5000
+    return proofs.replicate(_choice(options), first, options.experiment)
 
 
 def _compare(_: argparse.Namespace) -> int:

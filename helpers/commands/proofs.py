@@ -133,13 +133,22 @@ def _networks(record: store.Record) -> int:
     return int(store.numbered(record.table).max()) + 1
 
 
-def replicate(choice: Choice, first: int) -> int:
+def replicate(choice: Choice, first: int, experiments: str = "") -> int:
     """Prove on seeds from `first` on, at the rates of the evidence; print which words agree.
 
+    Where `experiments` names some, with blanks between, the others stay on the evidence's seeds.
     What was found is filed in data/evidence/replicated.csv, of which README and VERDICTS.md tell.
+    Raises NotebookError for a name that these notebooks' evidence does not have.
     """
+    there = {
+        file.stem for p in choice.notebooks for file in (store.reference() / p.stem).glob("*.json")
+    }
+    if unknown := sorted(set(experiments.split()) - there):
+        known = ", ".join(sorted(there))
+        raise NotebookError(f"no evidence of {', '.join(unknown)} here: there are {known}")
     root = build_folder() / "replicate" / "evidence"
-    status = _go_on(choice, {"mode": "replicate", "first_seed": first, "root": str(root)}, root)
+    how = {"mode": "replicate", "first_seed": first, "root": str(root), "only": experiments}
+    status = _go_on(choice, how, root)
     stems = [path.stem for path in choice.notebooks]
     if status == 0:
         made = {"first_seed": first, "date": date.today().isoformat(), "commit": _commit()}

@@ -225,7 +225,7 @@ class Circumstances:
     root: Path | None = None  # evidence is written there; None: data/evidence
     jobs: int = 1
     seeds: int | None = None  # a reader's own number
-    only: str = ""  # the one experiment to prove; empty: all
+    only: str = ""  # the experiments to prove, with blanks between; empty: all
     first_seed: int = 0  # of a replication
     audited: Mapping[str, Sequence[int]] = field(default_factory=dict)  # networks to train again
     report: Path | None = None  # where an audit says what it found
@@ -233,6 +233,10 @@ class Circumstances:
     stale: bool = False  # all evidence is finished that this code would make
     tick: Callable[[str, int], None] | None = None
     expect: Callable[[int], None] | None = None  # hears how many updates are coming
+
+    def meant(self, name: str) -> bool:
+        """Whether a proof or a replication is of this experiment, too."""
+        return not self.only or name in self.only.split()
 
 
 def conduct(design: Design, here: Here, how: Circumstances) -> Experiment:
@@ -245,7 +249,7 @@ def conduct(design: Design, here: Here, how: Circumstances) -> Experiment:
         return _explored(design, how)
     if how.mode == "replicate":
         return _replicated(design, here, how)
-    proving = how.mode == "prove" and how.only in ("", design.name) and not design.elsewhere
+    proving = how.mode == "prove" and how.meant(design.name) and not design.elsewhere
     if proving and not _finished(design, how):
         _prove(design, how)
     if how.mode == "prove" and not store.place(design.notebook, design.name, how.root).exists():
@@ -663,7 +667,10 @@ def _audit(design: Design, record: Record, how: Circumstances) -> None:
 
 
 def _replicated(design: Design, here: Here, how: Circumstances) -> Experiment:
-    """The same experiment on other seeds, at the rates of the evidence; written to `how.root`."""
+    """The same experiment on other seeds, at the rates of the evidence; written to `how.root`.
+
+    One that is not meant stays what the evidence holds.
+    """
     record, found = _look_up(design, replace(how, mode="read", root=None))
     both = set(frozen.all_seeds(design.seeds)) & set(
         frozen.all_seeds(record.declared["seeds"] if record else ())
@@ -673,6 +680,8 @@ def _replicated(design: Design, here: Here, how: Circumstances) -> Experiment:
         raise EvidenceError(f"{design.name}: seeds {sorted(both)} are in the evidence: {cure}")
     if found or not record:
         raise EvidenceError(_refusal(design, found))
+    if not how.meant(design.name):
+        return _stored(replace(design, seeds=record.declared["seeds"]), record, here, how)
     if not _finished(design, how):
         begun, root = time.monotonic(), build_folder() / "replicate" / design.notebook / design.name
         how_trained = {"n_jobs": how.jobs, **_verified(design)}

@@ -144,11 +144,11 @@ def disagreement(verdict: Verdict, finding: Finding, tolerance: float = ALIKE) -
 def table(found: Iterable[Finding]) -> pd.DataFrame:
     """One row per test, with adjusted p; no rows where nothing was found.
 
-    Columns: claim, test, role, headline, verdict, effect, low, high, p, p_holm, p_bh. `p_holm` is
-    Holm's among the core tests of headline claims, `p_bh` that of Benjamini and Hochberg among all
-    core tests; others, and assertions, have none.
+    Columns: claim, test, role, headline, seeds, verdict, effect, low, high, p, p_holm, p_bh.
+    `p_holm` is Holm's among the core tests of headline claims, `p_bh` that of Benjamini and
+    Hochberg among all core tests; others, and assertions, have none.
     """
-    columns = ["claim", "test", "role", "headline", "verdict", *NUMBERS]
+    columns = ["claim", "test", "role", "headline", "seeds", "verdict", *NUMBERS]
     rows = pd.DataFrame([row for one in found for row in _rows(one)], columns=columns)
     core = rows["p"].where(rows["role"] == "core")
     headline = core.where(rows["headline"].astype(bool))
@@ -162,7 +162,10 @@ def _rows(found: Finding) -> Iterator[dict[str, Any]]:
     for outcome in found.verdict.outcomes:
         claim, test = found.verdict.claim, outcome.test
         names: dict[str, Any] = {"claim": claim.id, "test": test.name, "role": test.role}
-        names["headline"] = claim.headline
+        names |= {
+            "headline": claim.headline,
+            "seeds": tuple(found.seeds.get(outcome.test.name, ())),
+        }
         numbers = {key: getattr(outcome, key) for key in NUMBERS}
         yield names | {"verdict": outcome.verdict} | numbers
 
@@ -173,12 +176,12 @@ def read_all(root: Path | None = None) -> list[Finding]:
 
 
 def compare(before: Path, after: Path) -> pd.DataFrame:
-    """The tests of two roots side by side: verdicts, effects, intervals, and whether they differ.
+    """The tests of two roots side by side: verdicts, effects, intervals, seeds; do verdicts differ?
 
     One row per claim and test that either holds; a test that one of them lacks reads "missing"
     there and differs.
     """
-    parts = ["verdict", "effect", "low", "high"]
+    parts = ["verdict", "effect", "low", "high", "seeds"]
     both = [
         table(read_all(root)).set_index(["claim", "test"])[parts].add_suffix(suffix)
         for root, suffix in ((before, "_before"), (after, "_after"))

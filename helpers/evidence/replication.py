@@ -59,7 +59,8 @@ def keep(
     """File what `findings.compare` found for the claims of these notebooks; the rows, new and old.
 
     `made` holds first_seed, date and commit. Exact tests, at which no chance is at play, are left
-    out, and so are tests that one of the sides lacks.
+    out, and so are tests that one of the sides lacks, or that were not asked again: whose seeds and
+    effect are the same. Older rows of the tests that were asked give way.
     """
     rows, known = [], both.to_dict("index")
     for claim, test in _tests():
@@ -67,14 +68,14 @@ def keep(
         if test.kind == "assertion" or not held:
             continue
         one = known[claim.id, test.name]
-        if "missing" in (one["verdict_before"], one["verdict_after"]):
+        alike = all(one[f"{part}_before"] == one[f"{part}_after"] for part in ("seeds", "effect"))
+        if alike or "missing" in (one["verdict_before"], one["verdict_after"]):
             continue
         sides = {f"{part}{SIDES[side]}": one[f"{part}_{side}"] for side in SIDES for part in PARTS}
         names = {"notebook": claim.notebook, "claim": claim.id, "test": test.name}
         rows.append({**names, "role": test.role, **sides, **made})
-    old = read(root)
-    old = old[~old["notebook"].isin(notebooks)]
-    new = pd.concat([old, pd.DataFrame(rows, columns=COLUMNS)], ignore_index=True)
+    new = pd.concat([read(root), pd.DataFrame(rows, columns=COLUMNS)], ignore_index=True)
+    new = new.drop_duplicates(["claim", "test"], keep="last")
     numbers = {f"{part}{suffix}": 4 for part in PARTS[1:] for suffix in SIDES.values()}
     write_whole(place(root), new.round(numbers).to_csv(index=False, lineterminator="\n"))
     return read(root)

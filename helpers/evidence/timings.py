@@ -25,8 +25,9 @@ def conduct(
     """
     if how.mode in ("register", "explore"):
         return _measured(measure, 1 if how.mode == "register" else repetitions)
-    file = store.place(notebook, name, how.root)
-    if how.mode in ("prove", "replicate") and how.only in ("", name):
+    meant = how.mode != "replicate" or how.meant(name)
+    file = store.place(notebook, name, how.root if meant else None)
+    if how.mode in ("prove", "replicate") and how.meant(name):
         _write(notebook, name, measure, repetitions, how)
     try:
         record = store.read(file)

@@ -212,6 +212,15 @@ def test_a_replication_has_other_seeds_and_leaves_the_evidence(notebooks, eviden
         assert set(replica.table.seed) == {5000, 5001, 5002}
 
 
+def test_a_replication_of_some_experiments_leaves_the_others(notebooks):
+    proofs.prove(CHOICE)
+    with pytest.raises(NotebookError, match="no evidence of three here: there are one, two"):
+        proofs.replicate(CHOICE, 5000, "two three")
+    proofs.replicate(CHOICE, 5000, "two")
+    root = proofs.build_folder() / "replicate" / "evidence"
+    assert [file.stem for file in (root / NOTEBOOK).glob("*.json")] == ["two"]
+
+
 def test_differing_tests_are_named_with_both_intervals(tmp_path, capsys, claim):
     found(tmp_path / "a", 0.5), found(tmp_path / "b", 0.5)
     assert proofs._print_differences(tmp_path / "a", tmp_path / "b", "here", [NOTEBOOK]) == 0
@@ -240,6 +249,9 @@ def test_a_replication_is_filed_by_notebook(tmp_path, monkeypatch, claim):
     assert rows.loc[0, "effect_again"] == pytest.approx(-0.4975)
     assert replication.counted(rows) == (1, 0) and len(replication.turned(rows)) == 1
     assert len(replication.keep(both, ["99_none"], made, tmp_path)) == 1
+    found(tmp_path / "b", 0.5)
+    both = findings.compare(tmp_path / "a", tmp_path / "b")
+    assert replication.keep(both, [NOTEBOOK], made, tmp_path).equals(rows)  # it was not asked again
     found(tmp_path / "b", 0.6)
     both = findings.compare(tmp_path / "a", tmp_path / "b")
     rows = replication.keep(both, [NOTEBOOK], made, tmp_path)

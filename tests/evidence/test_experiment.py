@@ -420,6 +420,10 @@ def test_a_replication_takes_the_rates_and_other_seeds(evidence, tmp_path, monke
         conduct(replace(TUNED, seeds=(42, 5000)), 1, how)
     with pytest.raises(EvidenceError, match="settings batch_size"):
         conduct(replace(changed(TUNED, batch_size=5), seeds=(5000,)), 1, how)
+    others = replace(how, only="one other")
+    assert (
+        conduct(replace(TUNED, seeds=(6000,)), 0, others).seeds == [40, 41, 42] and len(seen) == 4
+    )
 
 
 # ---------------------------------------------------------------- killed
