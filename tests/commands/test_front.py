@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import subprocess
+from importlib import import_module
 
 import pytest
 
@@ -73,6 +75,22 @@ def test_every_link_of_the_front_page_leads_somewhere():
         places = {one or other for one, other in links}
         gone = [p for p in places if "://" not in p and not (ROOT / p).exists()]
         assert places and not gone
+
+
+def test_documents_name_files_and_functions_that_exist():
+    """All but those that tell of the past."""
+    listed = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True)
+    pages = {name: (ROOT / name).read_text() for name in listed.stdout.split()}
+    missing = []
+    for name in sorted(set(pages) - {"LABBOOK.md", "CHANGELOG.md", "benchmarks/MUTANTS.md"}):
+        files = re.findall(r"\b((?:helpers|tests|benchmarks|data)/[\w/]+\.\w+)", pages[name])
+        missing += [(name, file) for file in files if not (ROOT / file).exists()]
+        for module, functions in re.findall(
+            r"^from (helpers[\w.]*) import (.+)$", pages[name], re.M
+        ):
+            wanted = [function.strip() for function in functions.split(",")]
+            missing += [(name, f) for f in wanted if not hasattr(import_module(module), f)]
+    assert not missing
 
 
 def test_the_command_writes_all_and_says_where(tmp_path, monkeypatch, capsys):
