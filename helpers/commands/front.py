@@ -103,7 +103,7 @@ def _answer(claim: Claim, found: Found) -> str:
     """A claim's question with the answer, an item of a list."""
     word, said = redpen.word(claim.id, found), _said(claim, found)
     link = f"[notebook {claim.notebook[:2]}](notebooks/{claim.notebook}.ipynb)"
-    return f"1. **{claim.question}** {said} *The recap: {redpen.shown(word)}, {link}.*"
+    return f"1. **{claim.question}** {said} *Verdict: {redpen.shown(word)}, {link}.*"
 
 
 def _said(claim: Claim, found: Found) -> str:

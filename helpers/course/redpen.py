@@ -207,14 +207,18 @@ def _sheet(found: Found, address: Callable[[str], str] | None = None) -> str:
     split = min(range(len(parts)), key=lambda k: abs(sum(lengths[:k]) - sum(lengths[k:])))
     columns = "".join(f"<div>{''.join(part)}</div>" for part in (parts[:split], parts[split:]))
     counts = ", ".join(f"<b>{count}</b> {one}" for one, count in tally(found).items())
-    legend = " ".join(f"<span><i>{MARKS[one]}</i> {what}</span>" for one, what in LEGEND.items())
+    there = {word(claim, found) for claim in found}
+    legend = " ".join(
+        f"<span><i>{MARKS[one]}</i> {what}</span>" for one, what in LEGEND.items() if one in there
+    )
     return (
         '<main class="sheet"><header><h1>Phase 3: the recap</h1>'
         "<p>Filters, memory, training. What one takes along, in few words.</p>"
         f'<p class="pen">Measured, claim by claim: {counts}.</p></header>\n'
         f'<div class="columns">{columns}</div>\n'
         f"<footer>{legend} <span><small>04</small> measured in notebook 04</span>"
-        "<span>Numbers are averages over seeds; points are of accuracy.</span></footer></main>"
+        "<span>A line of several claims bears the gravest mark. Numbers are averages over seeds, or "
+        "counts of them; points are of accuracy where nothing else is named.</span></footer></main>"
     )
 
 
@@ -256,7 +260,7 @@ def corrected(line: Line, found: Found, address: Callable[[str], str] | None = N
         text += escape(line.text[done:start])
         marked = escape(line.text[max(start, done) : end])
         text += f"<del>{marked}</del>" if pen.word in STRUCK else marked
-        text += f" {_written(pen, address)}"
+        text += f"{';' * (bool(text) and start < done)} {_written(pen, address)}"
         done = end
     return text + escape(line.text[done:])
 
