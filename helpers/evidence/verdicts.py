@@ -3,7 +3,7 @@
 For a test on one number per seed::
 
     supported    the 95 % interval of the mean lies on the claimed side of the threshold,
-                 and an exact sign-flip test against the threshold has p <= 0.05
+                 and a sign-flip test against the threshold has p <= 0.05
     refuted      the same for the other side: too small to matter, or the other way round
     undecided    anything else
 
