@@ -15,7 +15,7 @@ from helpers.evidence import findings
 from helpers.evidence.findings import Found
 from helpers.evidence.registry import Claim, registry
 from helpers.evidence.verdicts import Outcome, Verdict
-from helpers.figures.svg import data_uri
+from helpers.figures.svg import image
 
 find_all = findings.find_all
 SIZE = re.compile(r"(?<![\w-])\d+(?:,\d{3})*(?![\w-])")  # in a condition: "1,000 images"
@@ -38,9 +38,8 @@ def missing(found: Found) -> list[str]:
 def show_page(found: Found) -> None:
     """Show the recap's page, corrected, as a picture whose alternative text holds the tally."""
     said = redpen.described(found)
-    drawn = data_uri(redpen.picture(found))
-    image = f'<img alt="{escape(said)}" style="max-width:100%" src="{drawn}">'
-    display({"text/plain": said, "text/html": image}, raw=True)
+    page = image(redpen.picture(found), said)
+    display({"text/plain": said, "text/html": page}, raw=True)
 
 
 def show_section(title: str, found: Found) -> None:

@@ -129,24 +129,17 @@ def _name_lines(axis, aside: bool = False) -> None:
         axis.legend(**(BESIDE if aside or len(names) > 4 else {}))
         return
     for handle, name, end, height in zip(handles, names, ends, heights, strict=True):
-        colour = (handle[0] if isinstance(handle, tuple) else handle).get_color()
-        leader = {
-            "arrowstyle": "-",
-            "color": colour,
-            "shrinkA": 1,
-            "shrinkB": 1,
-            "relpos": (0, 0.5),
-        }
+        leader = {"arrowstyle": "-", "color": handle.get_color(), "relpos": (0, 0.5)}
+        leader |= {"shrinkA": 1, "shrinkB": 1}
         where = {"xytext": (1.03, height / space), "textcoords": "axes fraction", "va": "center"}
         axis.annotate(name, end, arrowprops=leader, fontsize=9, annotation_clip=False, **where)
 
 
-def _ends(axis, handles: Sequence) -> list[tuple[float, float]]:
+def _ends(axis, lines: Sequence) -> list[tuple[float, float]]:
     """The last point of every line; none where one ends far from the right edge."""
     axis.figure.draw_without_rendering()  # lays the axes out: now places on the page are known
     right, ends = axis.get_xlim()[1], []
-    for handle in handles:
-        line = handle[0] if isinstance(handle, tuple) else handle
+    for line in lines:
         x, y = np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
         if line.get_transform() != axis.transData:  # a line all across
             x = np.where(x > 0.5, right, x)

@@ -10,7 +10,14 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, PathPatch, Polygon
+from matplotlib.patches import (
+    Circle,
+    FancyArrowPatch,
+    FancyBboxPatch,
+    PathPatch,
+    Polygon,
+    Rectangle,
+)
 from matplotlib.path import Path
 
 from helpers.figures import style
@@ -239,14 +246,12 @@ class Sheet:
         """A curly brace from x = start to end over what it holds together."""
         up, middle = 0.07, (start + end) / 2
         r = min(up, (end - start) / 4)
-        corners = [(start, y), (start, y + up), (start + r, y + up)]
-        centre = [(middle - r, y + up), (middle, y + up), (middle, y + 2 * up)]
-        half = [(Path.MOVETO, corners[0]), (Path.CURVE3, corners[1]), (Path.CURVE3, corners[2])]
-        half += [(Path.LINETO, centre[0]), (Path.CURVE3, centre[1]), (Path.CURVE3, centre[2])]
-        for mirror in (False, True):
-            points = [(2 * middle - x if mirror else x, v) for _, (x, v) in half]
-            path = Path(points, [code for code, _ in half])
-            self.axis.add_patch(PathPatch(path, fill=False, zorder=2, **self.line(part, INK, 0.9)))
+        half = [(start, y), (start, y + up), (start + r, y + up)]
+        half += [(middle - r, y + up), (middle, y + up), (middle, y + 2 * up)]
+        bends = [Path.MOVETO, Path.CURVE3, Path.CURVE3, Path.LINETO, Path.CURVE3, Path.CURVE3]
+        for points in (half, [(2 * middle - x, height) for x, height in half]):
+            look = self.line(part, INK, 0.9)
+            self.axis.add_patch(PathPatch(Path(points, bends), fill=False, zorder=2, **look))
         self.label(middle, y + 2 * up + 0.12, text, part)
 
     def area(
@@ -264,7 +269,7 @@ class Sheet:
         cell: float | Point,
         part: Part = "",
         *,
-        fill: Callable[[int, int], tuple] = lambda i, j: ("none", None),
+        fill: Callable[[int, int], Colour] = lambda i, j: "none",
         size: float = 9,
     ) -> Callable[[int, int], Box]:
         """Rows of cells with their text; `fill(i, j)` is a cell's face. Returns (i, j) -> Box."""
@@ -273,15 +278,12 @@ class Sheet:
         def at(i: int, j: int) -> Box:
             return Box(left + (j + 0.5) * wide, top - (i + 0.5) * high, wide, high)
 
+        look = {"edgecolor": (INK, 0.45), "linewidth": 0.7, "zorder": 1}
         for i, row in enumerate(values):
             for j, text in enumerate(row):
                 x, y, *_ = at(i, j)
-                face = fill(i, j)
                 corner = (x - wide / 2, y - high / 2)
-                box = FancyBboxPatch(corner, wide, high, boxstyle="square,pad=0", zorder=1)
-                box.set(facecolor=face if face[1] is not None else "none", edgecolor=(INK, 0.45))
-                box.set_linewidth(0.7)
-                self.axis.add_patch(box)
+                self.axis.add_patch(Rectangle(corner, wide, high, facecolor=fill(i, j), **look))
                 if text:
                     self.label(x, y, text, size=size)
         self.frame(left, top, len(values[0]) * wide, len(values) * high, part)
@@ -300,7 +302,7 @@ class Sheet:
         """An outline about what is there already."""
         corner = (left, top - height)
         look = self.line(part, colour, line) | {"zorder": 3 + self.lit(part) / 2, "fill": False}
-        self.axis.add_patch(FancyBboxPatch(corner, width, height, boxstyle="square,pad=0", **look))
+        self.axis.add_patch(Rectangle(corner, width, height, **look))
         return Box(left + width / 2, top - height / 2, width, height)
 
     def show(self, alt: str) -> None:
