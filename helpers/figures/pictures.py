@@ -15,7 +15,7 @@ ON_COLOUR = "#1F2328"  # letters on coloured cells: dark on any page
 @styled
 def tables(panels: Mapping[str, Tensor], alt: str, decimals: int = 0) -> None:
     """Draw small matrices side by side as grids with their numbers written in the cells."""
-    if empty([number for values in panels.values() for number in np.ravel(values)], alt):
+    if empty(panels.values(), alt):
         return
     widths = [len(values[0]) for values in panels.values()]
     height = max(len(values) for values in panels.values())
@@ -58,7 +58,7 @@ def pictures(
         label: [np.asarray(picture.detach().float().cpu()) for picture in row]
         for label, row in rows.items()
     }
-    if empty(_values(p for row in arrays.values() for p in row), alt):
+    if empty([picture for row in arrays.values() for picture in row], alt):
         return
     columns = max(len(row) for row in arrays.values())
     size = min(size, 8.2 / columns)
@@ -121,7 +121,7 @@ def heatmap(
     `signed` colours negative values purple and positive ones orange; without it nothing is
     negative, as with probabilities, and the darker the more.
     """
-    if empty(values, alt):
+    if empty([values], alt):
         return
     figure, axes = blank(*size)
     axis = axes[0, 0]
@@ -152,7 +152,7 @@ def bars(panels: Mapping[str, pd.Series], alt: str, *, xlabel: str, columns: int
     Each panel has its title and a Series of bars from the top down, the index their names. A bar
     whose name ends in `" *"` is the one to look at, and has another colour.
     """
-    if empty([share for series in panels.values() for share in series], alt):
+    if empty(panels.values(), alt):
         return
     rows = -(-len(panels) // columns)
     across = min(columns, len(panels))
@@ -191,7 +191,7 @@ def coloured_text(
     given = np.asarray(values, dtype=float)
     if not text or given.shape != (len(text),):
         raise ValueError(f"{len(text)} characters and values of shape {given.shape}: one each")
-    if empty(given, alt):
+    if empty([given], alt):
         return
     shades = np.where(np.isfinite(given), given, 0)
     places, row, column = [], 0, 0

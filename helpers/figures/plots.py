@@ -53,7 +53,7 @@ def curves(
     """
     guess = guessed(guess, "y" in log)
     lines = {name: _finite(frame, "y" in log) for name, frame in lines.items()}
-    if empty([y for frame in lines.values() for y in frame.to_numpy().ravel()], alt):
+    if empty(lines.values(), alt):
         return
     figure, axes = blank(6.4, 3.4)
     axis = axes[0, 0]
@@ -195,7 +195,7 @@ def dots(
     `frame.attrs["own"]` says that the experiment is the reader's own.
     """
     guess = guessed(guess, "x" in log)
-    if empty(frame, alt):
+    if empty([frame], alt):
         return
     frame = _finite(frame, "x" in log).set_axis([_named(arm) for arm in frame], axis=1)
     marked = threshold is not None or guess is not None
@@ -263,7 +263,7 @@ def rates(
     each other. Fewer than six networks have no interval. `guess` marks what the reader predicted.
     """
     guess = guessed(guess)
-    if empty([y for frame in lines.values() for y in frame.to_numpy(float).ravel()], alt):
+    if empty(lines.values(), alt):
         return
     figure, axes = blank(6.4, 3.2)
     axis = axes[0, 0]
@@ -301,7 +301,7 @@ def descents(
 
     The first point is marked by a square; what leaves `domain` is not shown.
     """
-    if empty([place for path in paths.values() for place in path], alt):
+    if empty(paths.values(), alt):
         return
     figure, axes = blank(min(2.3 * len(paths) + 0.4, 9.0), 2.4, 1, len(paths), sharey=True)
     ground = np.linspace(*domain, 200)

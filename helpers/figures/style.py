@@ -170,9 +170,10 @@ def picture(figure: Figure, alt: str) -> str:
     return image(svg(figure), alt)
 
 
-def empty(values, alt: str) -> bool:
-    """Whether nothing can be drawn of `values`; then says so in a sentence."""
-    numbers = np.asarray(values, dtype=float)
+def empty(arrays: Iterable, alt: str) -> bool:
+    """Whether no number of any of the arrays can be drawn; then says so in a sentence."""
+    flat = [np.asarray(array, dtype=float).ravel() for array in arrays]
+    numbers = np.concatenate([[], *flat])
     if np.isfinite(numbers).any():
         return False
     why = "no number is finite" if numbers.size else "there are no numbers"

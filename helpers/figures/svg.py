@@ -63,21 +63,20 @@ def _font(family: re.Match) -> str:
 
 def _smaller(picture: re.Match) -> str:
     """A PNG of the same pixels, grey or with a palette where that is shorter."""
-    image = Image.open(io.BytesIO(base64.b64decode(picture[0])))
-    ways = [image]
-    if image.mode != "RGBA" or image.getchannel("A").getextrema() == (255, 255):
-        image = image.convert("RGB")
-        colours = image.getcolors(256) or []
-        grey = all(red == green == blue for _, (red, green, blue) in colours)
-        ways += [image] + [image.convert("L") if grey else image.quantize(len(colours))] * bool(
-            colours
-        )
+    pixels = Image.open(io.BytesIO(base64.b64decode(picture[0])))
+    ways = [pixels]
+    if pixels.mode != "RGBA" or pixels.getchannel("A").getextrema() == (255, 255):
+        pixels = pixels.convert("RGB")
+        ways.append(pixels)
+        if colours := pixels.getcolors(256):
+            grey = all(red == green == blue for _, (red, green, blue) in colours)
+            ways.append(pixels.convert("L") if grey else pixels.quantize(len(colours)))
     return min(map(_written, ways), key=len)
 
 
-def _written(image: Image.Image) -> str:
+def _written(pixels: Image.Image) -> str:
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
+    pixels.save(buffer, format="PNG", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()
 
 

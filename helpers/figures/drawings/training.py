@@ -178,7 +178,7 @@ def experiment(
     if len(first) != len(second) or not 6 <= len(first) <= 12:
         raise ValueError(f"{len(first)} and {len(second)} runs: draw 6 to 12 pairs")
     effects = np.round(np.subtract(first, second), 6)
-    outcome = decide(Test("A - B", "", "mean", "", "above", threshold), effects)
+    outcome = decide(Test("A - B", "", "mean", "", "above", threshold), effects.tolist())
     low, high, word = outcome.low, outcome.high, outcome.verdict
     wide, high_cell, left = 0.56, 0.33, 1.2
     end = left + len(first) * wide
