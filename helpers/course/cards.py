@@ -32,11 +32,9 @@ WORD_COLOURS = {
 }
 CLAIMED = COLOURS[2]
 YOURS, EVIDENCE = OWN["yours"], OWN["stored"]
-SAID = {"supported": "Supported", "refuted": "Refuted", "undecided": "Undecided"}
 SHORT = {"supported": "true", "refuted": "not", "undecided": "undecided"}
 BASES = {"log2": 2.0, "log10": 10.0, "octaves": 2.0}
 OUTCOME_MARKS = {"supported": "✓", "refuted": "✗", "undecided": "?"}
-
 
 Here = Mapping[str, Sequence[bool]]  # by test: which of its effects come from networks trained here
 
@@ -177,7 +175,7 @@ def _strip(
     axis.set(ylim=(len(rows) - 0.5, -0.5))
     claimed = "Beside the verdict: " * (test.role == "beside") + f"Claimed: {test.statement}"
     axis.set_title(textwrap.fill(claimed, WIDTH), loc="left", fontsize=9)
-    became = SAID[rows[0][0].verdict]
+    became = rows[0][0].verdict.capitalize()
     numbers = f"{became}: found {_found(rows[0][0])}, claimed {_asked(test)} ({test.unit})"
     axis.set_xlabel(textwrap.fill(numbers, WIDTH), fontsize=9)
     said = " and ".join(f"{name} {_said(o)}" if own else _said(o) for o, name, _ in rows)
