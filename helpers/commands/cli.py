@@ -12,7 +12,7 @@ import joblib
 from helpers.commands import course
 from helpers.commands.course import Choice, NotebookError
 from helpers.evidence.closing import PROFILES
-from helpers.evidence.files import ROOT, cure
+from helpers.evidence.files import ROOT, build_folder, cure
 from helpers.evidence.registry import ClaimError
 from helpers.evidence.store import EvidenceError
 
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Kernels inherit it: the repository stays clean, and no widget is drawn.
     os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "OUTPUTS": "stored"}
     try:
-        return options.run(options)
+        return options.run(options) or 0
     except EXPECTED as error:
         print(f"FAILED {error}", file=sys.stderr)
         return 1
@@ -41,6 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m helpers", description=__doc__)
+    # Of commands that do not ask for them
+    parser.set_defaults(profile="standard", seeds="", device="cpu", jobs="")
     commands = parser.add_subparsers(dest="command", required=True)
 
     def add(name: str, run: Callable, help: str, *extra: tuple[str, dict]) -> None:
@@ -70,16 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     add("register", _register, "freeze the design of notebooks before they are proved", chosen)
     add("prove", _prove, "train all seeds, write the evidence", chosen, one, stale, device, jobs)
     add("audit", _audit, "train stored networks again, drawn at random", chosen, drawn)
-    add(
-        "replicate",
-        _replicate,
-        "prove on other seeds and compare",
-        chosen,
-        one,
-        first,
-        device,
-        jobs,
-    )
+    again = (chosen, one, first, device, jobs)
+    add("replicate", _replicate, "prove on other seeds and compare", *again)
     add("compare", _compare, "verdicts of this evidence against the committed one")
     add("verdicts", _verdicts, "print what was found on every claim")
     add("recap", _recap, "write the red pen, README's tables and VERDICTS.md; print the page")
@@ -93,17 +87,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _choice(options: argparse.Namespace) -> Choice:
     """What is to be run, checked. Raises NotebookError for an option that is not understood."""
-    profile, seeds = getattr(options, "profile", "standard"), getattr(options, "seeds", "")
-    if profile not in PROFILES:
-        raise NotebookError(f"PROFILE is {profile!r}: choose from {', '.join(PROFILES)}")
-    jobs = _whole("JOBS", getattr(options, "jobs", "")) or joblib.cpu_count()
-    return Choice(
-        course.notebooks(options.notebook) if "notebook" in options else [],
-        profile,
-        _whole("SEEDS", seeds),
-        getattr(options, "device", "cpu"),
-        jobs,
-    )
+    if options.profile not in PROFILES:
+        raise NotebookError(f"PROFILE is {options.profile!r}: choose from {', '.join(PROFILES)}")
+    jobs = _whole("JOBS", options.jobs) or joblib.cpu_count()
+    chosen = course.notebooks(options.notebook) if "notebook" in options else []
+    return Choice(chosen, options.profile, _whole("SEEDS", options.seeds), options.device, jobs)
 
 
 def _whole(name: str, text: str) -> int | None:
@@ -113,14 +101,12 @@ def _whole(name: str, text: str) -> int | None:
     return int(text) if text else None
 
 
-def _execute(options: argparse.Namespace) -> int:
+def _execute(options: argparse.Namespace) -> None:
     print(course.execute(options.source, options.target, _choice(options)))
-    return 0
 
 
 def _run_all(options: argparse.Namespace) -> int:
-    choice = _choice(options)
-    return course.run_all(choice, course.built(choice.profile))
+    return course.run_all(_choice(options), build_folder() / options.profile)
 
 
 def _refresh(options: argparse.Namespace) -> int:
@@ -158,12 +144,11 @@ def _compare(_: argparse.Namespace) -> int:
     return proofs.compare()
 
 
-def _verdicts(_: argparse.Namespace) -> int:
+def _verdicts(_: argparse.Namespace) -> None:
     from helpers.evidence import findings
 
     for finding in findings.read_all():
         print(repr(finding.verdict))
-    return 0
 
 
 def _lab(options: argparse.Namespace) -> int:
@@ -182,29 +167,25 @@ def _test(options: argparse.Namespace) -> int:
     return subprocess.call(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
 
-def _kaggle(options: argparse.Namespace) -> int:
+def _kaggle(options: argparse.Namespace) -> None:
     from helpers.commands import kaggle
 
     print(kaggle.commands(kaggle.write(options.owner), options.owner))
-    return 0
 
 
-def _student(options: argparse.Namespace) -> int:
+def _student(options: argparse.Namespace) -> None:
     from helpers.commands import student
 
     folder = student.write(_choice(options).notebooks)
     print(f"{folder}: notebooks without answers; nbgrader/source: their exercises")
-    return 0
 
 
-def _heads(_: argparse.Namespace) -> int:
+def _heads(_: argparse.Namespace) -> None:
     course.renew(course.notebooks())
-    return 0
 
 
-def _recap(_: argparse.Namespace) -> int:
+def _recap(_: argparse.Namespace) -> None:
     from helpers.commands import front
 
     front.write()
     print("\n".join(map(str, front.publish())))
-    return 0

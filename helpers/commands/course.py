@@ -60,11 +60,6 @@ def notebooks(beginning: str = "") -> list[Path]:
     return chosen
 
 
-def built(profile: str) -> Path:
-    """The folder of executed notebooks."""
-    return build_folder() / profile
-
-
 @contextmanager
 def alone(name: str) -> Iterator[None]:
     """Hold the lock of a command. Raises NotebookError where it is at work here already."""
@@ -85,7 +80,7 @@ def execute(source: Path, target: Path, choice: Choice) -> str:
     parameters |= {"seeds": choice.seeds} if choice.seeds else {}
     begun, training = time.perf_counter(), environ.get("EVIDENCE", "").startswith("{")
     notebook = runner.execute(source, target, parameters, timeout=None if training else TIMEOUT)
-    seconds, done = time.perf_counter() - begun, runner.closing(notebook)
+    seconds, done = time.perf_counter() - begun, closing(notebook)
     cells = sum(cell.cell_type == "code" for cell in notebook.cells)
     return (
         f"{source.stem:32s} {seconds:4.0f} s  {cells:3d} cells  {done['networks']:5d} networks "
@@ -99,12 +94,11 @@ def run_all(choice: Choice, folder: Path, more: Mapping[str, str] | None = None)
     `more` goes into their environment. All are run, whatever becomes of one.
     """
     _silence_kernels()
-    begun = time.perf_counter()
+    begun, order = time.perf_counter(), choice.notebooks
+    if choice.jobs > 1:  # the longest first, which leaves no core idle
+        order = sorted(order, key=_seconds, reverse=True)
     with ThreadPoolExecutor(choice.jobs) as pool:
-        calls = [
-            pool.submit(_execute_apart, path, folder, choice, more)
-            for path in _longest_first(choice)
-        ]
+        calls = [pool.submit(_execute_apart, path, folder, choice, more) for path in order]
         try:
             failed = sum(call.result() for call in calls)
         except KeyboardInterrupt:
@@ -114,18 +108,18 @@ def run_all(choice: Choice, folder: Path, more: Mapping[str, str] | None = None)
     return int(failed > 0)
 
 
-def _longest_first(choice: Choice) -> list[Path]:
-    """The notebooks in an order that leaves no core idle; one after the other in their own."""
-    if choice.jobs == 1:
-        return list(choice.notebooks)
-    return sorted(choice.notebooks, key=_seconds, reverse=True)
-
-
 def _seconds(source: Path) -> float:
     """How long a notebook took when its outputs were stored."""
-    cells = json.loads(source.read_text(encoding="utf-8"))["cells"]
-    outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
-    return max((data[MIME]["seconds"] for data in outputs if MIME in data), default=0)
+    return closing(json.loads(source.read_text(encoding="utf-8"))).get("seconds", 0)
+
+
+def closing(notebook: Mapping[str, Any]) -> dict[str, Any]:
+    """What the closing line of a notebook, as its JSON, says: networks, verdicts, seconds."""
+    for cell in reversed(notebook["cells"]):
+        for output in cell.get("outputs", []):
+            if MIME in output.get("data", {}):
+                return output["data"][MIME]
+    return {"networks": 0, "here": 0, "verdicts": {}}
 
 
 def _execute_apart(

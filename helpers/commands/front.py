@@ -15,7 +15,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 
-from helpers.commands import course, heads, openings, runner
+from helpers.commands import course, heads, openings
 from helpers.commands.course import NotebookError
 from helpers.course import cards, redpen
 from helpers.evidence import replication
@@ -30,7 +30,7 @@ BLOCKS = {
 }
 
 
-def pages(found: Found | None = None) -> dict[Path, str]:
+def pages() -> dict[Path, str]:
     """Every generated file outside of notebooks and evidence, with what belongs into it.
 
     Raises ClaimError where one lacks the marks of a block.
@@ -38,7 +38,7 @@ def pages(found: Found | None = None) -> dict[Path, str]:
     >>> [path.name for path in pages()]
     ['README.md', 'VERDICTS.md', 'recap.svg']
     """
-    found = find_all() if found is None else found
+    found = find_all()
     written, files = blocks(found), {}
     for file, names in BLOCKS.items():
         text = (ROOT / file).read_text(encoding="utf-8")
@@ -150,9 +150,7 @@ def _turned(rows: pd.DataFrame) -> str:
 
 
 def _row(claim: Claim, found: Found) -> str:
-    one, _ = found[claim.id]
-    phrase = one.verdict.phrase if one else redpen.NO_WORD
-    link = f"[{phrase}](notebooks/{claim.notebook}.ipynb)"
+    link = f"[{redpen.phrase(claim.id, found)}](notebooks/{claim.notebook}.ipynb)"
     cells = (str(claim.number), claim.quote, link, _said(claim, found))
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
@@ -195,7 +193,7 @@ def _contents() -> str:
 def _seconds(notebook: nbformat.NotebookNode) -> int:
     """How long it ran: what its opening says, else its closing line, in tens."""
     said = openings.RUNS.search(notebook.cells[0].source)
-    return int(said[1]) if said else 10 * math.ceil(runner.closing(notebook).get("seconds", 0) / 10)
+    return int(said[1]) if said else 10 * math.ceil(course.closing(notebook).get("seconds", 0) / 10)
 
 
 def address() -> str:

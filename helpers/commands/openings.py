@@ -16,7 +16,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from helpers.commands.runner import closing
+from helpers.commands.course import closing
 from helpers.evidence import findings
 from helpers.evidence.files import ROOT, write_whole
 from helpers.evidence.registry import ClaimError, registry
@@ -98,11 +98,12 @@ def write(notebook: NotebookNode, opening: Opening, seconds: float | None = None
     """
     first = notebook.cells[0]
     time = _time(RUNS.search(first.source), seconds)
-    for minutes in (0, None):  # once without the reading time, in order to count it
-        minutes = reading_minutes(notebook) if minutes is None else minutes
+    minutes = 0
+    for _ in range(2):  # once without the reading time, in order to count it
         lines = [f"**{opening.question}**", "", *(f"- {filled(one)}" for one in opening.found), ""]
         lines += [f"*Runs in about {time} s; reading: about {minutes} minutes.*"]
         first.source = with_block(first.source, "opening", "\n".join(lines), r"^# .*$")
+        minutes = reading_minutes(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "markdown" and re.search(f"^{REMEMBER}$", cell.source, re.M):
             lines = [f"{n}. {filled(one)}" for n, one in enumerate(opening.remember, 1)]

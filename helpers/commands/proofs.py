@@ -18,6 +18,7 @@ from typing import Any
 from helpers.commands.course import Choice, NotebookError, alone, run_all
 from helpers.evidence import findings, replication, store
 from helpers.evidence.files import ROOT, build_folder, write_whole
+from helpers.evidence.registry import registry
 
 LOOK = 2.0  # seconds between two looks for experiments that are finished
 
@@ -41,8 +42,8 @@ def register(choice: Choice) -> int:
 def _one_by_one(choice: Choice, how: Mapping[str, Any]) -> int:
     """The notebooks one after the other: each trains its networks on all cores."""
     given = {"EVIDENCE": json.dumps(how), "LOKY_MAX_CPU_COUNT": str(choice.jobs)}
-    alone = Choice(choice.notebooks, device=choice.device)
-    return run_all(alone, build_folder() / str(how["mode"]), given)
+    in_turn = Choice(choice.notebooks, device=choice.device)
+    return run_all(in_turn, build_folder() / str(how["mode"]), given)
 
 
 def _go_on(choice: Choice, how: Mapping[str, Any], root: Path) -> int:
@@ -122,15 +123,16 @@ def _draw(
     """Networks to audit, {notebook: {experiment: their numbers}}; each is equally likely."""
     files = sorted(store.reference().glob("*/*.json"))
     records = [store.read(file) for file in files if file.parent.name in notebooks]
-    everything = [(r.notebook, r.name, k) for r in records if r.replay for k in range(_networks(r))]
+    everything = [
+        (record.notebook, record.name, number)
+        for record in records
+        if record.replay
+        for number in range(int(store.numbered(record.table).max()) + 1)
+    ]
     drawn: dict[str, dict[str, list[int]]] = {}
     for notebook, name, row in random.sample(everything, min(count, len(everything))):
         drawn.setdefault(notebook, {}).setdefault(name, []).append(row)
     return drawn
-
-
-def _networks(record: store.Record) -> int:
-    return int(store.numbered(record.table).max()) + 1
 
 
 def replicate(choice: Choice, first: int, experiments: str = "") -> int:
@@ -140,16 +142,14 @@ def replicate(choice: Choice, first: int, experiments: str = "") -> int:
     What was found is filed in data/evidence/replicated.csv, of which README and VERDICTS.md tell.
     Raises NotebookError for a name that these notebooks' evidence does not have.
     """
-    there = {
-        file.stem for p in choice.notebooks for file in (store.reference() / p.stem).glob("*.json")
-    }
+    stems = [path.stem for path in choice.notebooks]
+    there = {file.stem for stem in stems for file in (store.reference() / stem).glob("*.json")}
     if unknown := sorted(set(experiments.split()) - there):
         known = ", ".join(sorted(there))
         raise NotebookError(f"no evidence of {', '.join(unknown)} here: there are {known}")
     root = build_folder() / "replicate" / "evidence"
     how = {"mode": "replicate", "first_seed": first, "root": str(root), "only": experiments}
     status = _go_on(choice, how, root)
-    stems = [path.stem for path in choice.notebooks]
     if status == 0:
         made = {"first_seed": first, "date": date.today().isoformat(), "commit": _commit()}
         replication.keep(findings.compare(store.reference(), root), stems, made)
@@ -180,8 +180,6 @@ def _print_differences(
 ) -> int:
     both = findings.compare(before, after)
     if notebooks is not None:
-        from helpers.evidence.registry import registry
-
         here = {claim.id for claim in registry().values() if claim.notebook in notebooks}
         both = both[both.index.get_level_values("claim").isin(here)]
     for row in both[both.differs].reset_index().to_dict("records"):

@@ -15,7 +15,6 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from helpers.commands.course import NotebookError
-from helpers.evidence.closing import MIME
 from helpers.evidence.files import cure
 
 KERNEL_RACES = ("Kernel died before replying", "Address already in use")  # worth one retry
@@ -24,7 +23,6 @@ KEPT_METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-
 
 DIED = (
     "the kernel died here, most often because memory ran out or native code crashed: close other "
@@ -112,7 +110,11 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         if cell.cell_type == "code":
             count += 1
             cell.execution_count = count
-            cell.outputs = _joined([_normalise_output(o, count) for o in cell.outputs if _kept(o)])
+            # Progress bars and the kernel's own warnings go to the standard error stream.
+            cell.outputs = _joined([one for one in cell.outputs if one.get("name") != "stderr"])
+            for output in cell.outputs:
+                if "execution_count" in output:
+                    output.execution_count = count
     return notebook
 
 
@@ -134,23 +136,3 @@ def _joined(outputs: list) -> list:
         else:
             joined.append(output)
     return joined
-
-
-def _kept(output: nbformat.NotebookNode) -> bool:
-    """Not the standard error stream: progress bars and the kernel's own warnings."""
-    return not (output.output_type == "stream" and output.name == "stderr")
-
-
-def _normalise_output(output: nbformat.NotebookNode, count: int) -> nbformat.NotebookNode:
-    if "execution_count" in output:
-        output.execution_count = count
-    return output
-
-
-def closing(notebook: nbformat.NotebookNode) -> dict[str, Any]:
-    """What the notebook's closing line says of itself: networks, verdicts, seconds."""
-    for cell in reversed(notebook.cells):
-        for output in cell.get("outputs", []):
-            if MIME in output.get("data", {}):
-                return output.data[MIME]
-    return {"networks": 0, "here": 0, "verdicts": {}}

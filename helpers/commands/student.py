@@ -54,17 +54,14 @@ def without_answers(notebook: NotebookNode) -> NotebookNode:
     """A notebook without folded answers and the outputs that hold them, folds closed."""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = HELP.sub(ONLY_HINTS, FOLD.sub(_unless_answer, cell.source))
+            given = FOLD.sub(lambda f: "" if f[1].startswith(ANSWERS) else f[0], cell.source)
+            cell.source = HELP.sub(ONLY_HINTS, given)
             continue
         cell.source = GUESS.sub(r"\1 = None\2", cell.source)
         if openings.ANSWER in cell.source:
             cell.outputs = []
     notebook.cells = [cell for cell in notebook.cells if cell.source.strip()]
     return normalise(notebook)
-
-
-def _unless_answer(fold: re.Match) -> str:
-    return "" if fold[1].startswith(ANSWERS) else fold[0]
 
 
 # --- nbgrader -----------------------------------------------------------------------------------

@@ -32,11 +32,9 @@ WORD_COLOURS = {
 }
 CLAIMED = COLOURS[2]
 YOURS, EVIDENCE = OWN["yours"], OWN["stored"]
-SAID = {"supported": "Supported", "refuted": "Refuted", "undecided": "Undecided"}
 SHORT = {"supported": "true", "refuted": "not", "undecided": "undecided"}
 BASES = {"log2": 2.0, "log10": 10.0, "octaves": 2.0}
 OUTCOME_MARKS = {"supported": "✓", "refuted": "✗", "undecided": "?"}
-
 
 Here = Mapping[str, Sequence[bool]]  # by test: which of its effects come from networks trained here
 
@@ -69,7 +67,9 @@ def verdict_card(verdict: Verdict, found: Verdict | None = None, here: Here | No
         parts.append(f"<p>{'<br>'.join([coloured(verdict), *_conditions(verdict)])}</p>")
     if not verdict.run:
         return "".join(parts) + "<p>Profile smoke is too short to judge by.</p>"
-    parts += [_answer(found or verdict), _picture(verdict, found, here or {})]
+    said = instead(found or verdict)
+    parts += [f"<p>{html.escape(said)}</p>"] if said else []
+    parts.append(_picture(verdict, found, here or {}))
     return "".join(parts) + _fine_print(verdict, found)
 
 
@@ -84,23 +84,16 @@ def _listed(verdict: Verdict, kind: str) -> list[str]:
 
     A condition under which tests disagree is undecided.
     """
-    under: dict[str, set[str]] = {}
+    under: dict[str, str] = {}
     for outcome in verdict.outcomes:
-        if outcome.test.role == "core" and outcome.test.when:
-            under.setdefault(outcome.test.when, set()).add(outcome.verdict)
-    found = [when for when, kinds in under.items() if _as_one(kinds) == kind]
+        when = outcome.test.when
+        if outcome.test.role == "core" and when:
+            alike = under.get(when, outcome.verdict) == outcome.verdict
+            under[when] = outcome.verdict if alike else "undecided"
+    found = [when for when, word in under.items() if word == kind]
     if len(found) > FEW:
         return [f"under {len(found)} conditions (in the fold below)"]
     return [f"if {html.escape(when)}" for when in found]
-
-
-def _as_one(kinds: set[str]) -> str:
-    return next(iter(kinds)) if len(kinds) == 1 else "undecided"
-
-
-def _answer(verdict: Verdict) -> str:
-    said = instead(verdict)
-    return f"<p>{html.escape(said)}</p>" if said else ""
 
 
 def instead(verdict: Verdict) -> str:
@@ -182,7 +175,7 @@ def _strip(
     axis.set(ylim=(len(rows) - 0.5, -0.5))
     claimed = "Beside the verdict: " * (test.role == "beside") + f"Claimed: {test.statement}"
     axis.set_title(textwrap.fill(claimed, WIDTH), loc="left", fontsize=9)
-    became = SAID[rows[0][0].verdict]
+    became = rows[0][0].verdict.capitalize()
     numbers = f"{became}: found {_found(rows[0][0])}, claimed {_asked(test)} ({test.unit})"
     axis.set_xlabel(textwrap.fill(numbers, WIDTH), fontsize=9)
     said = " and ".join(f"{name} {_said(o)}" if own else _said(o) for o, name, _ in rows)
@@ -284,17 +277,11 @@ def _solved(outcome: Outcome) -> list[str]:
     ]
 
 
-def _arm_intervals(outcome: Outcome) -> list[tuple[float, float]]:
-    counts = np.sum(outcome.effects, axis=0).tolist()
-    return [rate_interval(count, len(outcome.effects)) for count in counts]
-
-
 def _fine_print(verdict: Verdict, found: Verdict | None) -> str:
     """What was asked and expected, and every number of every test, in a fold."""
     claim = verdict.claim
-    asked, before = (
-        ("registered", ", before anything was measured") if claim.quote else ("asked", "")
-    )
+    asked = "registered" if claim.quote else "asked"
+    before = ", before anything was measured" if claim.quote else ""
     tables = _table(verdict)
     if found and verdict.provisional:
         tables = f"<p>Yours:</p>{tables}<p>On the evidence:</p>{_table(found)}"
@@ -317,13 +304,12 @@ def _test_row(outcome: Outcome) -> str:
     when = f" Asked where {html.escape(test.when)}." if test.when else ""
     asked = f"<b>{html.escape(test.name)}</b>{role}: {html.escape(test.statement)}{when}"
     said = f"{OUTCOME_MARKS[outcome.verdict]} {outcome.verdict}"
-    cells = [
-        f'<td style="text-align:left;max-width:24em">{asked}</td>',
-        f'<td style="text-align:left">{said}</td>',
-    ]
     measured = "exact" if test.kind == "assertion" else "<br>".join(_numbers(outcome))
-    cells.append(f'<td style="text-align:left;max-width:28em">{measured}</td>')
-    return f"<tr>{''.join(cells)}</tr>"
+    return (
+        f'<tr><td style="text-align:left;max-width:24em">{asked}</td>'
+        f'<td style="text-align:left">{said}</td>'
+        f'<td style="text-align:left;max-width:28em">{measured}</td></tr>'
+    )
 
 
 def _numbers(outcome: Outcome) -> list[str]:
@@ -343,10 +329,9 @@ def _range(low: float, high: float) -> str:
 def _beside(outcome: Outcome) -> str:
     """What stands beside the deciding interval: both arms' rates, or the bootstrap interval."""
     if outcome.test.kind == "rates":
-        rates = [
-            f"{text} [{low:.2g}, {high:.2g}]"
-            for text, (low, high) in zip(_solved(outcome), _arm_intervals(outcome), strict=True)
-        ]
-        return ", ".join(rates)
+        counts = np.sum(outcome.effects, axis=0).tolist()
+        ends = [rate_interval(count, len(outcome.effects)) for count in counts]
+        arms = zip(_solved(outcome), ends, strict=True)
+        return ", ".join(f"{text} [{low:.2g}, {high:.2g}]" for text, (low, high) in arms)
     low, high = outcome.bootstrap
     return f"bootstrap {_range(low, high)}" if np.isfinite(low) else "bootstrap –"

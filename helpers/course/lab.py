@@ -77,7 +77,7 @@ class Lab:
         self._names: set[str] = set()
         self._shown: set[str] = set()
         self.how = replace(_circumstances(), seeds=seeds)
-        self._seeds, self._started = seeds, time.perf_counter()
+        self._started = time.perf_counter()
         torch.set_num_threads(threads())
 
     def pick(self, *, smoke: T, standard: T) -> T:
@@ -90,7 +90,7 @@ class Lab:
         `first` skips seeds on which an earlier design of the experiment was judged.
         """
         first = self.how.first_seed or (EXPLORING if self.how.mode == "explore" else first)
-        count = self._seeds or self.pick(smoke=1, standard=standard)
+        count = self.how.seeds or self.pick(smoke=1, standard=standard)
         fresh = (seed for seed in itertools.count(first) if seed not in TUNING_SEEDS)
         return list(itertools.islice(fresh, count))
 
@@ -246,9 +246,14 @@ class Lab:
         verdict = judge(claim_id, effects, run=run)
         found = None
         if verdict.run:
-            verdict, found = self._held_against(claim, verdict, _seeds_of(effects))
+            seeds = {name: table.index.tolist() for name, table in _tables(effects).items()}
+            verdict, found = self._held_against(claim, verdict, seeds)
         self.verdicts[claim_id] = verdict
-        cards.show_verdict(verdict, found, _here(effects))
+        here = {  # which effects were measured on networks trained here
+            name: table.index.isin(table.attrs.get("here", [])).tolist()
+            for name, table in _tables(effects).items()
+        }
+        cards.show_verdict(verdict, found, here)
 
     def _on_common_seeds(self, effects: Any) -> Any:
         """Effects without the seeds that a changed experiment, trained on few, does not have."""
@@ -270,12 +275,10 @@ class Lab:
         finding, reason = findings.find(claim)
         if finding:
             reason = findings.disagreement(verdict, finding)
-        if self.how.mode == "explore":
-            return replace(verdict, provisional=True), finding.verdict if finding else None
-        if finding and not reason:
+        if finding and not reason and self.how.mode != "explore":
             computed = not findings.disagreement(verdict, finding, findings.EXACT)
             return (verdict if computed else finding.verdict), None
-        if self.how.mode != "read":
+        if self.how.mode not in ("read", "explore"):
             cure = f"make refresh NOTEBOOK={self.notebook[:2]}"
             raise ClaimError(f"{claim.id} is not what was found: {reason}. To renew it: {cure}")
         return replace(verdict, provisional=True), finding.verdict if finding else None
@@ -312,17 +315,9 @@ def _too_few(verdict: Verdict) -> str:
     return ""
 
 
-def _seeds_of(effects: Mapping[str, Any]) -> dict[str, list[int]]:
-    tables = {k: v for k, v in effects.items() if isinstance(v, pd.Series | pd.DataFrame)}
-    return {name: table.index.tolist() for name, table in tables.items()}
-
-
-def _here(effects: Mapping[str, Any]) -> dict[str, list[bool]]:
-    """Which effects were measured on networks trained here, where their tables say so."""
-    tables = {k: v for k, v in effects.items() if isinstance(v, pd.Series | pd.DataFrame)}
-    return {
-        k: table.index.isin(table.attrs.get("here", [])).tolist() for k, table in tables.items()
-    }
+def _tables(effects: Mapping[str, Any]) -> dict[str, pd.Series | pd.DataFrame]:
+    """The effects whose index names their seeds."""
+    return {k: v for k, v in effects.items() if isinstance(v, pd.Series | pd.DataFrame)}
 
 
 def _circumstances() -> Circumstances:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from numbers import Real
 from pathlib import Path
 
@@ -39,12 +40,9 @@ def made() -> dict[str, float]:
     """All predictions by claim; none from a file that cannot be read."""
     found: dict[str, float] = {}
     for file in sorted(folder().glob("*.json")):
-        try:
-            found |= {
-                claim: float(chance) for claim, chance in json.loads(file.read_text()).items()
-            }
-        except (ValueError, AttributeError, TypeError):
-            continue
+        with suppress(ValueError, AttributeError, TypeError):
+            kept = json.loads(file.read_text())
+            found |= {claim: float(chance) for claim, chance in kept.items()}
     return found
 
 

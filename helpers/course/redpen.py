@@ -122,6 +122,12 @@ def word(claim_id: str, found: Found) -> str:
     return one.verdict.word if one else NO_WORD
 
 
+def phrase(claim_id: str, found: Found) -> str:
+    """The verdict on a claim with its conditions; "no verdict" as `word`."""
+    one, _ = found[claim_id]
+    return one.verdict.phrase if one else NO_WORD
+
+
 def shown(word: str) -> str:
     """A word that stands alone: "true if …" where nothing completes it."""
     return f"{word} …" if word == "true if" else word
@@ -149,8 +155,8 @@ def stale(found: Found) -> list[str]:
     return said
 
 
-def page(found: Found, notebook: str = "../notebooks/{}.ipynb") -> str:
-    """The page as HTML that needs nothing else; `notebook` is the address of one by its name.
+def page(found: Found) -> str:
+    """The page as HTML that needs nothing else, to be read in `build`.
 
     Raises ClaimError for a correction whose numbers cannot be filled in.
     """
@@ -158,7 +164,7 @@ def page(found: Found, notebook: str = "../notebooks/{}.ipynb") -> str:
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>The recap in red pen</title>\n<style>{_styles('page', 'screen')}</style></head>\n"
-        f"<body>{_sheet(found, notebook.format)}</body></html>\n"
+        f"<body>{_sheet(found, '../notebooks/{}.ipynb'.format)}</body></html>\n"
     )
 
 

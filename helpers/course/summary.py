@@ -15,7 +15,7 @@ from helpers.evidence import findings
 from helpers.evidence.findings import Found
 from helpers.evidence.registry import Claim, registry
 from helpers.evidence.verdicts import Outcome, Verdict
-from helpers.figures.svg import data_uri
+from helpers.figures.svg import image
 
 find_all = findings.find_all
 SIZE = re.compile(r"(?<![\w-])\d+(?:,\d{3})*(?![\w-])")  # in a condition: "1,000 images"
@@ -38,9 +38,8 @@ def missing(found: Found) -> list[str]:
 def show_page(found: Found) -> None:
     """Show the recap's page, corrected, as a picture whose alternative text holds the tally."""
     said = redpen.described(found)
-    drawn = data_uri(redpen.picture(found))
-    image = f'<img alt="{escape(said)}" style="max-width:100%" src="{drawn}">'
-    display({"text/plain": said, "text/html": image}, raw=True)
+    page = image(redpen.picture(found), said)
+    display({"text/plain": said, "text/html": page}, raw=True)
 
 
 def show_section(title: str, found: Found) -> None:
@@ -50,15 +49,10 @@ def show_section(title: str, found: Found) -> None:
     """
     lines = redpen.recap()[title]
     named = dict.fromkeys(claim for line in lines for claim in line.claims)
-    text = "\n".join([title, *(f"{claim}: {_phrase(claim, found)}" for claim in named)])
+    text = "\n".join([title, *(f"{claim}: {redpen.phrase(claim, found)}" for claim in named)])
     display(
         {"text/plain": text, "text/html": "".join(_fold(line, found) for line in lines)}, raw=True
     )
-
-
-def _phrase(claim: str, found: Found) -> str:
-    one, _ = found[claim]
-    return one.verdict.phrase if one else redpen.NO_WORD
 
 
 def _fold(line: redpen.Line, found: Found) -> str:
@@ -106,17 +100,16 @@ def show_surprises(claims: Iterable[str], found: Found) -> None:
     As text, one stable line per claim.
     """
     rows = {}
-    for claim in claims:
-        one, _ = found[claim]
+    for claim in (registry()[name] for name in claims):
+        one, _ = found[claim.id]
         if one is not None:
-            expected, answer = registry()[claim].expected, cards.instead(one.verdict)
-            said = f"{coloured(one.verdict)} {escape(answer)}"
-            rows[claim] = [escape(registry()[claim].quote), escape(expected.strip()), said]
+            said = f"{coloured(one.verdict)} {escape(cards.instead(one.verdict))}"
+            rows[claim.id] = [escape(claim.quote), escape(claim.expected.strip()), said]
     columns = ["the recap says", "expected beforehand", "found"]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
     page = table.to_html(escape=False, index=False, justify="left")
     head = f"<summary>{len(rows)} surprises</summary>"
-    text = "\n".join(["Surprises", *(f"{claim}: {_phrase(claim, found)}" for claim in rows)])
+    text = "\n".join(["Surprises", *(f"{name}: {redpen.phrase(name, found)}" for name in rows)])
     html = f"<details>{head}{page}</details>"
     display({"text/plain": text, "text/html": html}, raw=True)
 

@@ -7,15 +7,7 @@ import pandas as pd
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from helpers.figures.style import (
-    ACCENT,
-    DIVERGING,
-    GREY,
-    blank,
-    empty,
-    show,
-    styled,
-)
+from helpers.figures.style import ACCENT, DIVERGING, GREY, blank, empty, show, styled
 
 ON_COLOUR = "#1F2328"  # letters on coloured cells: dark on any page
 
@@ -23,22 +15,25 @@ ON_COLOUR = "#1F2328"  # letters on coloured cells: dark on any page
 @styled
 def tables(panels: Mapping[str, Tensor], alt: str, decimals: int = 0) -> None:
     """Draw small matrices side by side as grids with their numbers written in the cells."""
-    if empty([number for values in panels.values() for number in np.ravel(values)], alt):
+    if empty(panels.values(), alt):
         return
     widths = [len(values[0]) for values in panels.values()]
     height = max(len(values) for values in panels.values())
     figure, axes = blank(0.55 * sum(widths) + 0.6, 0.5 * height + 0.4, 1, len(panels))
     axes[0, 0].get_gridspec().set_width_ratios(widths)
+    how = {"ha": "center", "va": "center", "fontsize": 10, "color": ON_COLOUR}
     for axis, (title, values) in zip(axes[0], panels.items(), strict=True):
         values = np.asarray(values, dtype=float)
         _, limit = _limits(values, signed=True)
         shown = np.where(np.isfinite(values), values, 0)
         axis.imshow(shown, cmap=DIVERGING, vmin=-1.6 * limit, vmax=1.6 * limit)
-        how = {"ha": "center", "va": "center", "fontsize": 10, "color": ON_COLOUR}
         for (i, j), value in np.ndenumerate(values):
             axis.text(j, i, f"{value:.{decimals}f}", **how)
         axis.set_title(title, parse_math=False)
-        _bare(axis)
+        axis.set(xticks=[], yticks=[])
+        axis.grid(False)
+        axis.spines[:].set_visible(True)
+        axis.spines[:].set_linewidth(0.5)
     show(figure, alt)
 
 
@@ -63,14 +58,13 @@ def pictures(
         label: [np.asarray(picture.detach().float().cpu()) for picture in row]
         for label, row in rows.items()
     }
-    if empty(_values(p for row in arrays.values() for p in row), alt):
+    if empty([picture for row in arrays.values() for picture in row], alt):
         return
     columns = max(len(row) for row in arrays.values())
     size = min(size, 8.2 / columns)
     width, height = size * columns, size * len(arrays) + 0.25 * bool(titles) + 0.1
     figure, axes = blank(width + 0.09 * max(map(len, arrays)) + 0.1, height)
     axis = axes[0, 0]
-    axis.set(xlim=(-0.02, columns), ylim=(len(arrays) - 0.02, -0.05), aspect="equal")
     axis.set_axis_off()
     overall = _limits(_values(p for row in arrays.values() for p in row), signed)
     for i, (label, row) in enumerate(arrays.items()):
@@ -82,7 +76,7 @@ def pictures(
         axis.text(j + 0.46, -0.06, title, ha="center", va="bottom", fontsize=9)
     for image in axis.images:
         image.set_cmap(DIVERGING if signed else "gray")
-    axis.set(xlim=(-0.02, columns), ylim=(len(arrays) - 0.02, -0.05))
+    axis.set(xlim=(-0.02, columns), ylim=(len(arrays) - 0.02, -0.05), aspect="equal")
     show(figure, alt)
 
 
@@ -109,13 +103,6 @@ def _limits(values: np.ndarray, signed: bool) -> tuple[float, float]:
     return values.min(), values.max()
 
 
-def _bare(axis) -> None:
-    axis.set(xticks=[], yticks=[])
-    axis.grid(False)
-    axis.spines[:].set_visible(True)
-    axis.spines[:].set_linewidth(0.5)
-
-
 @styled
 def heatmap(
     values: Tensor,
@@ -134,18 +121,19 @@ def heatmap(
     `signed` colours negative values purple and positive ones orange; without it nothing is
     negative, as with probabilities, and the darker the more.
     """
-    if empty(values, alt):
+    if empty([values], alt):
         return
     figure, axes = blank(*size)
+    axis = axes[0, 0]
     low, high = _limits(np.asarray(values), signed)
     colours = {"cmap": DIVERGING, "vmin": low} if signed else {"cmap": "Oranges", "vmin": 0}
-    image = axes[0, 0].imshow(np.asarray(values), vmax=high, aspect="auto", **colours)
-    axes[0, 0].set(xlabel=xlabel, ylabel=ylabel)
+    image = axis.imshow(np.asarray(values), vmax=high, aspect="auto", **colours)
+    axis.set(xlabel=xlabel, ylabel=ylabel)
     if xticks:
-        axes[0, 0].set_xticks(range(len(xticks)), xticks)
+        axis.set_xticks(range(len(xticks)), xticks)
     if yticks:
-        axes[0, 0].set_yticks(range(len(yticks)), yticks)
-    axes[0, 0].grid(False)
+        axis.set_yticks(range(len(yticks)), yticks)
+    axis.grid(False)
     _scale(figure, image, bar)
     show(figure, alt)
 
@@ -164,7 +152,7 @@ def bars(panels: Mapping[str, pd.Series], alt: str, *, xlabel: str, columns: int
     Each panel has its title and a Series of bars from the top down, the index their names. A bar
     whose name ends in `" *"` is the one to look at, and has another colour.
     """
-    if empty([share for series in panels.values() for share in series], alt):
+    if empty(panels.values(), alt):
         return
     rows = -(-len(panels) // columns)
     across = min(columns, len(panels))
@@ -203,36 +191,29 @@ def coloured_text(
     given = np.asarray(values, dtype=float)
     if not text or given.shape != (len(text),):
         raise ValueError(f"{len(text)} characters and values of shape {given.shape}: one each")
-    if empty(given, alt):
+    if empty([given], alt):
         return
     shades = np.where(np.isfinite(given), given, 0)
-    rows, row, column = [], 0, 0
-    for character, value in zip(text, shades, strict=True):
+    places, row, column = [], 0, 0
+    for character in text:
         if column == columns:
             row, column = row + 1, 0
-        rows.append((row, column, character, value))
+        places.append((row, column))
         row, column = (row + 1, 0) if character == "\n" else (row, column + 1)
-    height = rows[-1][0] + 1
+    height = places[-1][0] + 1
     grid = np.full((height, columns), np.nan)
-    for i, j, _, value in rows:
-        grid[i, j] = value
+    grid[tuple(zip(*places, strict=True))] = shades
     figure, axes = blank(9.0, 0.21 * height + 0.2)
+    axis = axes[0, 0]
     _, high = _limits(shades, signed=False)
     # Letters stay readable on the darkest colour.
-    image = axes[0, 0].imshow(grid, cmap="Oranges", aspect="auto", vmin=0, vmax=1.4 * high)
-    how_written = {
-        "ha": "center",
-        "va": "center",
-        "fontsize": 9,
-        "family": "monospace",
-        "parse_math": False,
-        "color": ON_COLOUR,
-    }
-    for i, j, character, _ in rows:
+    image = axis.imshow(grid, cmap="Oranges", aspect="auto", vmin=0, vmax=1.4 * high)
+    how = {"ha": "center", "va": "center", "fontsize": 9, "color": ON_COLOUR}
+    for (i, j), character in zip(places, text, strict=True):
         shown = "¶" if character == "\n" else character
         if shown != " ":
-            axes[0, 0].text(j, i, shown, **how_written)
-    axes[0, 0].set_axis_off()
+            axis.text(j, i, shown, family="monospace", parse_math=False, **how)
+    axis.set_axis_off()
     colours = _scale(figure, image, bar, pad=0.01, fraction=0.03)
     colours.ax.set_ylim(0, high)
     show(figure, alt)

@@ -53,7 +53,7 @@ def curves(
     """
     guess = guessed(guess, "y" in log)
     lines = {name: _finite(frame, "y" in log) for name, frame in lines.items()}
-    if empty([y for frame in lines.values() for y in frame.to_numpy().ravel()], alt):
+    if empty(lines.values(), alt):
         return
     figure, axes = blank(6.4, 3.4)
     axis = axes[0, 0]
@@ -129,24 +129,17 @@ def _name_lines(axis, aside: bool = False) -> None:
         axis.legend(**(BESIDE if aside or len(names) > 4 else {}))
         return
     for handle, name, end, height in zip(handles, names, ends, heights, strict=True):
-        colour = (handle[0] if isinstance(handle, tuple) else handle).get_color()
-        leader = {
-            "arrowstyle": "-",
-            "color": colour,
-            "shrinkA": 1,
-            "shrinkB": 1,
-            "relpos": (0, 0.5),
-        }
+        leader = {"arrowstyle": "-", "color": handle.get_color(), "relpos": (0, 0.5)}
+        leader |= {"shrinkA": 1, "shrinkB": 1}
         where = {"xytext": (1.03, height / space), "textcoords": "axes fraction", "va": "center"}
         axis.annotate(name, end, arrowprops=leader, fontsize=9, annotation_clip=False, **where)
 
 
-def _ends(axis, handles: Sequence) -> list[tuple[float, float]]:
+def _ends(axis, lines: Sequence) -> list[tuple[float, float]]:
     """The last point of every line; none where one ends far from the right edge."""
     axis.figure.draw_without_rendering()  # lays the axes out: now places on the page are known
     right, ends = axis.get_xlim()[1], []
-    for handle in handles:
-        line = handle[0] if isinstance(handle, tuple) else handle
+    for line in lines:
         x, y = np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
         if line.get_transform() != axis.transData:  # a line all across
             x = np.where(x > 0.5, right, x)
@@ -202,7 +195,7 @@ def dots(
     `frame.attrs["own"]` says that the experiment is the reader's own.
     """
     guess = guessed(guess, "x" in log)
-    if empty(frame, alt):
+    if empty([frame], alt):
         return
     frame = _finite(frame, "x" in log).set_axis([_named(arm) for arm in frame], axis=1)
     marked = threshold is not None or guess is not None
@@ -270,7 +263,7 @@ def rates(
     each other. Fewer than six networks have no interval. `guess` marks what the reader predicted.
     """
     guess = guessed(guess)
-    if empty([y for frame in lines.values() for y in frame.to_numpy(float).ravel()], alt):
+    if empty(lines.values(), alt):
         return
     figure, axes = blank(6.4, 3.2)
     axis = axes[0, 0]
@@ -308,7 +301,7 @@ def descents(
 
     The first point is marked by a square; what leaves `domain` is not shown.
     """
-    if empty([place for path in paths.values() for place in path], alt):
+    if empty(paths.values(), alt):
         return
     figure, axes = blank(min(2.3 * len(paths) + 0.4, 9.0), 2.4, 1, len(paths), sharey=True)
     ground = np.linspace(*domain, 200)

@@ -13,7 +13,7 @@ from IPython.display import display
 from matplotlib.figure import Figure
 
 from helpers.evidence.statistics import t_interval
-from helpers.figures.svg import data_uri, svg
+from helpers.figures.svg import image, svg
 
 # Eight colours of middle lightness: contrast of 3 to 1 on white and on the dark page, and as far
 # apart as that allows for readers with and without red-green blindness.
@@ -166,16 +166,14 @@ def show(figure: Figure, alt: str) -> None:
 
 @styled
 def picture(figure: Figure, alt: str) -> str:
-    """A figure as an HTML image with its alternative text.
-
-    An SVG in an address passes sanitisers, and no style of the page reaches into it.
-    """
-    return f'<img alt="{escape(alt)}" style="max-width:100%" src="{data_uri(svg(figure))}">'
+    """A figure as an HTML image with its alternative text."""
+    return image(svg(figure), alt)
 
 
-def empty(values, alt: str) -> bool:
-    """Whether nothing can be drawn of `values`; then says so in a sentence."""
-    numbers = np.asarray(values, dtype=float)
+def empty(arrays: Iterable, alt: str) -> bool:
+    """Whether no number of any of the arrays can be drawn; then says so in a sentence."""
+    flat = [np.asarray(array, dtype=float).ravel() for array in arrays]
+    numbers = np.concatenate([[], *flat])
     if np.isfinite(numbers).any():
         return False
     why = "no number is finite" if numbers.size else "there are no numbers"

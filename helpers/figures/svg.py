@@ -7,6 +7,7 @@ styles are gathered in one sheet, since most elements share theirs; numbers keep
 import base64
 import io
 import re
+from html import escape
 
 from matplotlib.figure import Figure
 from PIL import Image
@@ -32,9 +33,13 @@ def svg(figure: Figure) -> str:
     return f'{head}>{_sheet(styles)}<rect class="page" width="100%" height="100%" rx="4"/>{body}'
 
 
-def data_uri(drawing: str) -> str:
-    """An SVG as the address of a picture."""
-    return f"data:image/svg+xml;base64,{base64.b64encode(drawing.encode()).decode()}"
+def image(drawing: str, alt: str) -> str:
+    """An SVG as an HTML image with its alternative text.
+
+    An SVG in an address passes sanitisers, and no style of the page reaches into it.
+    """
+    address = f"data:image/svg+xml;base64,{base64.b64encode(drawing.encode()).decode()}"
+    return f'<img alt="{escape(alt)}" style="max-width:100%" src="{address}">'
 
 
 def _shortened(tag: re.Match) -> str:
@@ -58,21 +63,20 @@ def _font(family: re.Match) -> str:
 
 def _smaller(picture: re.Match) -> str:
     """A PNG of the same pixels, grey or with a palette where that is shorter."""
-    image = Image.open(io.BytesIO(base64.b64decode(picture[0])))
-    ways = [image]
-    if image.mode != "RGBA" or image.getchannel("A").getextrema() == (255, 255):
-        image = image.convert("RGB")
-        colours = image.getcolors(256) or []
-        grey = all(red == green == blue for _, (red, green, blue) in colours)
-        ways += [image] + [image.convert("L") if grey else image.quantize(len(colours))] * bool(
-            colours
-        )
+    pixels = Image.open(io.BytesIO(base64.b64decode(picture[0])))
+    ways = [pixels]
+    if pixels.mode != "RGBA" or pixels.getchannel("A").getextrema() == (255, 255):
+        pixels = pixels.convert("RGB")
+        ways.append(pixels)
+        if colours := pixels.getcolors(256):
+            grey = all(red == green == blue for _, (red, green, blue) in colours)
+            ways.append(pixels.convert("L") if grey else pixels.quantize(len(colours)))
     return min(map(_written, ways), key=len)
 
 
-def _written(image: Image.Image) -> str:
+def _written(pixels: Image.Image) -> str:
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
+    pixels.save(buffer, format="PNG", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -14,8 +14,7 @@ import nbformat
 import pytest
 
 from helpers.commands import kaggle
-from helpers.commands.course import notebooks
-from helpers.commands.runner import closing
+from helpers.commands.course import closing, notebooks
 
 # What one of the two images had not, on the days they were looked at: ONNX's tools on Kaggle,
 # these and the others on Colab.

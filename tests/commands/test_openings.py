@@ -7,6 +7,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from helpers.commands import openings, runner
 from helpers.commands.openings import Opening, filled, reading_minutes, write
 from helpers.evidence import findings
+from helpers.evidence.closing import MIME
 from helpers.evidence.registry import ClaimError
 
 OUTCOME, CLAIM = next(
@@ -119,7 +120,7 @@ def test_an_entry_that_is_not_as_it_should_be_is_named(text, message, tmp_path):
 
 def test_only_a_notebook_with_an_entry_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr(openings, "openings", lambda: {"01_toy": OPENING})
-    record = {runner.MIME: {"seconds": 12.0}, "text/plain": "done"}
+    record = {MIME: {"seconds": 12.0}, "text/plain": "done"}
     for name in ("01_toy", "02_toy"):
         cell = new_code_cell("lab.close()", outputs=[new_output("display_data", record)])
         nbformat.write(runner.normalise(notebook(cell)), tmp_path / f"{name}.ipynb")

@@ -13,7 +13,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from helpers.commands import course, runner
 from helpers.commands.cli import main
-from helpers.commands.runner import NotebookError, closing, execute, normalise
+from helpers.commands.course import closing
+from helpers.commands.runner import NotebookError, execute, normalise
 from helpers.evidence.closing import MIME
 
 ROOT = Path(__file__).resolve().parents[2]

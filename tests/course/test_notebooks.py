@@ -16,7 +16,8 @@ from anatomy import complaints
 
 import helpers
 from helpers.commands import heads, openings
-from helpers.commands.runner import closing, normalise
+from helpers.commands.course import closing
+from helpers.commands.runner import normalise
 from helpers.course import exercises
 from helpers.evidence import findings, replication, store
 from helpers.evidence.registry import registry

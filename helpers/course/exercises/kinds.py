@@ -6,7 +6,7 @@ that a reader hands in makes it raise.
 
 import inspect
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
@@ -158,17 +158,20 @@ class Code:
     def _compared(self, answers: list, right: list) -> str | None:
         if all(answer is None for answer in answers):
             return UNANSWERED
-        if self._alike(answers, right):
+        unlike = next(self._unlike(answers, right), None)
+        if unlike is None:
             return None
         for text, wrong in self.mistakes.items():
-            if self._alike(answers, self._answers(wrong)):
+            if not any(self._unlike(answers, self._answers(wrong))):
                 return text
-        found = [differs(a, b, self.within) for a, b in zip(answers, right, strict=True)]
-        number = next(n for n, text in enumerate(found) if text)
-        return f"For {self._described(number)} it returns {found[number]}."
+        number, text = unlike
+        return f"For {self._described(number)} it returns {text}."
 
-    def _alike(self, answers: list, others: list) -> bool:
-        return not any(differs(a, b, self.within) for a, b in zip(answers, others, strict=True))
+    def _unlike(self, answers: list, others: list) -> Iterator[tuple[int, str]]:
+        """The cases in which answers differ, and in what."""
+        for number, (answer, other) in enumerate(zip(answers, others, strict=True)):
+            if text := differs(answer, other, self.within):
+                yield number, text
 
     def _names(self) -> list[str]:
         return list(inspect.signature(self.shown).parameters)[: len(self._case(0))]

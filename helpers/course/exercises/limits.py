@@ -3,6 +3,7 @@
 import signal
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from typing import Any
 
 LIMIT = 5.0  # seconds for all calls of a reader's function
@@ -20,23 +21,18 @@ def limited(call: Callable[[], Any], seconds: float) -> Any:
     """
     if hasattr(signal, "SIGALRM") and threading.current_thread() is threading.main_thread():
         return _under_alarm(call, seconds)
-    done: list[tuple[Any, BaseException | None]] = []
+    outcome: Future[Any] = Future()
 
     def work() -> None:
         try:
-            done.append((call(), None))
+            outcome.set_result(call())
         except BaseException as error:
-            done.append((None, error))
+            outcome.set_exception(error)
 
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not done:
+    threading.Thread(target=work, daemon=True).start()
+    if not wait([outcome], seconds).done:
         raise TimeUp
-    value, error = done[0]
-    if error:
-        raise error
-    return value
+    return outcome.result()
 
 
 def _under_alarm(call: Callable[[], Any], seconds: float) -> Any:

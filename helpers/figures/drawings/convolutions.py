@@ -202,12 +202,11 @@ def receptive_field(*, highlight: str | None = "conv2") -> None:
     sheet = Sheet(8.1, 3.72, highlight)
     step, left, row = 0.36, 1.1, 0.68
     places = [left + step * n for n in range(10)]
-    seen = set(range(fields[highlight][0], fields[highlight][1])) if highlight else set()
+    reached = _reached(highlight) if highlight else {}
     for n, x in enumerate(places):
-        sheet.box(x, 0.4, 0.26, 0.26, part=highlight or "" if n in seen else "", square=True)
+        part = highlight or "" if n in reached.get("pixels", ()) else ""
+        sheet.box(x, 0.4, 0.26, 0.26, part=part, square=True)
     sheet.label(0.8, 0.4, "pixels", ha="right")
-    lit = {UNITS[highlight]} if highlight else set()
-    reached = _reached(highlight, lit)
     for level, (name, (kernel, stride)) in enumerate(LAYERS.items(), 1):
         y = 0.4 + level * row
         above = [
@@ -242,14 +241,14 @@ def _fields() -> dict[str, tuple[int, int]]:
     return fields
 
 
-def _reached(name: str | None, units: set[int]) -> dict[str, set[int]]:
-    """The units of every layer up to `name` that reach `units` of it."""
-    reached = {}
-    for layer, (kernel, stride) in reversed(LAYERS.items()):
-        if layer == name or reached:
-            reached[layer] = units
-            units = {stride * unit + k for unit in units for k in range(kernel)}
-    return reached
+def _reached(name: str) -> dict[str, set[int]]:
+    """The pixels, and the units of every layer up to `name`, that reach its chosen unit."""
+    reached, units = {}, {UNITS[name]}
+    for layer in reversed(list(LAYERS)[: list(LAYERS).index(name) + 1]):
+        reached[layer] = units
+        kernel, stride = LAYERS[layer]
+        units = {stride * unit + k for unit in units for k in range(kernel)}
+    return reached | {"pixels": units}
 
 
 def _nested(sheet: Sheet, fields: dict[str, tuple[int, int]], left: float, top: float) -> None:

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 from helpers.figures.drawings.grammar import ACCENT, BLUE, INK, Point, Sheet, with_parts
 
-# Of every layer its name, its units, and those that this update drops.
+# Of every layer its name, its units, those that this update drops, how often, how they are scaled.
 LAYERS = (
-    ("inputs", 5, (3,), "p = 0.2"),
-    ("hidden", 6, (0, 2, 5), "p = 0.5"),
-    ("hidden", 6, (1, 3, 4), "p = 0.5"),
-    ("outputs", 3, (), "never"),
+    ("inputs", 5, (3,), "p = 0.2", "× 1 / 0.8"),
+    ("hidden", 6, (0, 2, 5), "p = 0.5", "× 1 / 0.5"),
+    ("hidden", 6, (1, 3, 4), "p = 0.5", "× 1 / 0.5"),
+    ("outputs", 3, (), "never", ""),
 )
 
 
@@ -27,11 +27,11 @@ def dropout_feed_forward(*, highlight: str | None = "hidden") -> None:
         training = name == "training"
         columns = [
             [(left + 0.87 * n, 1.72 + 0.34 * (k - (units - 1) / 2)) for k in range(units)]
-            for n, (_, units, _, _) in enumerate(LAYERS)
+            for n, (_, units, *_) in enumerate(LAYERS)
         ]
         sheet.label(left + 1.3, 3.16, name, size=10, bold=True)
         sheet.label(left + 1.3, 2.94, words, size=8.5)
-        for n, (part, _, dropped, often) in enumerate(LAYERS):
+        for n, (part, _, dropped, often, scale) in enumerate(LAYERS):
             gone = dropped if training else ()
             for k, (x, y) in enumerate(columns[n]):
                 _unit(sheet, x, y, part, k in gone)
@@ -39,7 +39,6 @@ def dropout_feed_forward(*, highlight: str | None = "hidden") -> None:
                 before = LAYERS[n - 1][2] if training else ()
                 _links(sheet, columns[n - 1], columns[n], before, gone)
             sheet.label(columns[n][0][0], 0.5, part, part, size=8.5)
-            scale = {"p = 0.2": "× 1 / 0.8", "p = 0.5": "× 1 / 0.5"}.get(often, "")
             sheet.label(columns[n][0][0], 0.32, often if training else "as it is", part, size=8)
             sheet.label(columns[n][0][0], 0.15, scale if training else "", part, size=8)
     sheet.show(
@@ -84,23 +83,19 @@ def dropout_recurrent(*, highlight: str | None = "one mask") -> None:
     """
     sheet = Sheet(8.3, 3.5, highlight)
     for left, (part, words) in zip((0.55, 3.3, 6.05), PLACES.items(), strict=True):
-        fresh = iter(MASKS)
-        shared = {"up": MASKS[:3], "along": MASKS[4:6]}
+        upwards, along = {
+            "between layers": (iter(MASKS), itertools.repeat("")),
+            "recurrent path": (itertools.repeat(""), iter(MASKS)),
+            "one mask": (itertools.cycle(MASKS[:3]), itertools.cycle(MASKS[4:6])),
+        }[part]
         for t in range(3):
             x = left + 0.82 * t
-            for level, y in enumerate((1.35, 2.2)):
+            for y in (1.35, 2.2):
                 sheet.box(x, y, 0.34, 0.3, colour=BLUE)
-                across = part != "between layers" and t > 0
                 if t:
-                    mask = (
-                        (next(fresh) if part != "one mask" else shared["along"][level])
-                        if across
-                        else ""
-                    )
-                    _masked(sheet, (x - 0.65, y), (x - 0.17, y), mask, part)
-            for level, (low, high) in enumerate(((0.82, 1.2), (1.5, 2.05), (2.35, 2.75))):
-                mask = next(fresh) if part == "between layers" else shared["up"][level]
-                _masked(sheet, (x, low), (x, high), "" if part == "recurrent path" else mask, part)
+                    _masked(sheet, (x - 0.65, y), (x - 0.17, y), next(along), part)
+            for low, high in ((0.82, 1.2), (1.5, 2.05), (2.35, 2.75)):
+                _masked(sheet, (x, low), (x, high), next(upwards), part)
         sheet.label(left + 0.82, 3.3, part, part, size=10, bold=True)
         sheet.label(left + 0.82, 3.06, words[0], part, size=8.5)
         sheet.label(left + 0.82, 0.3, words[1], part, size=8.5)
@@ -115,13 +110,10 @@ def dropout_recurrent(*, highlight: str | None = "one mask") -> None:
 def _masked(sheet: Sheet, start: Point, end: Point, mask: str, part: str) -> None:
     """An arrow that a mask may stand across: filled cells are kept units, empty ones dropped."""
     sheet.arrow(start, end, colour=(INK, 0.6), width=0.8, gap=0.02)
-    (x, y), side = ((start[0] + end[0]) / 2 - 0.03, (start[1] + end[1]) / 2 - 0.03), 0.085
-    upright = start[0] != end[0]
-    if not upright:
-        x += 0.03
+    x, y, side = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2, 0.085
+    colour = ACCENT if sheet.lit(part) else INK
     for n, bit in enumerate(mask):
         shift = (n - (len(mask) - 1) / 2) * side
-        place = (x, y + 0.03 + shift) if upright else (x + shift, y)
-        colour = ACCENT if sheet.lit(part) else INK
+        place = (x - 0.03, y + shift) if start[0] != end[0] else (x + shift, y - 0.03)
         kept = 0.85 if bit == "1" else 0
         sheet.box(*place, side, side, colour=colour, square=True, tint=kept)

@@ -10,7 +10,14 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, PathPatch, Polygon
+from matplotlib.patches import (
+    Circle,
+    FancyArrowPatch,
+    FancyBboxPatch,
+    PathPatch,
+    Polygon,
+    Rectangle,
+)
 from matplotlib.path import Path
 
 from helpers.figures import style
@@ -89,10 +96,11 @@ class Sheet:
         """Whether one of these parts is highlighted."""
         return bool(self.highlight) and self.highlight in ((part,) if part is str(part) else part)
 
-    def line(self, part: Part, colour: Colour, width: float = 1.0) -> dict:
-        """How a line of this part is drawn."""
+    def line(self, part: Part, colour: Colour, width: float = 1.0, level: float = 3) -> dict:
+        """How a line of this part is drawn; what has a higher `level` lies above."""
         lit = self.lit(part)
-        return {"edgecolor": ACCENT if lit else colour, "linewidth": width + 1.0 * lit}
+        edge = ACCENT if lit else colour
+        return {"edgecolor": edge, "linewidth": width + 1.0 * lit, "zorder": level + lit / 2}
 
     def box(
         self,
@@ -110,9 +118,8 @@ class Sheet:
         dashed: bool = False,
     ) -> Box:
         """A tinted box about its centre (x, y), with rounded corners unless it is `square`."""
-        lit = self.lit(part)
         tint = (0.05 if colour == INK else TINT) if tint is None else tint
-        fill = (ACCENT, 0.22) if lit else _tinted(colour, tint)
+        fill = (ACCENT, 0.22) if self.lit(part) else _tinted(colour, tint)
         rounding = 0 if square else min(0.08, height / 3)
         self.axis.add_patch(
             FancyBboxPatch(
@@ -122,7 +129,6 @@ class Sheet:
                 boxstyle=f"round,pad=0,rounding_size={rounding}" if rounding else "square,pad=0",
                 facecolor=fill,
                 linestyle="--" if dashed else "-",
-                zorder=3 + lit / 2,
                 **self.line(part, colour),
             )
         )
@@ -142,10 +148,8 @@ class Sheet:
         filled: bool = False,
     ) -> Box:
         """A circle: a unit, or an operation such as × with its sign inside."""
-        lit = self.lit(part)
-        fill = (ACCENT, 0.22) if lit else _tinted(colour, 1 if filled else TINT)
-        look = self.line(part, colour)
-        self.axis.add_patch(Circle((x, y), radius, facecolor=fill, zorder=3 + lit / 2, **look))
+        fill = (ACCENT, 0.22) if self.lit(part) else _tinted(colour, 1 if filled else TINT)
+        self.axis.add_patch(Circle((x, y), radius, facecolor=fill, **self.line(part, colour)))
         if text:
             self.label(x, y - 0.005, text, part, size=10)
         return Box(x, y, 2 * radius, 2 * radius)
@@ -199,27 +203,21 @@ class Sheet:
         a line.
         """
         path = _bent(*points, bend, gap) if bend else _rounded(points, gap, rounding)
-        look = self.line(part, colour, width)
-        lit = self.lit(part)
-        dash = (0, (3, 2)) if dashed else "-"
-        if head:
-            self.axis.add_patch(
-                FancyArrowPatch(
-                    path=path,
-                    arrowstyle="-|>,head_length=0.5,head_width=0.22",
-                    mutation_scale=10 + 2 * lit,
-                    facecolor=look["edgecolor"],
-                    linestyle=dash,
-                    capstyle="butt",
-                    joinstyle="miter",
-                    zorder=2 + lit / 2,
-                    **look,
-                )
+        look = self.line(part, colour, width, level=2) | {"capstyle": "butt"}
+        look |= {"linestyle": (0, (3, 2)) if dashed else "-"}
+        if not head:
+            self.axis.add_patch(PathPatch(path, fill=False, **look))
+            return
+        self.axis.add_patch(
+            FancyArrowPatch(
+                path=path,
+                arrowstyle="-|>,head_length=0.5,head_width=0.22",
+                mutation_scale=10 + 2 * self.lit(part),
+                facecolor=look["edgecolor"],
+                joinstyle="miter",
+                **look,
             )
-        else:
-            patch = PathPatch(path, fill=False, linestyle=dash, zorder=2 + lit / 2, **look)
-            patch.set_capstyle("butt")
-            self.axis.add_patch(patch)
+        )
 
     def lines(
         self,
@@ -231,7 +229,7 @@ class Sheet:
     ) -> None:
         """Many thin lines as one, each along its points, that keep `gap` inches at both ends."""
         paths = [_rounded(way, gap, 0) for way in ways]
-        look = self.line(part, colour, width) | {"zorder": 1.5 + self.lit(part) / 2}
+        look = self.line(part, colour, width, level=1.5)
         if paths:
             self.axis.add_patch(PathPatch(Path.make_compound_path(*paths), fill=False, **look))
 
@@ -239,14 +237,12 @@ class Sheet:
         """A curly brace from x = start to end over what it holds together."""
         up, middle = 0.07, (start + end) / 2
         r = min(up, (end - start) / 4)
-        corners = [(start, y), (start, y + up), (start + r, y + up)]
-        centre = [(middle - r, y + up), (middle, y + up), (middle, y + 2 * up)]
-        half = [(Path.MOVETO, corners[0]), (Path.CURVE3, corners[1]), (Path.CURVE3, corners[2])]
-        half += [(Path.LINETO, centre[0]), (Path.CURVE3, centre[1]), (Path.CURVE3, centre[2])]
-        for mirror in (False, True):
-            points = [(2 * middle - x if mirror else x, v) for _, (x, v) in half]
-            path = Path(points, [code for code, _ in half])
-            self.axis.add_patch(PathPatch(path, fill=False, zorder=2, **self.line(part, INK, 0.9)))
+        half = [(start, y), (start, y + up), (start + r, y + up)]
+        half += [(middle - r, y + up), (middle, y + up), (middle, y + 2 * up)]
+        bends = [Path.MOVETO, Path.CURVE3, Path.CURVE3, Path.LINETO, Path.CURVE3, Path.CURVE3]
+        look = self.line(part, INK, 0.9) | {"zorder": 2, "fill": False}
+        for points in (half, [(2 * middle - x, height) for x, height in half]):
+            self.axis.add_patch(PathPatch(Path(points, bends), **look))
         self.label(middle, y + 2 * up + 0.12, text, part)
 
     def area(
@@ -264,7 +260,7 @@ class Sheet:
         cell: float | Point,
         part: Part = "",
         *,
-        fill: Callable[[int, int], tuple] = lambda i, j: ("none", None),
+        fill: Callable[[int, int], Colour] = lambda i, j: "none",
         size: float = 9,
     ) -> Callable[[int, int], Box]:
         """Rows of cells with their text; `fill(i, j)` is a cell's face. Returns (i, j) -> Box."""
@@ -273,15 +269,12 @@ class Sheet:
         def at(i: int, j: int) -> Box:
             return Box(left + (j + 0.5) * wide, top - (i + 0.5) * high, wide, high)
 
+        look = {"edgecolor": (INK, 0.45), "linewidth": 0.7, "zorder": 1}
         for i, row in enumerate(values):
             for j, text in enumerate(row):
                 x, y, *_ = at(i, j)
-                face = fill(i, j)
                 corner = (x - wide / 2, y - high / 2)
-                box = FancyBboxPatch(corner, wide, high, boxstyle="square,pad=0", zorder=1)
-                box.set(facecolor=face if face[1] is not None else "none", edgecolor=(INK, 0.45))
-                box.set_linewidth(0.7)
-                self.axis.add_patch(box)
+                self.axis.add_patch(Rectangle(corner, wide, high, facecolor=fill(i, j), **look))
                 if text:
                     self.label(x, y, text, size=size)
         self.frame(left, top, len(values[0]) * wide, len(values) * high, part)
@@ -299,8 +292,8 @@ class Sheet:
     ) -> Box:
         """An outline about what is there already."""
         corner = (left, top - height)
-        look = self.line(part, colour, line) | {"zorder": 3 + self.lit(part) / 2, "fill": False}
-        self.axis.add_patch(FancyBboxPatch(corner, width, height, boxstyle="square,pad=0", **look))
+        look = self.line(part, colour, line)
+        self.axis.add_patch(Rectangle(corner, width, height, fill=False, **look))
         return Box(left + width / 2, top - height / 2, width, height)
 
     def show(self, alt: str) -> None:

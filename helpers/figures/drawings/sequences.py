@@ -1,5 +1,6 @@
 """Drawings of sequences: a batch of unequal rows, and how far an input lies from an output."""
 
+import itertools
 from collections.abc import Sequence
 
 from helpers.figures.drawings.grammar import ACCENT, BLUE, INK, Sheet, with_parts
@@ -84,7 +85,7 @@ def longest_path(
     right = left + (steps - 1) * step
     sheet = Sheet(right + 1.55, base + len(dilations) * row + 0.3, highlight)
     xs = [left + n * step for n in range(steps)]
-    path = _way_back(dilations)
+    path = list(itertools.accumulate(dilations, initial=0))  # a place in each layer, from below
     convolution, recurrence = ("both", "convolution"), ("both", "recurrence")
     faint, taken = [], []
     for level in range(len(dilations) + 1):
@@ -120,11 +121,3 @@ def longest_path(
         f"From the first of {steps} inputs to the last output: {layers} dilated convolutions "
         f"one after another, or {steps} steps of a recurrent net."
     )
-
-
-def _way_back(dilations: Sequence[int]) -> list[int]:
-    """The place in each layer, from the inputs up, through which the first reaches the last."""
-    places = [0]
-    for dilation in dilations:
-        places.append(places[-1] + dilation)
-    return places

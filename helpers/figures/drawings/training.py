@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from helpers.evidence.statistics import sign_flip_p, t_interval
+from helpers.evidence.registry import Test
+from helpers.evidence.verdicts import decide
 from helpers.figures.drawings.grammar import (
     ACCENT,
     BLUE,
@@ -177,8 +178,8 @@ def experiment(
     if len(first) != len(second) or not 6 <= len(first) <= 12:
         raise ValueError(f"{len(first)} and {len(second)} runs: draw 6 to 12 pairs")
     effects = np.round(np.subtract(first, second), 6)
-    low, high = t_interval(effects)
-    word = _word(effects, threshold)
+    outcome = decide(Test("A - B", "", "mean", "", "above", threshold), effects.tolist())
+    low, high, word = outcome.low, outcome.high, outcome.verdict
     wide, high_cell, left = 0.56, 0.33, 1.2
     end = left + len(first) * wide
     sheet = Sheet(end + 0.35, 3.85, highlight)
@@ -231,11 +232,3 @@ def _strip(sheet: Sheet, effects: np.ndarray, interval, threshold: float, ends) 
     sheet.arrow((x, base), (x, 1.68), dashed=True, head=False, gap=0, width=1.2)
     sheet.label(x, 1.78, "threshold", size=8.5)
     sheet.arrow((max(place(high), ends[1]) + 0.1, 1.2), (ends[1] + 0.36, 1.2), part="word")
-
-
-def _word(effects: np.ndarray, threshold: float) -> str:
-    """The rule for means, as `evidence.verdicts` has it."""
-    low, high = t_interval(effects)
-    if sign_flip_p(effects - threshold) > 0.05 or low <= threshold <= high:
-        return "undecided"
-    return "supported" if low > threshold else "refuted"
