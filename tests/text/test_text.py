@@ -401,7 +401,7 @@ def test_many_words_do_not_overflow():
         (lambda: mask(ids()), r"no lengths"),
         (lambda: windows(torch.arange(5), 5), r"has 5 token\(s\), and 6 are needed.*longer text"),
         (lambda: windows(torch.arange(5), 0), r"length is 0"),
-        (lambda: windows(torch.arange(5), 2, 0), r"stride 0"),
+        (lambda: windows(torch.arange(5), 2, 0), r"stride is 0"),
         (lambda: NGrams(ids(1, 2), 0, 5), r"order is 0"),
         (lambda: NGrams(ids(1, 2), 3, 5), r"3-grams need 3 tokens or more"),
         (lambda: NGrams(ids(1, 5), 1, 5), r"run from 1 to 5, and only 0 to 4"),

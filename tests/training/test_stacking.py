@@ -15,9 +15,6 @@ from torch.nn import functional as F
 from zoo import (
     HUGE,
     ZOO,
-    Branch,
-    Item,
-    TorchGRU,
     assert_close_weights,
     assert_same_weights,
     dense,
@@ -349,12 +346,6 @@ def test_dropout_is_off_in_evaluation_and_repeatable_in_training():
     assert history.test_loss.iloc[-1] == pytest.approx(loss, rel=1e-5)
 
 
-def test_dropout_leaves_the_global_random_state_alone():
-    before = torch.get_rng_state()
-    train_stacked(with_dropout, toy(), mixed([0.1, 0.1]), steps=2, batch_size=10)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
 @pytest.mark.slow
 def test_dropout_makes_the_same_distribution_of_losses():
     """Kolmogorov-Smirnov, 64 against 64 networks that start alike: only masks and batches vary."""
@@ -378,19 +369,6 @@ def test_dropout_makes_the_same_distribution_of_losses():
 
 
 # ---------------------------------------------------------------- what cannot be stacked
-
-
-@pytest.mark.parametrize("build", [Branch, Item, TorchGRU])
-def test_networks_without_a_rule_are_refused_with_the_cure(build):
-    cure = rf"{build.__name__} cannot be stacked: .*helpers.nets instead of nn.RNN.*pack=1"
-    with pytest.raises(UnstackableError, match=cure):
-        train_stacked(build, toy(), mixed([0.1, 0.1]), steps=2, batch_size=10)
-
-
-@pytest.mark.parametrize("optimizer", [optim.Rprop, optim.ASGD])
-def test_optimizers_that_remember_their_rate_are_refused_with_the_cure(optimizer):
-    with pytest.raises(UnstackableError, match=rf"{optimizer.__name__} cannot be .*SGD.*pack=1"):
-        train_stacked(dense, toy(), mixed([0.1] * 2), steps=2, batch_size=10, optimizer=optimizer)
 
 
 def layers_by_chance() -> nn.Module:
