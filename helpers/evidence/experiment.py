@@ -593,41 +593,41 @@ def _refuse_unless_frozen(design: Design) -> None:
 
 
 def _prove(design: Design, how: Circumstances) -> None:
-    """Train every seed of every arm and write the evidence."""
+    """Choose settings, train every seed of every arm and write the evidence."""
     _refuse_unless_frozen(design)
     begun, root = time.monotonic(), build_folder() / "prove" / design.notebook / design.name
-    file = store.place(design.notebook, design.name, how.root)
-    store.require_writable(file)
-    how_trained = {"n_jobs": how.jobs, **_verified(design)}
+    store.require_writable(store.place(design.notebook, design.name, how.root))
     tuning = None
     if design.tune:
-        tuning = _search(design, design.tuning_seeds, list(design.arms), root, **how_trained)
-    chosen = _as_json(design.best(tuning))
-    table, replayed = _train_every_seed(design, chosen, root, how_trained)
-    made = _made(begun, how) | {
+        seeds, arms = design.tuning_seeds, list(design.arms)
+        tuning = _search(design, seeds, arms, root, n_jobs=how.jobs, **_verified(design))
+    _write_evidence(design, how, _as_json(design.best(tuning)), tuning, root, begun)
+
+
+def _write_evidence(
+    design: Design,
+    how: Circumstances,
+    chosen: Mapping[str, Any],
+    tuning: pd.DataFrame | None,
+    root: Path,
+    begun: float,
+) -> None:
+    """Train all runs, going on where it was interrupted, and write the evidence."""
+    folder = _kept_for(design, chosen, root / "runs")
+    trained = {"n_jobs": how.jobs, "keep_models": False, **_verified(design)}
+    table = design.train_all(chosen, folder=folder, **trained).table
+    declared, replayed = design.declared(), design.rehearsed(chosen)
+    made = machine() | {
+        "proof": how.proof,
+        "date": datetime.now().date().isoformat(),
+        "seconds": round(time.monotonic() - begun, 1),
         "processes": joblib.effective_n_jobs(how.jobs),
         "device": str(drawn(design.data, frozen.all_seeds(design.seeds)[0]).train.y.device),
         "registered": frozen.commit(design.notebook),
     }
-    declared = design.declared()
     parts = (design.notebook, design.name, declared, table, tuning, chosen, replayed, made)
-    store.write(Record(*parts), file)
+    store.write(Record(*parts), store.place(design.notebook, design.name, how.root))
     shutil.rmtree(root, ignore_errors=True)
-
-
-def _train_every_seed(
-    design: Design, chosen: Mapping[str, Any], root: Path, how: Mapping[str, Any]
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The table of all runs, and the replay; goes on where it was interrupted."""
-    folder = _kept_for(design, chosen, root / "runs")
-    runs = design.train_all(chosen, folder=folder, keep_models=False, **how)
-    return runs.table, design.rehearsed(chosen)
-
-
-def _made(begun: float, how: Circumstances) -> dict[str, Any]:
-    """When, how long, on what and by which proof."""
-    date, seconds = datetime.now().date().isoformat(), round(time.monotonic() - begun, 1)
-    return machine() | {"proof": how.proof, "date": date, "seconds": seconds}
 
 
 def _verified(design: Design) -> dict[str, int]:
@@ -672,12 +672,7 @@ def _replicated(design: Design, here: Here, how: Circumstances) -> Experiment:
     if not how.meant(design.name):
         return _stored(replace(design, seeds=record.declared["seeds"]), record, here, how)
     if not _finished(design, how):
-        begun, root = time.monotonic(), build_folder() / "replicate" / design.notebook / design.name
-        how_trained = {"n_jobs": how.jobs, **_verified(design)}
-        table, replayed = _train_every_seed(design, record.chosen, root, how_trained)
-        new = {"declared": design.declared(), "table": table, "replay": replayed}
-        file = store.place(design.notebook, design.name, how.root)
-        store.write(replace(record, **new, made=_made(begun, how)), file)
-        shutil.rmtree(root, ignore_errors=True)
+        root = build_folder() / "replicate" / design.notebook / design.name
+        _write_evidence(design, how, record.chosen, record.tuning, root, time.monotonic())
     new = store.read(store.place(design.notebook, design.name, how.root))
     return _stored(design, new, here, how)

@@ -37,10 +37,9 @@ def test_one_thread_while_timing_and_as_before_afterwards():
         assert set(seen) == {1} and torch.get_num_threads() == 2
 
 
-@pytest.mark.parametrize(("arms", "rounds"), [({}, 1), ({"a": int}, 0)])
-def test_nothing_to_time_is_refused(arms, rounds):
-    with pytest.raises(ValueError, match="is 0: use 1 or more"):
-        timing.interleave(arms, rounds)
+def test_nothing_to_time_is_refused():
+    with pytest.raises(ValueError, match="number of arms is 0: use 1 or more"):
+        timing.interleave({})
 
 
 def test_a_training_pass_leaves_gradients_and_repeats_are_counted():

@@ -150,8 +150,3 @@ def test_the_gain_starts_where_it_is_told_and_scales_what_is_normalised(build, u
     (unscaled, _), (scaled, _) = build(4, gain=1.0).at(0, x), build(4, gain=0.3).at(0, x)
     torch.testing.assert_close(scaled, 0.3 * unscaled)
     torch.testing.assert_close(build(4).at(0, x)[0], usual * unscaled)
-
-
-def test_statistics_of_no_steps_are_refused():
-    with pytest.raises(ValueError, match="steps is 0"):
-        BatchNormOverTime(3, 0)

@@ -9,12 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn import utils
 from torch.nn.utils import parametrizations
+from zoo import assert_equal_training, train_alone, train_stacked
 
 from helpers.data.dataset import Dataset, Split
-from helpers.nets.starts import initialise
-from helpers.training.batches import batches
-from helpers.training.engine.stacking import Stack, UnstackableError, fit_stack
-from helpers.training.fit import cross_entropy, fit
+from helpers.training.engine.stacking import Stack, UnstackableError
 from helpers.training.many import fit_many
 
 SHAPES = {
@@ -26,6 +24,7 @@ SHAPES = {
     "tokens": (5,),
 }
 SEEDS = (0, 1, 2)
+OWN = {"seeds": SEEDS, "lr": (0.1, 0.2, 0.3), "weight_decay": [None] * 3, "clip": [None] * 3}
 RUN = {"steps": 12, "batch_size": 16, "optimizer": torch.optim.SGD}
 
 
@@ -39,22 +38,6 @@ def data_of(kind: str) -> Dataset:
             x[:, 3:], x[::2, 0] = 0, 19
         splits.append(Split(x, torch.randint(3, (count,), generator=random)))
     return Dataset(kind, *splits, ("a", "b", "c"), 0.0, 1.0)
-
-
-def train_alone(build: Callable, data: Dataset):
-    models = [initialise(build, seed) for seed in SEEDS]
-    return models, [
-        fit(model, data, lr=0.1 * (1 + seed), seed=seed, **RUN)
-        for model, seed in zip(models, SEEDS, strict=True)
-    ]
-
-
-def train_stacked(build: Callable, data: Dataset):
-    models = [initialise(build, seed) for seed in SEEDS]
-    own = {"lr": [0.1 * (1 + seed) for seed in SEEDS], "weight_decay": [None] * 3}
-    own |= {"clip": [None] * 3, "seeds": SEEDS}
-    how = {"schedule": lambda progress: 1.0, "order": batches, "loss_function": cross_entropy}
-    return models, fit_stack(models, data, **own, **how, **RUN)
 
 
 class MeanOverTime(nn.Module):
@@ -206,13 +189,9 @@ EQUAL = {
 def test_a_stacked_layer_learns_what_it_learns_alone(name):
     kind, build = EQUAL[name]
     data = data_of(kind)
-    models, histories = train_alone(lambda: build().double(), data)
-    stacked, others = train_stacked(lambda: build().double(), data)
-    for model, other, history, theirs in zip(models, stacked, histories, others, strict=True):
-        torch.testing.assert_close(model.state_dict(), other.state_dict(), rtol=0, atol=1e-9)
-        torch.testing.assert_close(
-            torch.tensor(history.values), torch.tensor(theirs.values), rtol=0, atol=1e-8
-        )
+    alone = train_alone(lambda: build().double(), data, OWN, **RUN)
+    stacked = train_stacked(lambda: build().double(), data, OWN, **RUN)
+    assert_equal_training(alone, stacked, 1e-9)
 
 
 class Counting(nn.Module):
@@ -280,16 +259,15 @@ REFUSED = {
 def test_what_a_stack_would_get_wrong_is_refused_with_the_cure(name):
     (kind, build), message = REFUSED[name]
     with pytest.raises(UnstackableError, match=rf"{message}[^\0]*pack=1"):
-        train_stacked(lambda: build().double(), data_of(kind))
+        train_stacked(lambda: build().double(), data_of(kind), OWN, **RUN)
 
 
 def test_equal_numbers_and_tensors_beside_the_weights_are_stacked():
     data = data_of("vector")
     for value in (0.5, torch.tensor([1.0, 2.0, 3.0])):
         build = lambda value=value: Keeping(value).double()  # noqa: E731
-        (one, *_), _ = train_alone(build, data)
-        (other, *_), _ = train_stacked(build, data)
-        torch.testing.assert_close(one.state_dict(), other.state_dict(), rtol=0, atol=1e-12)
+        alone, stacked = (train(build, data, OWN, **RUN) for train in (train_alone, train_stacked))
+        assert_equal_training(alone, stacked, 1e-12)
 
 
 @pytest.mark.parametrize("pack", [1, 2, 3])

@@ -16,27 +16,28 @@ from zoo import (
     HUGE,
     ZOO,
     assert_close_weights,
+    assert_equal_training,
     assert_same_weights,
     dense,
     noise,
     shape_by_chance,
     toy,
+    train_alone,
+    train_stacked,
     wide,
     with_dropout,
 )
 
 from helpers.nets.cnn import MLP
 from helpers.nets.starts import initialise
-from helpers.training.batches import batches
 from helpers.training.engine.stacking import (
     STACKABLE_OPTIMIZERS,
     Stack,
     StackedOptimizer,
     UnstackableError,
-    fit_stack,
     is_out_of_memory,
 )
-from helpers.training.fit import ADAM, SGD, fit
+from helpers.training.fit import ADAM, SGD
 from helpers.training.schedules import linear_decay
 
 OPTIMIZERS = {name: getattr(optim, name) for name in STACKABLE_OPTIMIZERS} | {
@@ -57,34 +58,6 @@ THREE = {
     "weight_decay": (0.0, 0.1, None),
     "clip": (None, 0.5, 0.1),
 }
-
-
-def own(settings: dict, network: int) -> dict:
-    """The settings of one network of a stack, as `fit` takes them."""
-    names = {"seeds": "seed"}
-    return {names.get(name, name): values[network] for name, values in settings.items()}
-
-
-def train_alone(build, data, settings: dict, **run):
-    """Networks and histories by `fit`, one for each entry of `settings`."""
-    results = []
-    for k in range(len(settings["seeds"])):
-        model = initialise(build, settings["seeds"][k], data.train.y.device)
-        results.append((model, fit(model, data, **own(settings, k), **run)))
-    return results
-
-
-def train_stacked(build, data, settings: dict, **run):
-    models = [initialise(build, seed, data.train.y.device) for seed in settings["seeds"]]
-    full = {"evaluate_every": None, "schedule": lambda progress: 1.0, "optimizer": ADAM}
-    full |= {"loss_function": F.cross_entropy, "order": batches} | run
-    return list(zip(models, fit_stack(models, data, **settings, **full), strict=True))
-
-
-def assert_equal_training(some, others, atol: float) -> None:
-    for (model, history), (other, other_history) in zip(some, others, strict=True):
-        assert_close_weights(model, other, atol)
-        pd.testing.assert_frame_equal(history, other_history, check_exact=False, rtol=0, atol=atol)
 
 
 # ---------------------------------------------------------------- the same training
