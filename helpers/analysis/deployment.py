@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from helpers.nets.recurrent import GRU, LSTM, RNN, Cell
-from helpers.nets.sequences import CausalCNN, LastStep, MaxOverTime, SequenceCell
+from helpers.nets.sequences import CausalCNN, LastStep, MaxOverTime, SequenceCell, reach
 
 PACKAGES = ("onnx", "onnxruntime")
 CONTAINS = {"Conv": "ConvInteger", "Gemm": "MatMulInteger", "MatMul": "MatMulInteger"}
@@ -134,12 +134,12 @@ class _Graph:
 
     def causal(self, layer: nn.Conv1d, x: str) -> str:
         """A convolution that sees zeros before the first step, or what a stream has kept."""
-        reach = (layer.kernel_size[0] - 1) * layer.dilation[0]
-        if not self.stream or not reach:
-            return self.filter(layer, x, pads=(reach, 0))
-        name = self.state(1, layer.in_channels, reach)
+        past = reach(layer)
+        if not self.stream or not past:
+            return self.filter(layer, x, pads=(past, 0))
+        name = self.state(1, layer.in_channels, past)
         x = self.add("Concat", name, x, axis=2)
-        ends = [self.weight(np.array([k])) for k in (-reach, 2**31, 2)]
+        ends = [self.weight(np.array([k])) for k in (-past, 2**31, 2)]
         self.kept[name] = self.add("Slice", x, *ends)
         return self.filter(layer, x)
 

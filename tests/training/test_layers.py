@@ -45,45 +45,29 @@ class MeanOverTime(nn.Module):
         return x.mean(1)
 
 
-class Outputs(nn.Module):
+class Called(nn.Module):
+    """A layer that is called in its own way."""
+
+    def __init__(self, layer: nn.Module, call: Callable[[nn.Module, Tensor], Tensor]):
+        super().__init__()
+        self.layer, self.call = layer, call
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.call(self.layer, x)
+
+
+def outputs(layer: nn.Module) -> nn.Module:
     """The first of what a layer returns."""
-
-    def __init__(self, layer: nn.Module):
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layer(x)[0]
+    return Called(layer, lambda layer, x: layer(x)[0])
 
 
-class OneStep(nn.Module):
-    def __init__(self, cell: nn.Module):
-        super().__init__()
-        self.cell = cell
-
-    def forward(self, x: Tensor) -> Tensor:
-        state = self.cell(x[:, 0])
-        return state[0] if isinstance(state, tuple) else state
+def first_step(cell: nn.Module) -> nn.Module:
+    return Called(cell, lambda cell, x: cell(x[:, 0]))
 
 
-class Twice(nn.Module):
-    """A layer of two inputs."""
-
-    def __init__(self, layer: nn.Module):
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layer(x, x.flip(1))
-
-
-class Attention(nn.Module):
-    def __init__(self, **options):
-        super().__init__()
-        self.layer = nn.MultiheadAttention(4, 2, batch_first=True, **options)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layer(x, x, x, need_weights=False)[0]
+def attention(**options) -> nn.Module:
+    layer = nn.MultiheadAttention(4, 2, batch_first=True, **options)
+    return Called(layer, lambda layer, x: layer(x, x, x, need_weights=False)[0])
 
 
 class ByHand(nn.Module):
@@ -169,15 +153,18 @@ EQUAL = {
     "Embedding, tied": ("tokens", TiedEmbedding),
     "embedding by hand": ("tokens", lambda: ByHand(3)),
     "EmbeddingBag": bag(),
-    "RNNCell": first("sequence", lambda: OneStep(nn.RNNCell(4, 4)), 4),
-    "GRUCell": first("sequence", lambda: OneStep(nn.GRUCell(4, 4)), 4),
-    "MultiheadAttention": over_time("sequence", Attention),
+    "RNNCell": first("sequence", lambda: first_step(nn.RNNCell(4, 4)), 4),
+    "GRUCell": first("sequence", lambda: first_step(nn.GRUCell(4, 4)), 4),
+    "MultiheadAttention": over_time("sequence", attention),
     "TransformerEncoderLayer": over_time(
         "sequence", lambda: nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True)
     ),
     "TransformerDecoderLayer": over_time(
         "sequence",
-        lambda: Twice(nn.TransformerDecoderLayer(4, 2, 8, dropout=0.0, batch_first=True)),
+        lambda: Called(
+            nn.TransformerDecoderLayer(4, 2, 8, dropout=0.0, batch_first=True),
+            lambda layer, x: layer(x, x.flip(1)),  # of two inputs
+        ),
     ),
     "weight_norm": vector(lambda: parametrizations.weight_norm(nn.Linear(6, 6))),
     "orthogonal": vector(lambda: parametrizations.orthogonal(nn.Linear(6, 6))),
@@ -234,10 +221,13 @@ class Keeping(nn.Module):
 REFUSED = {
     "RReLU": (vector(nn.RReLU), "not yet support aten::rrelu"),
     "BatchNorm1d, momentum=None": (vector(lambda: nn.BatchNorm1d(6, momentum=None)), "item"),
-    "RNN": (over_time("sequence", lambda: Outputs(nn.RNN(4, 4, batch_first=True))), "nn.RNN"),
-    "LSTM": (over_time("sequence", lambda: Outputs(nn.LSTM(4, 4, batch_first=True))), "nn.LSTM"),
-    "GRU": (over_time("sequence", lambda: Outputs(nn.GRU(4, 4, batch_first=True))), "nn.GRU"),
-    "LSTMCell": (first("sequence", lambda: OneStep(nn.LSTMCell(4, 4)), 4), "lstm_cell"),
+    "RNN": (over_time("sequence", lambda: outputs(nn.RNN(4, 4, batch_first=True))), "nn.RNN"),
+    "LSTM": (over_time("sequence", lambda: outputs(nn.LSTM(4, 4, batch_first=True))), "nn.LSTM"),
+    "GRU": (over_time("sequence", lambda: outputs(nn.GRU(4, 4, batch_first=True))), "nn.GRU"),
+    "LSTMCell": (
+        first("sequence", lambda: Called(nn.LSTMCell(4, 4), lambda c, x: c(x[:, 0])[0]), 4),
+        "lstm_cell",
+    ),
     "spectral_norm": (vector(lambda: parametrizations.spectral_norm(nn.Linear(6, 6))), "rule"),
     "old weight_norm": (vector(lambda: utils.weight_norm(nn.Linear(6, 6))), "parametrizations"),
     "old spectral_norm": (vector(lambda: utils.spectral_norm(nn.Linear(6, 6))), "differs a buffer"),
@@ -329,7 +319,7 @@ def test_alpha_dropout_keeps_mean_and_variance_in_a_stack(layer):
 
 def test_attention_drops_in_training_alone():
     torch.manual_seed(0)
-    model = Attention(dropout=0.5).double()
+    model = attention(dropout=0.5).double()
     stack = Stack([model, model], F.cross_entropy)
     x = torch.randn(6, 5, 4, dtype=torch.float64)
     one, other = stack.forward(x, shared=True).detach()
