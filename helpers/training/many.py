@@ -90,8 +90,8 @@ def fit_many(
     for done, result in workers.execute(packs, job, n_jobs):
         for note in result.notes:
             warnings.warn(note, stacklevel=2)
-        of_runs = zip(result.histories, result.states, strict=True)
-        trained |= dict(zip((run.key for run in done.runs), of_runs, strict=True))
+        for run, history, state in zip(done.runs, result.histories, result.states, strict=True):
+            trained[run.key] = history, state
 
     models = _models(runs, trained, arms, first) if keep_models else {}
     return Runs(_table(runs, trained, tuple(grid or {})), models, tuple(grid or {}))
