@@ -32,6 +32,7 @@ BAD = {  # of a good value of this type: what never can stand in its place
     ),
 }
 SIGNED = {"size", "padding", "right", "down", "seed"}  # may be negative here or there
+MAY_BE_0 = SIGNED - {"size"} | {"verify", "margin", "lag", "solved", "a", "b"}
 NAMES = {"values": "numbers", "differences": "numbers", "a": "solved", "b": "solved"}
 NAMES |= {"count": "seeds are solved", "p": "dropout probability"}
 
@@ -129,6 +130,8 @@ CALLS: dict[Callable, dict[str, Any]] = {
     statistics.rates_p: {"a": 3, "b": 2, "count": 5, "threshold": 0.1},
     statistics.fisher_p: {"a": 3, "b": 2, "count": 5},
 }
+TAKE_0 = {(nets.output_size, "size"), (analysis.descend, "steps")}
+TAKE_0 |= {(training.batches, "steps"), (training.reading_order, "steps")}
 TRUSTED = {"progress", "parameter", "images"}  # by those who read them first
 
 
@@ -147,17 +150,22 @@ def test_what_cannot_be_used_is_refused_by_name(function):
     kinds = {name: type(value) for name, value in good.items() if name not in TRUSTED}
     asked = [name for name, kind in kinds.items() if kind in BAD]
 
-    @settings(max_examples=15 * len(asked), deadline=None, derandomize=True, database=None)
-    @given(st.data())
-    def refused(data):
-        name = data.draw(st.sampled_from(asked))
-        bad = data.draw(BAD[kinds[name]])
-        if name in SIGNED and isinstance(bad, int) and not isinstance(bad, bool):
-            return
+    def check(name, bad):
         with pytest.raises((ValueError, TypeError)) as caught:
             called(function, good | {name: bad})
         *_, last = traceback.extract_tb(caught.value.__traceback__)
         assert last.filename.startswith(str(ROOT / "helpers")), f"{name}={bad!r}: {last}"
         assert NAMES.get(name, name) in str(caught.value) or name in str(caught.value)
 
+    @settings(max_examples=15 * len(asked), deadline=None, derandomize=True, database=None)
+    @given(st.data())
+    def refused(data):
+        name = data.draw(st.sampled_from(asked))
+        bad = data.draw(BAD[kinds[name]])
+        if name not in SIGNED or not isinstance(bad, int) or isinstance(bad, bool):
+            check(name, bad)
+
     refused()
+    for name in asked:
+        if kinds[name] is int and name not in MAY_BE_0 and (function, name) not in TAKE_0:
+            check(name, 0)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from helpers.nets.recurrent import GRU, LSTM, RNN, Cell
-from helpers.nets.sequences import CausalCNN, LastStep, MaxOverTime, SequenceCell
+from helpers.nets.sequences import CausalCNN, LastStep, MaxOverTime, SequenceCell, reach
 
 PACKAGES = ("onnx", "onnxruntime")
 CONTAINS = {"Conv": "ConvInteger", "Gemm": "MatMulInteger", "MatMul": "MatMulInteger"}
@@ -74,7 +74,8 @@ class _Graph:
         self.stream = stream
         self.nodes: list[Any] = []
         self.weights: list[Any] = []
-        self.states: list[tuple[str, str, tuple[int, ...]]] = []  # name in, name out, shape
+        self.states: dict[str, tuple[int, ...]] = {}  # fed in: shapes by name
+        self.kept: dict[str, str] = {}  # what comes out, by the state's name
         self.output = ""
 
     def add(self, operator: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
@@ -96,15 +97,10 @@ class _Graph:
         return name
 
     def state(self, *shape: int, name: str = "") -> str:
-        """Add a state that is fed in; what comes out is named with `keep`."""
+        """Add a state that is fed in; `kept` says what comes out."""
         name = name or f"state{len(self.states)}"
-        self.states.append((name, "", shape))
+        self.states[name] = shape
         return name
-
-    def keep(self, name: str, value: str) -> None:
-        """Say what a state is after the step."""
-        at = [old for old, _, _ in self.states].index(name)
-        self.states[at] = (name, value, self.states[at][2])
 
     def recur(self, cell: Cell) -> tuple[str, str]:
         """The outputs (batch, hidden, time) of a recurrent cell, and the last one."""
@@ -119,7 +115,7 @@ class _Graph:
         count = 1 + cell.parts
         y = self.add(kind, steps, *fed, *states, outputs=count, hidden_size=size, **extra)
         for k, name in enumerate(states, 1):
-            self.keep(name, f"{y}/{k}")
+            self.kept[name] = f"{y}/{k}"
         one = self.weight(np.array([1]))
         outputs = self.add("Transpose", self.add("Squeeze", y, one), perm=(1, 2, 0))
         return outputs, self.add("Squeeze", f"{y}/1", self.weight(np.array([0])))
@@ -138,13 +134,13 @@ class _Graph:
 
     def causal(self, layer: nn.Conv1d, x: str) -> str:
         """A convolution that sees zeros before the first step, or what a stream has kept."""
-        reach = (layer.kernel_size[0] - 1) * layer.dilation[0]
-        if not self.stream or not reach:
-            return self.filter(layer, x, pads=(reach, 0))
-        name = self.state(1, layer.in_channels, reach)
+        past = reach(layer)
+        if not self.stream or not past:
+            return self.filter(layer, x, pads=(past, 0))
+        name = self.state(1, layer.in_channels, past)
         x = self.add("Concat", name, x, axis=2)
-        ends = [self.weight(np.array([k])) for k in (-reach, 2**31, 2)]
-        self.keep(name, self.add("Slice", x, *ends))
+        ends = [self.weight(np.array([k])) for k in (-past, 2**31, 2)]
+        self.kept[name] = self.add("Slice", x, *ends)
         return self.filter(layer, x)
 
     def filter(self, layer: Any, x: str, **how: Any) -> str:
@@ -163,7 +159,7 @@ class _Graph:
             if self.stream:
                 name = self.state(1, model.cell.hidden, name=LARGEST)
                 last = self.add("Max", last, name)
-                self.keep(name, self.add("Identity", last))
+                self.kept[name] = self.add("Identity", last)
         head: Any = model.head
         weights = self.weight(head.weight), self.weight(head.bias)
         self.output = self.add("Gemm", last, *weights, transB=1)
@@ -176,8 +172,9 @@ class _Graph:
             return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
         fed = [value("x", ("batch", "time", inputs))]
-        fed += [value(name, shape) for name, _, shape in self.states]
-        given = [value(self.output, None)] + [value(new, shape) for _, new, shape in self.states]
+        fed += [value(name, shape) for name, shape in self.states.items()]
+        given = [value(self.output, None)]
+        given += [value(self.kept[name], shape) for name, shape in self.states.items()]
         graph = helper.make_graph(self.nodes, "network", fed, given, self.weights)
         opset = helper.make_opsetid("", OPSET)
         return helper.make_model(graph, opset_imports=[opset], ir_version=9)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
-import torch
 from torch import Tensor, nn
 
 from helpers.data.given import check_whole
+from helpers.data.threads import computing_with
 
 
 def interleave(arms: Mapping[str, Callable[[], Any]], rounds: int = 7) -> pd.DataFrame:
@@ -23,15 +23,11 @@ def interleave(arms: Mapping[str, Callable[[], Any]], rounds: int = 7) -> pd.Dat
     whatever was set before. Raises ValueError for no arms or no rounds.
     """
     check_whole(rounds=rounds, **{"number of arms": len(arms)})
-    names, threads = list(arms), torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        turns = []
+    names, turns = list(arms), []
+    with computing_with(1):
         for turn in range(1 + rounds):
             order = names[turn % len(names) :] + names[: turn % len(names)]
             turns.append({name: _seconds(arms[name]) for name in order})
-    finally:
-        torch.set_num_threads(threads)
     return pd.DataFrame(turns[1:])[names]
 
 

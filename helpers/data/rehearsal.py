@@ -19,11 +19,11 @@ def rehearsal(data: Dataset) -> Dataset:
     int64. On the device of `data`.
     """
 
-    def part(split: Split, count: int | None) -> Split:
-        return Split(*(_double(values[:count]) for values in split))
+    def few(split: Split) -> Split:
+        return Split(*(part[:HELD] for part in split))
 
-    kept = {"valid": part(data.valid, HELD), "test": part(data.test, HELD)}
-    return replace(data, train=part(data.train, None), **kept)
+    kept = replace(data, valid=few(data.valid), test=few(data.test))
+    return kept.mapped(lambda split: Split(*map(_double, split)))
 
 
 def _double(values: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ Imports nothing large: `helpers.commands` needs no PyTorch to start a notebook.
 
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -12,20 +13,16 @@ PROFILES = ("smoke", "standard")
 MIME = "application/vnd.phase03.lab+json"
 
 
+@dataclass(repr=False)
 class Closing:
     """What a notebook did. Prints what is the same on every machine, shows the rest beside it."""
 
-    def __init__(
-        self,
-        notebook: str,
-        networks: int,
-        here: int,
-        verdicts: dict[str, str],
-        seconds: float,
-        setting: str,
-    ):
-        self.notebook, self.networks, self.here, self.verdicts = notebook, networks, here, verdicts
-        self.seconds, self.setting = seconds, setting
+    notebook: str
+    networks: int
+    here: int
+    verdicts: dict[str, str]
+    seconds: float
+    setting: str
 
     def __repr__(self) -> str:
         """Networks and verdicts."""

@@ -63,10 +63,10 @@ class Design:
     updates: int = replay.UPDATES
     pack: int | None = None
 
-    def runs(self, chosen: Mapping[str, Any], seeds: Any = None) -> list[Run]:
+    def runs(self, chosen: Mapping[str, Any]) -> list[Run]:
         """The runs that are judged. Raises ValueError for settings that `train` does not know."""
         train, settings = unwrapped(self.train, self._settled(chosen))
-        return planned(self.arms, seeds or self.seeds, dict(self.grid or {}), train, settings)
+        return planned(self.arms, self.seeds, dict(self.grid or {}), train, settings)
 
     def _settled(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
         """All settings, with what the chosen labels of the tuned grid stand for."""
@@ -343,18 +343,32 @@ def _stored(design: Design, record: Record, here: Here, how: Circumstances) -> E
     line = f"{count} stored networks, {replayed} of them replayed here: equal"
     if design.elsewhere:
         line = f"{count} stored networks, none replayed: the full {design.data.name} is not here"
-    made = {"tuning": record.tuning, "chosen": record.chosen, "name": design.name}
+    own: dict[str, Any] = {}
     if any(missing.values()):
         part = _part(design, missing)
         folder = _own_folder(part, record.chosen)
         new = _train_seeds(part, record, how, folder=folder)
         table, models = pd.concat([table, new.table], ignore_index=True), models | new.models
-        line = f"{design.name}: {line}; {len(_ends(new))} on seeds of your own trained here"
+        line = f"{line}; {new.networks} on seeds of your own trained here"
         why = "seeds beyond those of the evidence"
-        stored = Runs(record.table, {}, axes)
-        return Experiment(table, models, axes, line=line, own=True, why=why, stored=stored, **made)
-    line = f"{design.name}: {line}" + (f"; {len(models)} trained here" if models else "")
-    return Experiment(table, models, axes, line=line, **made)
+        own = {"own": True, "why": why, "stored": Runs(record.table, {}, axes)}
+    elif models:
+        line = f"{line}; {len(models)} trained here"
+    found = Runs(table, models, axes)
+    return _experiment(design, found, line, record.chosen, record.tuning, **own)
+
+
+def _experiment(
+    design: Design,
+    runs: Runs,
+    line: str,
+    chosen: Mapping[str, Any],
+    tuning: pd.DataFrame | None,
+    **more: Any,
+) -> Experiment:
+    """These runs as the experiment, and its line."""
+    more |= {"name": design.name, "line": f"{design.name}: {line}"}
+    return Experiment(runs.table, runs.models, runs.grid, chosen=chosen, tuning=tuning, **more)
 
 
 def _of_arm(seeds: Sequence[int] | Mapping[str, Sequence[int]], arm: str) -> list[int]:
@@ -386,16 +400,10 @@ def _train_here(design: Design, record: Record, here: Here, how: Circumstances) 
         return {}
     runs = _train_seeds(_part(replace(design, measure=None), seeds), record, how)
     if how.mode in STRICT:
-        for key, row in _ends(runs).iterrows():
+        for key, row in runs.ends.set_index(["arm", *runs.grid, "seed"]).iterrows():
             if trouble := unlike(row, record.table, key, tuple(design.grid or {})):
                 raise EvidenceError(_refusal(design, [trouble]))
     return runs.models
-
-
-def _ends(runs: Runs) -> pd.DataFrame:
-    """The last row of every network, by its key."""
-    keys = ["arm", *runs.grid, "seed"]
-    return runs.table.groupby(keys, sort=False, dropna=False).tail(1).set_index(keys)
 
 
 def unlike(
@@ -427,12 +435,6 @@ def _family(table: pd.DataFrame, key: tuple, axes: tuple[str, ...]) -> pd.DataFr
     return table
 
 
-def _row(table: pd.DataFrame, key: tuple, axes: tuple[str, ...]) -> pd.Series:
-    """The last row of a network."""
-    family = _family(table, key, axes)
-    return family[family.seed == key[-1]].iloc[-1]
-
-
 def _announce(runs: Sequence[Run], how: Circumstances) -> None:
     if how.expect:
         how.expect(sum(int(run.settings.get("steps", 1)) for run in runs))
@@ -451,9 +453,8 @@ def rehearse_briefly(design: Design) -> Experiment:
     if design.tune:
         tuning = design.search(design.tuning_seeds[:1], list(design.arms), n_jobs=1)
     runs = design.train_all(chosen, seeds=seeds, n_jobs=1)
-    line = f"{design.name}: {len(_ends(runs))} networks trained, too briefly to say anything"
-    made = {"tuning": tuning, "chosen": chosen, "name": design.name, "line": line}
-    return Experiment(runs.table, runs.models, runs.grid, **made)
+    line = f"{runs.networks} networks trained, too briefly to say anything"
+    return _experiment(design, runs, line, chosen, tuning)
 
 
 # --- a reader's own ----------------------------------------------------------------------------
@@ -469,19 +470,9 @@ def _own(
     _announce(small.runs(chosen), how)
     runs = small.train_all(chosen, n_jobs=1, tick=how.tick, folder=_own_folder(small, chosen))
     why = "; ".join(map(str, found[:2]))
-    line = f"your own experiment, {len(_ends(runs))} networks trained here ({why})"
-    return Experiment(
-        runs.table,
-        runs.models,
-        runs.grid,
-        name=design.name,
-        tuning=tuning,
-        chosen=chosen,
-        line=f"{design.name}: {line}",
-        own=True,
-        stored=Runs(record.table, {}, tuple(record.declared["grid"])) if record else None,
-        why=why,
-    )
+    line = f"your own experiment, {runs.networks} networks trained here ({why})"
+    stored = Runs(record.table, {}, tuple(record.declared["grid"])) if record else None
+    return _experiment(design, runs, line, chosen, tuning, own=True, why=why, stored=stored)
 
 
 def _choose_here(
@@ -565,9 +556,8 @@ def _registered(design: Design) -> Experiment:
         points = pd.MultiIndex.from_product([list(axis) for axis in design.tune.values()])
         index = points if len(design.tune) > 1 else points.get_level_values(0)
         tuning = pd.DataFrame(math.nan, index.set_names(list(design.tune)), list(design.arms))
-    made = {"tuning": tuning, "chosen": design.middle(), "declared": design.declared()}
-    line = f"{design.name}: registered, {len(design.runs(design.middle()))} networks to train"
-    return Experiment(runs.table, runs.models, runs.grid, name=design.name, line=line, **made)
+    line = f"registered, {len(design.runs(design.middle()))} networks to train"
+    return _experiment(design, runs, line, design.middle(), tuning, declared=design.declared())
 
 
 def _explored(design: Design, how: Circumstances) -> Experiment:
@@ -581,15 +571,13 @@ def _explored(design: Design, how: Circumstances) -> Experiment:
     root = build_folder() / "explore" / design.notebook / design.name
     tuning = None
     if design.tune:
-        tuned = (design.tuning_seeds, list(design.arms), root)
-        tuning = _search(design, *tuned, n_jobs=how.jobs)
+        tuning = _search(design, design.tuning_seeds, list(design.arms), root, n_jobs=how.jobs)
     chosen = {} if tuning is None else sweeps.lowest(tuning)
     runs = design.train_all(
         chosen, n_jobs=how.jobs, folder=_kept_for(design, chosen, root / "runs")
     )
-    made = {"tuning": tuning, "chosen": chosen, "name": design.name, "own": True}
-    line = f"{design.name}: explored on {len(_ends(runs))} networks"
-    return Experiment(runs.table, runs.models, runs.grid, line=line, why="explored", **made)
+    line = f"explored on {runs.networks} networks"
+    return _experiment(design, runs, line, chosen, tuning, own=True, why="explored")
 
 
 def _refuse_unless_frozen(design: Design) -> None:
@@ -605,41 +593,41 @@ def _refuse_unless_frozen(design: Design) -> None:
 
 
 def _prove(design: Design, how: Circumstances) -> None:
-    """Train every seed of every arm and write the evidence."""
+    """Choose settings, train every seed of every arm and write the evidence."""
     _refuse_unless_frozen(design)
     begun, root = time.monotonic(), build_folder() / "prove" / design.notebook / design.name
-    file = store.place(design.notebook, design.name, how.root)
-    store.require_writable(file)
-    how_trained = {"n_jobs": how.jobs, **_verified(design)}
+    store.require_writable(store.place(design.notebook, design.name, how.root))
     tuning = None
     if design.tune:
-        tuning = _search(design, design.tuning_seeds, list(design.arms), root, **how_trained)
-    chosen = _as_json(design.best(tuning))
-    table, replayed = _train_every_seed(design, chosen, root, how_trained)
-    made = _made(begun, how) | {
+        seeds, arms = design.tuning_seeds, list(design.arms)
+        tuning = _search(design, seeds, arms, root, n_jobs=how.jobs, **_verified(design))
+    _write_evidence(design, how, _as_json(design.best(tuning)), tuning, root, begun)
+
+
+def _write_evidence(
+    design: Design,
+    how: Circumstances,
+    chosen: Mapping[str, Any],
+    tuning: pd.DataFrame | None,
+    root: Path,
+    begun: float,
+) -> None:
+    """Train all runs, going on where it was interrupted, and write the evidence."""
+    folder = _kept_for(design, chosen, root / "runs")
+    trained = {"n_jobs": how.jobs, "keep_models": False, **_verified(design)}
+    table = design.train_all(chosen, folder=folder, **trained).table
+    declared, replayed = design.declared(), design.rehearsed(chosen)
+    made = machine() | {
+        "proof": how.proof,
+        "date": datetime.now().date().isoformat(),
+        "seconds": round(time.monotonic() - begun, 1),
         "processes": joblib.effective_n_jobs(how.jobs),
         "device": str(drawn(design.data, frozen.all_seeds(design.seeds)[0]).train.y.device),
         "registered": frozen.commit(design.notebook),
     }
-    declared = design.declared()
     parts = (design.notebook, design.name, declared, table, tuning, chosen, replayed, made)
-    store.write(Record(*parts), file)
+    store.write(Record(*parts), store.place(design.notebook, design.name, how.root))
     shutil.rmtree(root, ignore_errors=True)
-
-
-def _train_every_seed(
-    design: Design, chosen: Mapping[str, Any], root: Path, how: Mapping[str, Any]
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The table of all runs, and the replay; goes on where it was interrupted."""
-    folder = _kept_for(design, chosen, root / "runs")
-    runs = design.train_all(chosen, folder=folder, keep_models=False, **how)
-    return runs.table, design.rehearsed(chosen)
-
-
-def _made(begun: float, how: Circumstances) -> dict[str, Any]:
-    """When, how long, on what and by which proof."""
-    date, seconds = datetime.now().date().isoformat(), round(time.monotonic() - begun, 1)
-    return machine() | {"proof": how.proof, "date": date, "seconds": seconds}
 
 
 def _verified(design: Design) -> dict[str, int]:
@@ -654,8 +642,9 @@ def _audit(design: Design, record: Record, how: Circumstances) -> None:
         points = zip(axes, run.labels, strict=True)
         grid = {axis: {label: run.settings[axis]} for axis, label in points}
         alone = replace(design, arms={run.arm: design.arms[run.arm]}, grid=grid, seeds=[run.seed])
-        again = _ends(alone.train_all(record.chosen, n_jobs=1, keep_models=False)).iloc[0]
-        stored = _row(record.table, run.key, axes)
+        again = alone.train_all(record.chosen, n_jobs=1, keep_models=False).ends.iloc[0]
+        family = _family(record.table, run.key, axes)
+        stored = family[family.seed == run.seed].iloc[-1]
         metrics = list(stored.index[stored.index.get_loc("step") :])
         trouble = unlike(again, record.table, run.key, axes, metrics)
         found = "alike" if trouble is None else "DIFFERS"
@@ -683,12 +672,7 @@ def _replicated(design: Design, here: Here, how: Circumstances) -> Experiment:
     if not how.meant(design.name):
         return _stored(replace(design, seeds=record.declared["seeds"]), record, here, how)
     if not _finished(design, how):
-        begun, root = time.monotonic(), build_folder() / "replicate" / design.notebook / design.name
-        how_trained = {"n_jobs": how.jobs, **_verified(design)}
-        table, replayed = _train_every_seed(design, record.chosen, root, how_trained)
-        new = {"declared": design.declared(), "table": table, "replay": replayed}
-        file = store.place(design.notebook, design.name, how.root)
-        store.write(replace(record, **new, made=_made(begun, how)), file)
-        shutil.rmtree(root, ignore_errors=True)
+        root = build_folder() / "replicate" / design.notebook / design.name
+        _write_evidence(design, how, record.chosen, record.tuning, root, time.monotonic())
     new = store.read(store.place(design.notebook, design.name, how.root))
     return _stored(design, new, here, how)

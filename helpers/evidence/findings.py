@@ -8,7 +8,7 @@ computed from the evidence anew and compared with it.
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -94,21 +94,20 @@ def read(file: Path) -> Finding:
 
 def _outcome(kept: Mapping[str, Any]) -> Outcome:
     """A test's outcome as it was before it became JSON."""
-    numbers = {key: math.nan if kept[key] is None else float(kept[key]) for key in NUMBERS}
-    if not (math.isnan(numbers["p"]) or 0 <= numbers["p"] <= 1):
-        raise ValueError(f"p is {numbers['p']}")
-    test: dict[str, Any] = {
-        key: math.nan if part is None else part for key, part in kept["test"].items()
-    }
-    effects = tuple(tuple(e) if isinstance(e, list) else e for e in kept["effects"])
-    bootstrap = tuple(math.nan if end is None else end for end in kept["bootstrap"])
-    rest: dict[str, Any] = {
-        "effects": effects,
-        "bootstrap": bootstrap,
-        "arms": tuple(kept["arms"]),
-        **numbers,
-    }
-    return Outcome(Test(**test), kept["verdict"], **rest)
+    parts = {part.name: _restored(kept[part.name]) for part in fields(Outcome)}
+    parts |= {key: float(parts[key]) for key in NUMBERS}
+    if not (math.isnan(parts["p"]) or 0 <= parts["p"] <= 1):
+        raise ValueError(f"p is {parts['p']}")
+    return Outcome(**parts | {"test": Test(**parts["test"])})
+
+
+def _restored(value: Any) -> Any:
+    """`value` with NaN for None and tuples for the lists of JSON."""
+    if isinstance(value, dict):
+        return {key: _restored(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return tuple(map(_restored, value))
+    return math.nan if value is None else value
 
 
 def find(claim: Claim, root: Path | None = None) -> tuple[Finding | None, str]:
@@ -161,13 +160,15 @@ def _rows(found: Finding) -> Iterator[dict[str, Any]]:
     """A row of `table` for each test."""
     for outcome in found.verdict.outcomes:
         claim, test = found.verdict.claim, outcome.test
-        names: dict[str, Any] = {"claim": claim.id, "test": test.name, "role": test.role}
-        names |= {
+        yield {
+            "claim": claim.id,
+            "test": test.name,
+            "role": test.role,
             "headline": claim.headline,
-            "seeds": tuple(found.seeds.get(outcome.test.name, ())),
+            "seeds": tuple(found.seeds.get(test.name, ())),
+            "verdict": outcome.verdict,
+            **{key: getattr(outcome, key) for key in NUMBERS},
         }
-        numbers = {key: getattr(outcome, key) for key in NUMBERS}
-        yield names | {"verdict": outcome.verdict} | numbers
 
 
 def read_all(root: Path | None = None) -> list[Finding]:

@@ -4,7 +4,6 @@ All of it acts in training mode only. The masks are drawn with torch's generator
 rule, so that a stack of networks (`training.fit_many`) draws one for each network.
 """
 
-from collections.abc import Sequence
 from numbers import Real
 
 import torch
@@ -24,12 +23,6 @@ def check_probability(p: float) -> None:
             f"dropout probability {p!r}: use a number from 0 up to, but not including, 1; it is "
             "the chance of a unit to be dropped, not to be kept"
         )
-
-
-def dropout_mask(shape: Sequence[int], p: float, like: Tensor) -> Tensor:
-    """A random mask: 0 with probability p, else 1 / (1 - p), so that its mean is 1."""
-    kept = torch.rand(tuple(shape), dtype=like.dtype, device=like.device) >= p
-    return kept.to(like.dtype) / (1 - p)
 
 
 class Dropout(nn.Module):
@@ -53,8 +46,8 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
-        mask = dropout_mask(x.shape, self.p, x)
-        return x * mask if self.scale else x * mask * (1 - self.p)
+        kept = torch.rand(x.shape, dtype=x.dtype, device=x.device) >= self.p
+        return x * (kept.to(x.dtype) / (1 - self.p) if self.scale else kept)
 
     def extra_repr(self) -> str:
         return f"p={self.p}, scale={self.scale}"

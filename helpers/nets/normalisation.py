@@ -23,37 +23,9 @@ class BatchError(ValueError):
     """A batch whose statistics do not exist; the message says what to do."""
 
 
-def standardise(x: Tensor, dims: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
-    """x with mean 0 and variance 1 over `dims`; that mean and variance, with `dims` kept.
-
-    The variance is that of the sample at hand: divided by n, not by n - 1.
-
-    >>> x, mean, var = standardise(torch.tensor([[1.0, 3.0]]), (1,))
-    >>> mean.item(), var.item(), x.round(decimals=3)
-    (2.0, 1.0, tensor([[-1.,  1.]]))
-    """
-    mean = x.mean(tuple(dims), keepdim=True)
-    var = (x - mean).square().mean(tuple(dims), keepdim=True)
-    return normalise(x, mean, var), mean, var
-
-
 def normalise(x: Tensor, mean: Tensor, var: Tensor) -> Tensor:
     """(x - mean) / sqrt(var + 1e-5): a variance of 0 does not divide by 0."""
     return (x - mean) * torch.rsqrt(var + EPSILON)
-
-
-def check_batch(values: int) -> None:
-    """Raise BatchError for statistics over a single value: its variance is 0, whatever it is."""
-    if values < 2:
-        raise BatchError(
-            "BatchNorm in training met one value per channel, whose variance is 0: use a batch of "
-            "2 or more, call model.eval(), or use LayerNorm, which needs no batch"
-        )
-
-
-def move_average(running: Tensor, value: Tensor, share: float) -> None:
-    """Move a running average in place by `share` of the way to `value`."""
-    running.mul_(1 - share).add_(share * value)
 
 
 Seen = tuple[Tensor, Tensor] | None  # mean and variance that were met, each (time, ..., size)
@@ -112,9 +84,15 @@ class BatchNormOverTime(nn.Module):
             kept = (r[..., rows, :] for r in (self.running_mean, self.running_var))
             mean, var = (r.movedim(-2, 0).unsqueeze(-2) for r in kept)
             return normalise(x, mean, var) * gain, None
-        check_batch(x.shape[-2])
-        x, mean, var = standardise(x, (-2,))
-        return x * gain, (mean.detach().squeeze(-2), var.detach().squeeze(-2))
+        if x.shape[-2] < 2:
+            raise BatchError(
+                "BatchNorm in training met one value per channel, whose variance is 0: use a batch "
+                "of 2 or more, call model.eval(), or use LayerNorm, which needs no batch"
+            )
+        mean = x.mean(-2, keepdim=True)
+        var = (x - mean).square().mean(-2, keepdim=True)  # of this batch: divided by n, not n - 1
+        seen = (mean.detach().squeeze(-2), var.detach().squeeze(-2))
+        return normalise(x, mean, var) * gain, seen
 
     @torch.no_grad()
     def remember(self, seen: Sequence[Seen]) -> None:
@@ -125,7 +103,8 @@ class BatchNormOverTime(nn.Module):
         for running, met in zip((self.running_mean, self.running_var), moments, strict=True):
             met = met.mean(-2, keepdim=True) if self.steps == 1 else met  # (..., time, size)
             reach = min(met.shape[-2], self.steps)
-            move_average(running[..., :reach, :], met[..., :reach, :], MOMENTUM)
+            kept = running[..., :reach, :]
+            kept.mul_(1 - MOMENTUM).add_(MOMENTUM * met[..., :reach, :])
 
 
 Norm = Callable[[int], LayerNormOverTime | BatchNormOverTime]
@@ -143,12 +122,15 @@ class NormalisedRNN(RNN):
         self.norm = norm(hidden)
 
     def steps(self, x: Tensor, state: State) -> Iterator[dict[str, Tensor]]:
-        """Step by step as `Cell.steps`; steps count from the first of this call."""
-        inputs, seen = x.transpose(0, 1) @ self.weight_ih_l0.T, []
-        bias = self.bias_ih_l0 + self.bias_hh_l0
-        for t, x_t in enumerate(inputs):  # (batch, hidden)
-            (sums,), met = self.norm.at(t, (x_t + state[0] @ self.weight_hh_l0.T)[None])
-            state = (torch.tanh(sums + bias),)
+        """Step by step as `Cell.steps`; steps count from the first of this call.
+
+        A stack of networks has one more dimension in front, of x, state and weights.
+        """
+        inputs, seen = x.movedim(-2, 0) @ self.weight_ih_l0.mT, []
+        bias = (self.bias_ih_l0 + self.bias_hh_l0).unsqueeze(-2)
+        for t, x_t in enumerate(inputs):  # (..., batch, hidden)
+            (sums,), met = self.norm.at(t, (x_t + state[0] @ self.weight_hh_l0.mT)[None])
+            state = (self.tanh(sums + bias),)
             yield {"hidden": state[0]}
             seen.append(met)
         self.norm.remember(seen)
@@ -167,23 +149,19 @@ class NormalisedLSTM(LSTM):
         self.norm_x, self.norm_h, self.norm_c = norm(4 * hidden), norm(4 * hidden), norm(hidden)
 
     def steps(self, x: Tensor, state: State) -> Iterator[dict[str, Tensor]]:
-        """Step by step as `Cell.steps`; steps count from the first of this call."""
-        inputs, of_x = self.norm_x.at(0, x.transpose(0, 1) @ self.weight_ih_l0.T)
-        bias, of_h, of_c = self.bias_ih_l0 + self.bias_hh_l0, [], []
-        for t, x_t in enumerate(inputs):  # (batch, 4 hidden)
+        """Step by step as `NormalisedRNN.steps`."""
+        inputs, of_x = self.norm_x.at(0, x.movedim(-2, 0) @ self.weight_ih_l0.mT)
+        bias, of_h, of_c = (self.bias_ih_l0 + self.bias_hh_l0).unsqueeze(-2), [], []
+        for t, x_t in enumerate(inputs):  # (..., batch, 4 hidden)
             h, c = state
-            (from_h,), seen_h = self.norm_h.at(t, (h @ self.weight_hh_l0.T)[None])
+            (from_h,), seen_h = self.norm_h.at(t, (h @ self.weight_hh_l0.mT)[None])
             i, f, g, o = self.squash(x_t + from_h + bias)
             c = f * c + i * g
             (shown,), seen_c = self.norm_c.at(t, c[None])
-            state = o * torch.tanh(shown), c
+            state = o * self.tanh(shown), c
             yield dict(zip((*self.gates, *self.states), (i, f, g, o, *state), strict=True))
             of_h.append(seen_h)
             of_c.append(seen_c)
-        self.remember(of_x, of_h, of_c)
-
-    def remember(self, of_x: Seen, of_h: Sequence[Seen], of_c: Sequence[Seen]) -> None:
-        """Let the normalisers keep what they have met in one batch of sequences."""
         self.norm_x.remember([of_x])
         self.norm_h.remember(of_h)
         self.norm_c.remember(of_c)

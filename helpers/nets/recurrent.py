@@ -36,6 +36,7 @@ class Cell(SequenceCell):
     states: tuple[str, ...] = ("hidden",)
     keeps: str | None = None  # the gate that says how much of the state stays
     fused = True  # `run` leaves the loop to torch's kernel, where there is one
+    tanh: Callable[[Tensor], Tensor] = staticmethod(torch.tanh)  # a stack has a faster one
 
     def __init__(self, inputs: int, hidden: int):
         super().__init__()
@@ -82,7 +83,7 @@ class Cell(SequenceCell):
         True
         """
         seen = list(self.steps(x, state))
-        return torch.stack([now["hidden"] for now in seen], dim=1), self.state_of(seen[-1])
+        return torch.stack([now["hidden"] for now in seen], dim=-2), self.state_of(seen[-1])
 
     def run(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """`unroll`, by torch's kernel where there is one; a state of None starts from zero.
@@ -92,7 +93,8 @@ class Cell(SequenceCell):
         time (detach it then). Raises ValueError for inputs or a state of another shape.
         """
         start = self.start(x, state)
-        return _by_kernel(self, x, start) if self.uses_kernel else self.unroll(x, start)
+        by_kernel = self.fused and type(self) in KERNELS
+        return _by_kernel(self, x, start) if by_kernel else self.unroll(x, start)
 
     @torch.no_grad()
     def watch(self, x: Tensor) -> dict[str, Tensor]:
@@ -107,11 +109,6 @@ class Cell(SequenceCell):
     def state_shapes(self, batch: int) -> list[tuple[int, ...]]:
         """(batch, hidden) for each of `states`."""
         return [(batch, self.hidden)] * len(self.states)
-
-    @property
-    def uses_kernel(self) -> bool:
-        """Whether `run` leaves the loop to torch's kernel."""
-        return self.fused and type(self) in KERNELS
 
     def extra_repr(self) -> str:
         return f"{self.inputs}, {self.hidden}"

@@ -182,11 +182,11 @@ class CausalCNN(SequenceCell):
     @property
     def receptive_field(self) -> int:
         """Steps that an output depends on, its own included."""
-        return 1 + sum(_reach(convolution) for convolution in self.convolutions)
+        return 1 + sum(reach(convolution) for convolution in self.convolutions)
 
     def state_shapes(self, batch: int) -> list[tuple[int, ...]]:
         """The last inputs of every convolution, (batch, channels, reach) each."""
-        return [(batch, conv.in_channels, _reach(conv)) for conv in self.convolutions]
+        return [(batch, conv.in_channels, reach(conv)) for conv in self.convolutions]
 
     def run(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Outputs of sequences (batch, time, inputs), and what later steps will still see.
@@ -206,7 +206,7 @@ class CausalCNN(SequenceCell):
         return x.transpose(1, 2), tuple(seen)
 
 
-def _reach(convolution: nn.Conv1d) -> int:
+def reach(convolution: nn.Conv1d) -> int:
     """Steps before its own that a causal convolution sees."""
     return (convolution.kernel_size[0] - 1) * convolution.dilation[0]
 

@@ -3,7 +3,6 @@
 Wherever ids or lengths are asked for, a tensor, an array, a pandas Series or a list will do.
 """
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -52,8 +51,12 @@ def mask(lengths: Tensor | ArrayLike, time: int | None = None) -> Tensor:
     >>> mask([3, 1]).tolist()
     [[True, True, True], [True, False, False]]
     """
-    lengths = _checked_lengths(lengths)
-    longest = int(lengths.max())
+    lengths = as_ids(lengths, name="lengths")
+    if len(lengths) == 0:
+        raise DataError("there are no lengths: give one for every sequence")
+    least, longest = int(lengths.min()), int(lengths.max())
+    if least < 1:
+        raise DataError(f"a length is {least}: a sequence has a token at least, drop empty ones")
     time = longest if time is None else time
     check_whole(time=time)
     if longest > time:
@@ -80,9 +83,7 @@ def windows(
     ([[2, 3, 4], [4, 5, 6]], [[3, 4, 5], [-100, 6, 7]])
     """
     tokens = as_ids(tokens, name="tokens")
-    check_whole(-math.inf, length=length, stride=1 if stride is None else stride)
-    if length < 1 or (stride is not None and stride < 1):
-        raise DataError(f"length is {length} and stride {stride}: use 1 or more of each")
+    check_whole(length=length, stride=1 if stride is None else stride)
     if len(tokens) <= length:
         raise DataError(
             f"the text has {len(tokens)} token(s), and {length + 1} are needed (each input and "
@@ -96,13 +97,3 @@ def windows(
         last[:-rest] = IGNORED
         x, y = torch.cat([x, tokens[None, -length - 1 : -1]]), torch.cat([y, last[None]])
     return x, y
-
-
-def _checked_lengths(lengths: Tensor | ArrayLike) -> Tensor:
-    """Lengths as int64 (N,). Raises DataError for none at all and for one below 1."""
-    lengths = as_ids(lengths, name="lengths")
-    if len(lengths) == 0:
-        raise DataError("there are no lengths: give one for every sequence")
-    if (least := int(lengths.min())) < 1:
-        raise DataError(f"a length is {least}: a sequence has a token at least, drop empty ones")
-    return lengths

@@ -18,7 +18,7 @@ def batches(
     Every batch is full: what does not fill one at the end of an epoch waits for the next shuffle.
     Raises ValueError for a batch larger than the set, and for negative numbers.
     """
-    _check(count, batch_size, steps)
+    check_batches(count, batch_size, steps)
     per_epoch = count // batch_size
     for step in range(steps):
         if step % per_epoch == 0:
@@ -37,7 +37,7 @@ def reading_order(
     pass begins at a piece drawn anew, and the last piece is followed by the first.
     Raises ValueError for a batch larger than the set, and for negative numbers.
     """
-    _check(count, batch_size, steps)
+    check_batches(count, batch_size, steps)
     pieces = count // batch_size
     begins = torch.arange(batch_size) * pieces
     for step in range(steps):
@@ -46,7 +46,8 @@ def reading_order(
         yield (start + begins + step % pieces) % count
 
 
-def _check(count: int, batch_size: int, steps: int) -> None:
+def check_batches(count: int, batch_size: int, steps: int) -> None:
+    """Raise ValueError for a batch larger than the set, and for negative numbers."""
     check_whole(count=count, batch_size=batch_size)
     check_whole(0, steps=steps)
     if batch_size > count:

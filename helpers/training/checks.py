@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from helpers.data.dataset import IGNORED, SPLITS, DataError, Dataset, Split, check_split
 from helpers.data.given import ABOVE_0, check_real, check_whole
 from helpers.nets.modes import evaluating
+from helpers.training.batches import check_batches
 from helpers.training.schedules import Schedule, constant
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -44,11 +45,10 @@ def check_settings(
     """Raise ValueError for settings of `fit` that no run can have. NumPy's numbers are numbers."""
     optional = {"evaluate_every": evaluate_every, "until": until}
     optional = {name: value for name, value in optional.items() if value is not None}
-    check_whole(steps=steps, batch_size=batch_size, **optional)
+    check_whole(steps=steps, **optional)
+    check_batches(len(data.train.y), batch_size, steps)
     check_whole(-math.inf, seed=seed)
     check_real(ABOVE_0, lr=lr)
-    if batch_size > (count := len(data.train.y)):
-        raise ValueError(f"batch_size is {batch_size}, but the training set holds {count} examples")
     if weight_decay is not None:
         check_real(0, weight_decay=weight_decay)
     if clip not in (None, math.inf):

@@ -21,10 +21,11 @@ from helpers.nets.starts import Build, initialise
 from helpers.training.checks import check_data, check_settings
 from helpers.training.engine import plan, workers
 from helpers.training.engine.plan import Run as Run
-from helpers.training.engine.workers import Job, Measure, Tick, Trained
+from helpers.training.engine.workers import Job, Measure, Tick
 from helpers.training.fit import Train, fit
 from helpers.training.sweeps import Runs
 
+Results = dict[tuple, tuple[pd.DataFrame, dict | None]]  # history and weights, by the run's key
 GIVEN_TO_EVERY_RUN = ("model", "data", "seed", "until")
 
 
@@ -85,11 +86,12 @@ def fit_many(
     jobs, stacked = joblib.effective_n_jobs(n_jobs), train is fit
     packs = plan.divide(runs, arms, first, stacked=stacked, pack=pack, jobs=jobs, memory=memory)
     job = Job(data, train, measure, bool(pack), keep_models, verify, folder, tick)
-    trained = {}
+    trained: Results = {}
     for done, result in workers.execute(packs, job, n_jobs):
         for note in result.notes:
             warnings.warn(note, stacklevel=2)
-        trained |= _by_run(done, result)
+        for run, history, state in zip(done.runs, result.histories, result.states, strict=True):
+            trained[run.key] = history, state
 
     models = _models(runs, trained, arms, first) if keep_models else {}
     return Runs(_table(runs, trained, tuple(grid or {})), models, tuple(grid or {}))
@@ -130,15 +132,6 @@ def _check_names(known: Mapping[str, Parameter], given: Iterable[str]) -> None:
         return
     if unknown := [name for name in given if name not in known]:
         raise ValueError(f"{', '.join(unknown)}: no such setting, there are {', '.join(known)}")
-
-
-Results = dict[tuple, tuple[pd.DataFrame, dict | None]]
-
-
-def _by_run(pack: plan.Pack, result: Trained) -> Results:
-    """History and weights of each run of a pack, by its key."""
-    keys = [run.key for run in pack.runs]
-    return dict(zip(keys, zip(result.histories, result.states, strict=True), strict=True))
 
 
 def _table(runs: Sequence[plan.Run], trained: Results, axes: tuple[str, ...]) -> pd.DataFrame:

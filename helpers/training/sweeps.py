@@ -1,7 +1,6 @@
 """What a sweep brings back: one tidy table, and what is read off it."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
@@ -32,9 +31,14 @@ class Runs:
         return list(dict.fromkeys(self.table.seed))
 
     @property
+    def ends(self) -> pd.DataFrame:
+        """The last row of every network."""
+        return self.table.groupby(["arm", *self.grid, "seed"], sort=False, dropna=False).tail(1)
+
+    @property
     def networks(self) -> int:
         """How many networks there are rows of."""
-        return self.table.groupby(["arm", *self.grid, "seed"], dropna=False).ngroups
+        return len(self.ends)
 
     def final(self, metric: str = "test_accuracy", diverged: float = math.nan) -> pd.DataFrame:
         """The metric after the last update: one row per seed, one column per arm (and setting).
@@ -42,7 +46,7 @@ class Runs:
         A run that diverged counts as `diverged`, whatever it scored before; in a comparison of
         accuracies that is the accuracy of guessing.
         """
-        last = self.table.groupby(["arm", *self.grid, "seed"], sort=False, dropna=False).tail(1)
+        last = self.ends
         scores = last[metric].where(last.diverged_at == 0, diverged)
         return self.by_seed(last.assign(**{metric: scores}), metric)
 
@@ -97,7 +101,14 @@ def best(tuning: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 def lowest(tuning: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """As `best`, also where the lowest loss lies at the end of a grid."""
-    return _by_setting(tuning, {arm: losses.dropna().idxmin() for arm, losses in tuning.items()})
+    tried = {str(arm): losses.dropna() for arm, losses in tuning.items()}
+    return {
+        name: {
+            arm: _label(losses.index.get_level_values(name)[int(losses.argmin())])
+            for arm, losses in tried.items()
+        }
+        for name in map(str, tuning.index.names)
+    }
 
 
 def parabola_vertex(losses: pd.Series) -> float:
@@ -120,15 +131,6 @@ def parabola_vertex(losses: pd.Series) -> float:
     x = np.log(three.index.to_numpy(float))
     square, slope, _ = np.polyfit(x - x[1], three, 2)
     return float(np.exp(x[1] - slope / (2 * square)))
-
-
-def _by_setting(tuning: pd.DataFrame, points: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
-    names = tuning.index.names
-    points = points if len(names) > 1 else {arm: (point,) for arm, point in points.items()}
-    return {
-        str(name): {arm: _label(point[level]) for arm, point in points.items()}
-        for level, name in enumerate(names)
-    }
 
 
 def _label(value: Any) -> Any:

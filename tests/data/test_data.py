@@ -164,33 +164,30 @@ def test_loading_opens_no_socket(monkeypatch):
 # ---------------------------------------------------------------- spoilt files, wrong names
 
 
-@pytest.mark.parametrize("name", ["mnist-5k.npz", "checksums.sha256"])
-def test_missing_file(folder, name):
-    (folder / name).unlink()
-    with pytest.raises(DataError, match=f"{name} is missing: .*git checkout data/.*build"):
-        data.load("mnist-5k")
+def shortened(kept: int):
+    return lambda path: path.write_bytes(path.read_bytes()[:kept])
 
 
-def test_unlisted_file(folder):
-    (folder / "checksums.sha256").write_text("")
-    with pytest.raises(DataError, match=r"does not list mnist-5k\.npz: .*git checkout"):
-        data.load("mnist-5k")
-
-
-@pytest.mark.parametrize("kept", [0, 1000])
-def test_truncated_file(folder, kept):
-    path = folder / "mnist-5k.npz"
-    path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(DataError, match=rf"truncated \({kept:,} of 834,737 bytes\): .*checkout"):
-        data.load("mnist-5k")
-
-
-def test_altered_file(folder):
-    path = folder / "mnist-5k.npz"
+def altered(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[5000] ^= 1
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"was altered .*SHA-256.*: .*git checkout"):
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "message"),
+    [
+        ("mnist-5k.npz", Path.unlink, r"npz is missing: .*git checkout data/.*build"),
+        ("checksums.sha256", Path.unlink, r"sha256 is missing: .*git checkout data/.*build"),
+        ("checksums.sha256", shortened(0), r"does not list mnist-5k\.npz: .*git checkout"),
+        ("mnist-5k.npz", shortened(0), r"truncated \(0 of 834,737 bytes\): .*checkout"),
+        ("mnist-5k.npz", shortened(1000), r"truncated \(1,000 of 834,737 bytes\): .*checkout"),
+        ("mnist-5k.npz", altered, r"was altered .*SHA-256.*: .*git checkout"),
+    ],
+)
+def test_a_spoilt_file_is_named(folder, name, spoil, message):
+    spoil(folder / name)
+    with pytest.raises(DataError, match=message):
         data.load("mnist-5k")
 
 
@@ -421,17 +418,17 @@ def test_public_damaged_file(tmp_path, zipped, kept):
         data.load_public("mnist", tmp_path)
 
 
-def test_public_files_of_different_length(tmp_path):
+@pytest.mark.parametrize(
+    ("file", "labels", "message"),
+    [
+        ("train-labels-idx1-ubyte", np.zeros(99), "100 train images but 99 labels"),
+        ("t10k-labels-idx1-ubyte", np.full(20, 11), r"mnist\.y runs from 11 to 11"),
+    ],
+)
+def test_public_labels_that_do_not_fit(tmp_path, file, labels, message):
     write_public(tmp_path, zipped=False)
-    (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx(np.zeros(99)))
-    with pytest.raises(DataError, match="100 train images but 99 labels"):
-        data.load_public("mnist", tmp_path)
-
-
-def test_public_labels_out_of_range(tmp_path):
-    write_public(tmp_path, zipped=False)
-    (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(idx(np.full(20, 11)))
-    with pytest.raises(DataError, match=r"mnist\.y runs from 11 to 11"):
+    (tmp_path / file).write_bytes(idx(labels))
+    with pytest.raises(DataError, match=message):
         data.load_public("mnist", tmp_path)
 
 

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from helpers.data import tasks
 from helpers.data.dataset import IGNORED, Dataset, Split
 from helpers.data.streams import stream
+from helpers.data.threads import computing_with
 from helpers.evidence import experiment, replay, store
 from helpers.evidence.experiment import Design, conduct
 from helpers.evidence.replay import differences, first_of_each
@@ -385,12 +386,8 @@ def test_what_changes_no_number_stays_green(change, evidence, records):
 
 
 def test_another_number_of_threads_stays_green(evidence, records):
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
+    with computing_with(2):
         check(IMAGES, records["images"], evidence)
-    finally:
-        torch.set_num_threads(before)
 
 
 def test_a_replay_draws_from_no_stream_of_the_reader(records):

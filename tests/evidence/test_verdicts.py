@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
+from registered import register
 from scipy import stats
 
 from helpers.evidence import statistics, verdicts
@@ -240,12 +241,16 @@ def test_combine(found, word, completed):
     assert combine(found) == (word, completed)
 
 
+def registered(monkeypatch, *tests: Test, **changes: str) -> str:
+    """A claim with these tests, the only one that there is."""
+    register(monkeypatch, replace(registry()["cnn.learn-filters"], id="toy", test=tests, **changes))
+    return "toy"
+
+
 @pytest.fixture
 def claim(monkeypatch) -> str:
     """A registered claim with a test of each kind."""
-    known = replace(registry()["cnn.learn-filters"], id="toy", test=(MEAN, COUNT, FACT))
-    monkeypatch.setattr(verdicts, "registry", lambda: {"toy": known})
-    return "toy"
+    return registered(monkeypatch, MEAN, COUNT, FACT)
 
 
 def effects(count: int = 10, gain: float = 0.03, solved: int = 1, fact: bool = True) -> dict:
@@ -260,20 +265,17 @@ def test_a_verdict_prints_as_one_line_with_its_numbers(claim):
     )
 
 
-def test_a_split_along_conditions_is_printed_with_them(claim, monkeypatch):
+def test_a_split_along_conditions_is_printed_with_them(monkeypatch):
     tests = (replace(MEAN, when="few"), replace(COUNT, when="many"), replace(FACT, when="few"))
-    known = replace(registry()["cnn.learn-filters"], id="toy", test=tests)
-    monkeypatch.setattr(verdicts, "registry", lambda: {"toy": known})
+    claim = registered(monkeypatch, *tests)
     verdict = judge(claim, effects(solved=0))
     assert (verdict.word, verdict.phrase) == ("true if", "true if few")
     assert repr(verdict).startswith("toy: TRUE IF few (gain supported 0.03 [")
 
 
-def test_an_answer_is_filled_in_and_belongs_to_its_word(claim, monkeypatch):
+def test_an_answer_is_filled_in_and_belongs_to_its_word(monkeypatch):
     text = "{gain.points:.1f} points; {solved.solved} of {solved.seeds} solved."
-    known = replace(registry()["cnn.learn-filters"], id="toy", test=(MEAN, COUNT, FACT))
-    known = replace(known, answered="true", answer=text)
-    monkeypatch.setattr(verdicts, "registry", lambda: {"toy": known})
+    claim = registered(monkeypatch, MEAN, COUNT, FACT, answered="true", answer=text)
     assert judge(claim, effects()).answer == "3.0 points; 9 of 10 solved."
     with pytest.raises(ClaimError, match="toy: its answer was written for “true”, it is open"):
         _ = judge(claim, effects(solved=0)).answer
@@ -292,9 +294,7 @@ def test_the_scarcest_test_decides_whether_a_claim_is_provisional(claim):
 
 
 def test_assertions_need_no_seeds(monkeypatch):
-    known = replace(registry()["cnn.learn-filters"], id="toy", test=(FACT,))
-    monkeypatch.setattr(verdicts, "registry", lambda: {"toy": known})
-    assert judge("toy", {"shape": True}).word == "true"
+    assert judge(registered(monkeypatch, FACT), {"shape": True}).word == "true"
 
 
 @pytest.mark.parametrize("count", [1, 10])
@@ -526,10 +526,6 @@ def test_the_table_of_worst_rates_is_what_simulation_gives(least):
     assert rare - 0.02 < worst_rare <= tolerated(rare)
 
 
-# Percent of *supported* where the true effect is twice the threshold, by seeds: standard deviation
-# of the effects twice the threshold, equal to it, half of it.
-
-
 # ---------------------------------------------------------------- calibration of counts and rates
 
 
@@ -607,23 +603,3 @@ def test_rates_do_not_care_which_arm_is_called_a():
     for a, b in itertools.product(range(7), repeat=2):
         one, other = decide(MORE, arms(a, b, 6)), decide(below, arms(b, a, 6))
         assert one.verdict == other.verdict and one.p == pytest.approx(other.p)
-
-
-# Percent of *supported* where the true effect is twice the threshold, by seeds: standard deviation
-# of the effects twice the threshold, equal to it, half of it.
-POWER = {
-    6: (11, 35, 87),
-    8: (21, 65, 99),
-    10: (28, 78, 100),
-    15: (44, 95, 100),
-    20: (56, 99, 100),
-    30: (74, 100, 100),
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("count", SEED_COUNTS)
-def test_power_at_twice_the_threshold(count):
-    noise = np.random.default_rng(count).standard_normal((4000, count))
-    shares = [100 * supported(1 + sd * noise).mean() for sd in (2, 1, 0.5)]
-    assert shares == pytest.approx(POWER[count], abs=2)

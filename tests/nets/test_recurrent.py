@@ -176,12 +176,6 @@ def test_inputs_and_states_of_another_shape_are_refused(shape):
             cell.run(x, other)
 
 
-@pytest.mark.parametrize(("inputs", "hidden"), [(0, 5), (3, 0), (-1, 5)])
-def test_cells_without_units_are_refused(inputs, hidden):
-    with pytest.raises(ValueError, match=r"(inputs|hidden) is (0|-1): use 1 or more"):
-        GRU(inputs, hidden)
-
-
 # ---------------------------------------------------------------- ablations
 
 

@@ -78,18 +78,14 @@ def test_a_pickle_is_never_opened(tmp_path, new):
         checkpoints.read(tmp_path / "p")
 
 
-@pytest.mark.parametrize("size", [0, 1, 7, 8, 100, -1])
-def test_truncated_files(path, size):
-    path.write_bytes(path.read_bytes()[:size])
+FOREIGN = [b"hello" * 100, b"\x00" * 64, b"\xff" * 64]
+
+
+@pytest.mark.parametrize("content", [0, 1, 7, 8, 100, -1, *FOREIGN])  # or so many bytes of ours
+def test_truncated_and_foreign_files(path, content):
+    path.write_bytes(content if isinstance(content, bytes) else path.read_bytes()[:content])
     with pytest.raises(DataError, match="damaged or no safetensors file"):
         checkpoints.read(path)
-
-
-@pytest.mark.parametrize("content", [b"hello" * 100, b"\x00" * 64, b"\xff" * 64])
-def test_foreign_files(tmp_path, content):
-    (tmp_path / "f").write_bytes(content)
-    with pytest.raises(DataError, match="damaged or no safetensors file"):
-        checkpoints.read(tmp_path / "f")
 
 
 @pytest.mark.parametrize(

@@ -347,31 +347,6 @@ def test_numbers_of_numpy_are_numbers(optimizer, train):
         pd.testing.assert_frame_equal(one, other, check_exact=False, rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"steps": 1e1}, r"steps is 10\.0: give a whole number, as int\(\.\.\.\) makes it"),
-        ({"batch_size": 10.0}, r"batch_size is 10\.0: give a whole number"),
-        ({"evaluate_every": 2.5}, r"evaluate_every is 2\.5: give a whole number"),
-        ({"until": 2.0}, r"until is 2\.0: give a whole number"),
-        ({"until": 0}, r"until is 0: use 1 or more"),
-        ({"seed": 1.0}, r"seed is 1\.0: give a whole number"),
-        ({"seed": None}, r"seed is None: give a whole number"),
-        ({"steps": True}, r"steps is True: give a whole number"),
-        ({"lr": "0.1"}, r"lr is '0\.1': give a number, as float"),
-        ({"lr": None}, r"lr is None: give a number"),
-        ({"clip": True}, r"clip is True: give a number"),
-    ],
-)
-def test_settings_that_are_no_numbers_are_named(change, message):
-    with pytest.raises(ValueError, match=message):
-        fit(dense(), toy(), **{"seed": 0} | RUN | change)
-    if "seed" not in change and "until" not in change and None not in change.values():
-        with pytest.raises(ValueError, match=message):
-            by_many = {"seeds": SEEDS, "n_jobs": 1} | RUN | change
-            fit_many({"a": dense}, toy(), **by_many)
-
-
 # ---------------------------------------------------------------- gradients
 
 

@@ -9,12 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn import utils
 from torch.nn.utils import parametrizations
+from zoo import assert_equal_training, train_alone, train_stacked
 
 from helpers.data.dataset import Dataset, Split
-from helpers.nets.starts import initialise
-from helpers.training.batches import batches
-from helpers.training.engine.stacking import Stack, UnstackableError, fit_stack
-from helpers.training.fit import cross_entropy, fit
+from helpers.training.engine.stacking import Stack, UnstackableError
 from helpers.training.many import fit_many
 
 SHAPES = {
@@ -26,6 +24,7 @@ SHAPES = {
     "tokens": (5,),
 }
 SEEDS = (0, 1, 2)
+OWN = {"seeds": SEEDS, "lr": (0.1, 0.2, 0.3), "weight_decay": [None] * 3, "clip": [None] * 3}
 RUN = {"steps": 12, "batch_size": 16, "optimizer": torch.optim.SGD}
 
 
@@ -41,66 +40,34 @@ def data_of(kind: str) -> Dataset:
     return Dataset(kind, *splits, ("a", "b", "c"), 0.0, 1.0)
 
 
-def train_alone(build: Callable, data: Dataset):
-    models = [initialise(build, seed) for seed in SEEDS]
-    return models, [
-        fit(model, data, lr=0.1 * (1 + seed), seed=seed, **RUN)
-        for model, seed in zip(models, SEEDS, strict=True)
-    ]
-
-
-def train_stacked(build: Callable, data: Dataset):
-    models = [initialise(build, seed) for seed in SEEDS]
-    own = {"lr": [0.1 * (1 + seed) for seed in SEEDS], "weight_decay": [None] * 3}
-    own |= {"clip": [None] * 3, "seeds": SEEDS}
-    how = {"schedule": lambda progress: 1.0, "order": batches, "loss_function": cross_entropy}
-    return models, fit_stack(models, data, **own, **how, **RUN)
-
-
 class MeanOverTime(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x.mean(1)
 
 
-class Outputs(nn.Module):
+class Called(nn.Module):
+    """A layer that is called in its own way."""
+
+    def __init__(self, layer: nn.Module, call: Callable[[nn.Module, Tensor], Tensor]):
+        super().__init__()
+        self.layer, self.call = layer, call
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.call(self.layer, x)
+
+
+def outputs(layer: nn.Module) -> nn.Module:
     """The first of what a layer returns."""
-
-    def __init__(self, layer: nn.Module):
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layer(x)[0]
+    return Called(layer, lambda layer, x: layer(x)[0])
 
 
-class OneStep(nn.Module):
-    def __init__(self, cell: nn.Module):
-        super().__init__()
-        self.cell = cell
-
-    def forward(self, x: Tensor) -> Tensor:
-        state = self.cell(x[:, 0])
-        return state[0] if isinstance(state, tuple) else state
+def first_step(cell: nn.Module) -> nn.Module:
+    return Called(cell, lambda cell, x: cell(x[:, 0]))
 
 
-class Twice(nn.Module):
-    """A layer of two inputs."""
-
-    def __init__(self, layer: nn.Module):
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layer(x, x.flip(1))
-
-
-class Attention(nn.Module):
-    def __init__(self, **options):
-        super().__init__()
-        self.layer = nn.MultiheadAttention(4, 2, batch_first=True, **options)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layer(x, x, x, need_weights=False)[0]
+def attention(**options) -> nn.Module:
+    layer = nn.MultiheadAttention(4, 2, batch_first=True, **options)
+    return Called(layer, lambda layer, x: layer(x, x, x, need_weights=False)[0])
 
 
 class ByHand(nn.Module):
@@ -186,15 +153,18 @@ EQUAL = {
     "Embedding, tied": ("tokens", TiedEmbedding),
     "embedding by hand": ("tokens", lambda: ByHand(3)),
     "EmbeddingBag": bag(),
-    "RNNCell": first("sequence", lambda: OneStep(nn.RNNCell(4, 4)), 4),
-    "GRUCell": first("sequence", lambda: OneStep(nn.GRUCell(4, 4)), 4),
-    "MultiheadAttention": over_time("sequence", Attention),
+    "RNNCell": first("sequence", lambda: first_step(nn.RNNCell(4, 4)), 4),
+    "GRUCell": first("sequence", lambda: first_step(nn.GRUCell(4, 4)), 4),
+    "MultiheadAttention": over_time("sequence", attention),
     "TransformerEncoderLayer": over_time(
         "sequence", lambda: nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True)
     ),
     "TransformerDecoderLayer": over_time(
         "sequence",
-        lambda: Twice(nn.TransformerDecoderLayer(4, 2, 8, dropout=0.0, batch_first=True)),
+        lambda: Called(
+            nn.TransformerDecoderLayer(4, 2, 8, dropout=0.0, batch_first=True),
+            lambda layer, x: layer(x, x.flip(1)),  # of two inputs
+        ),
     ),
     "weight_norm": vector(lambda: parametrizations.weight_norm(nn.Linear(6, 6))),
     "orthogonal": vector(lambda: parametrizations.orthogonal(nn.Linear(6, 6))),
@@ -206,13 +176,9 @@ EQUAL = {
 def test_a_stacked_layer_learns_what_it_learns_alone(name):
     kind, build = EQUAL[name]
     data = data_of(kind)
-    models, histories = train_alone(lambda: build().double(), data)
-    stacked, others = train_stacked(lambda: build().double(), data)
-    for model, other, history, theirs in zip(models, stacked, histories, others, strict=True):
-        torch.testing.assert_close(model.state_dict(), other.state_dict(), rtol=0, atol=1e-9)
-        torch.testing.assert_close(
-            torch.tensor(history.values), torch.tensor(theirs.values), rtol=0, atol=1e-8
-        )
+    alone = train_alone(lambda: build().double(), data, OWN, **RUN)
+    stacked = train_stacked(lambda: build().double(), data, OWN, **RUN)
+    assert_equal_training(alone, stacked, 1e-9)
 
 
 class Counting(nn.Module):
@@ -255,10 +221,13 @@ class Keeping(nn.Module):
 REFUSED = {
     "RReLU": (vector(nn.RReLU), "not yet support aten::rrelu"),
     "BatchNorm1d, momentum=None": (vector(lambda: nn.BatchNorm1d(6, momentum=None)), "item"),
-    "RNN": (over_time("sequence", lambda: Outputs(nn.RNN(4, 4, batch_first=True))), "nn.RNN"),
-    "LSTM": (over_time("sequence", lambda: Outputs(nn.LSTM(4, 4, batch_first=True))), "nn.LSTM"),
-    "GRU": (over_time("sequence", lambda: Outputs(nn.GRU(4, 4, batch_first=True))), "nn.GRU"),
-    "LSTMCell": (first("sequence", lambda: OneStep(nn.LSTMCell(4, 4)), 4), "lstm_cell"),
+    "RNN": (over_time("sequence", lambda: outputs(nn.RNN(4, 4, batch_first=True))), "nn.RNN"),
+    "LSTM": (over_time("sequence", lambda: outputs(nn.LSTM(4, 4, batch_first=True))), "nn.LSTM"),
+    "GRU": (over_time("sequence", lambda: outputs(nn.GRU(4, 4, batch_first=True))), "nn.GRU"),
+    "LSTMCell": (
+        first("sequence", lambda: Called(nn.LSTMCell(4, 4), lambda c, x: c(x[:, 0])[0]), 4),
+        "lstm_cell",
+    ),
     "spectral_norm": (vector(lambda: parametrizations.spectral_norm(nn.Linear(6, 6))), "rule"),
     "old weight_norm": (vector(lambda: utils.weight_norm(nn.Linear(6, 6))), "parametrizations"),
     "old spectral_norm": (vector(lambda: utils.spectral_norm(nn.Linear(6, 6))), "differs a buffer"),
@@ -280,16 +249,15 @@ REFUSED = {
 def test_what_a_stack_would_get_wrong_is_refused_with_the_cure(name):
     (kind, build), message = REFUSED[name]
     with pytest.raises(UnstackableError, match=rf"{message}[^\0]*pack=1"):
-        train_stacked(lambda: build().double(), data_of(kind))
+        train_stacked(lambda: build().double(), data_of(kind), OWN, **RUN)
 
 
 def test_equal_numbers_and_tensors_beside_the_weights_are_stacked():
     data = data_of("vector")
     for value in (0.5, torch.tensor([1.0, 2.0, 3.0])):
         build = lambda value=value: Keeping(value).double()  # noqa: E731
-        (one, *_), _ = train_alone(build, data)
-        (other, *_), _ = train_stacked(build, data)
-        torch.testing.assert_close(one.state_dict(), other.state_dict(), rtol=0, atol=1e-12)
+        alone, stacked = (train(build, data, OWN, **RUN) for train in (train_alone, train_stacked))
+        assert_equal_training(alone, stacked, 1e-12)
 
 
 @pytest.mark.parametrize("pack", [1, 2, 3])
@@ -351,7 +319,7 @@ def test_alpha_dropout_keeps_mean_and_variance_in_a_stack(layer):
 
 def test_attention_drops_in_training_alone():
     torch.manual_seed(0)
-    model = Attention(dropout=0.5).double()
+    model = attention(dropout=0.5).double()
     stack = Stack([model, model], F.cross_entropy)
     x = torch.randn(6, 5, 4, dtype=torch.float64)
     one, other = stack.forward(x, shared=True).detach()

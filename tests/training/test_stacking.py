@@ -15,31 +15,29 @@ from torch.nn import functional as F
 from zoo import (
     HUGE,
     ZOO,
-    Branch,
-    Item,
-    TorchGRU,
     assert_close_weights,
+    assert_equal_training,
     assert_same_weights,
     dense,
     noise,
     shape_by_chance,
     toy,
+    train_alone,
+    train_stacked,
     wide,
     with_dropout,
 )
 
 from helpers.nets.cnn import MLP
 from helpers.nets.starts import initialise
-from helpers.training.batches import batches
 from helpers.training.engine.stacking import (
     STACKABLE_OPTIMIZERS,
     Stack,
     StackedOptimizer,
     UnstackableError,
-    fit_stack,
     is_out_of_memory,
 )
-from helpers.training.fit import ADAM, SGD, fit
+from helpers.training.fit import ADAM, SGD
 from helpers.training.schedules import linear_decay
 
 OPTIMIZERS = {name: getattr(optim, name) for name in STACKABLE_OPTIMIZERS} | {
@@ -60,34 +58,6 @@ THREE = {
     "weight_decay": (0.0, 0.1, None),
     "clip": (None, 0.5, 0.1),
 }
-
-
-def own(settings: dict, network: int) -> dict:
-    """The settings of one network of a stack, as `fit` takes them."""
-    names = {"seeds": "seed"}
-    return {names.get(name, name): values[network] for name, values in settings.items()}
-
-
-def train_alone(build, data, settings: dict, **run):
-    """Networks and histories by `fit`, one for each entry of `settings`."""
-    results = []
-    for k in range(len(settings["seeds"])):
-        model = initialise(build, settings["seeds"][k], data.train.y.device)
-        results.append((model, fit(model, data, **own(settings, k), **run)))
-    return results
-
-
-def train_stacked(build, data, settings: dict, **run):
-    models = [initialise(build, seed, data.train.y.device) for seed in settings["seeds"]]
-    full = {"evaluate_every": None, "schedule": lambda progress: 1.0, "optimizer": ADAM}
-    full |= {"loss_function": F.cross_entropy, "order": batches} | run
-    return list(zip(models, fit_stack(models, data, **settings, **full), strict=True))
-
-
-def assert_equal_training(some, others, atol: float) -> None:
-    for (model, history), (other, other_history) in zip(some, others, strict=True):
-        assert_close_weights(model, other, atol)
-        pd.testing.assert_frame_equal(history, other_history, check_exact=False, rtol=0, atol=atol)
 
 
 # ---------------------------------------------------------------- the same training
@@ -349,12 +319,6 @@ def test_dropout_is_off_in_evaluation_and_repeatable_in_training():
     assert history.test_loss.iloc[-1] == pytest.approx(loss, rel=1e-5)
 
 
-def test_dropout_leaves_the_global_random_state_alone():
-    before = torch.get_rng_state()
-    train_stacked(with_dropout, toy(), mixed([0.1, 0.1]), steps=2, batch_size=10)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
 @pytest.mark.slow
 def test_dropout_makes_the_same_distribution_of_losses():
     """Kolmogorov-Smirnov, 64 against 64 networks that start alike: only masks and batches vary."""
@@ -378,19 +342,6 @@ def test_dropout_makes_the_same_distribution_of_losses():
 
 
 # ---------------------------------------------------------------- what cannot be stacked
-
-
-@pytest.mark.parametrize("build", [Branch, Item, TorchGRU])
-def test_networks_without_a_rule_are_refused_with_the_cure(build):
-    cure = rf"{build.__name__} cannot be stacked: .*helpers.nets instead of nn.RNN.*pack=1"
-    with pytest.raises(UnstackableError, match=cure):
-        train_stacked(build, toy(), mixed([0.1, 0.1]), steps=2, batch_size=10)
-
-
-@pytest.mark.parametrize("optimizer", [optim.Rprop, optim.ASGD])
-def test_optimizers_that_remember_their_rate_are_refused_with_the_cure(optimizer):
-    with pytest.raises(UnstackableError, match=rf"{optimizer.__name__} cannot be .*SGD.*pack=1"):
-        train_stacked(dense, toy(), mixed([0.1] * 2), steps=2, batch_size=10, optimizer=optimizer)
 
 
 def layers_by_chance() -> nn.Module:

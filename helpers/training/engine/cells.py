@@ -33,6 +33,7 @@ def stack_cells(model: nn.Module) -> None:
 class StackedCell(Cell):
     """A cell whose loop over time, `all_steps`, is that of all networks of a stack."""
 
+    tanh = staticmethod(tanh)
     biases_meet = True  # whether the two biases are only ever added to each other
 
     def unroll(self, x: Tensor, state: State) -> tuple[Tensor, State]:
@@ -161,40 +162,23 @@ class StackedTiedLSTM(TiedLSTM, StackedLSTM):
     """`TiedLSTM` for all networks of a stack."""
 
 
-class StackedNormalisedRNN(StackedRNN, NormalisedRNN):
+class StepsOfItsOwn(StackedCell):
+    """A stacked cell whose `steps` take the dimension in front as they are."""
+
+    def all_steps(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        return Cell.unroll(self, x, state)
+
+
+class StackedNormalisedRNN(StepsOfItsOwn, NormalisedRNN):
     """`NormalisedRNN` for all networks of a stack."""
 
-    def all_steps(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        bias = (self.bias_ih_l0 + self.bias_hh_l0).unsqueeze(1)
-        outputs, seen = [], []
-        for t, x_t in enumerate(x.movedim(2, 0) @ self.weight_ih_l0.mT):
-            (sums,), met = self.norm.at(t, (x_t + state[0] @ self.weight_hh_l0.mT)[None])
-            state = (tanh(sums + bias),)
-            outputs.append(state[0])
-            seen.append(met)
-        self.norm.remember(seen)
-        return torch.stack(outputs, dim=2), state
 
-
-class StackedNormalisedLSTM(StackedLSTM, NormalisedLSTM):
+class StackedNormalisedLSTM(StepsOfItsOwn, StackedLSTM, NormalisedLSTM):
     """`NormalisedLSTM` for all networks of a stack."""
 
-    def all_steps(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        inputs, of_x = self.norm_x.at(0, x.movedim(2, 0) @ self.weight_ih_l0.mT)
-        inputs = inputs + (self.bias_ih_l0 + self.bias_hh_l0).unsqueeze(1)
-        outputs, of_h, of_c = [], [], []
-        for t, x_t in enumerate(inputs):
-            h, c = state
-            (from_h,), seen_h = self.norm_h.at(t, (h @ self.weight_hh_l0.mT)[None])
-            i, f, g, o = self.squash(self.prepared(x_t + from_h, dim=-1))
-            c = f * c + i * g
-            (shown,), seen_c = self.norm_c.at(t, c[None])
-            state = o * tanh(shown), c
-            outputs.append(state[0])
-            of_h.append(seen_h)
-            of_c.append(seen_c)
-        self.remember(of_x, of_h, of_c)
-        return torch.stack(outputs, dim=2), state
+    def squash(self, sums: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As `LSTM.squash`, from the sums that `steps` makes."""
+        return super().squash(self.prepared(sums, dim=-1))
 
 
 STACKED: dict[type[nn.Module], type[StackedCell]] = {

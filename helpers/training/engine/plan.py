@@ -21,7 +21,7 @@ from helpers.nets.recurrent import LSTM, Cell
 from helpers.nets.starts import Build, initialise
 
 PER_NETWORK = ("lr", "weight_decay", "clip")  # what may differ within a pack
-ALONE_ON_CPU = (nn.Conv2d, nn.Conv3d, nn.RNNBase)  # faster one by one: benchmarks/many.py
+ALONE_ON_CPU = (nn.Conv2d, nn.Conv3d, nn.RNNBase)  # and LSTM: faster so, by benchmarks/many.py
 MOST_ON_CPU = 32  # beyond, a pack outgrows the caches and gains nothing
 
 
@@ -109,11 +109,6 @@ def _of_arm(arm: str, name: str, value: Any) -> Any:
     if arm not in value:
         raise ValueError(f"{name} is given for the arms {list(value)}, but not for {arm!r}")
     return value[arm]
-
-
-def _faster_alone(module: nn.Module) -> bool:
-    """Whether a CPU trains it faster one by one, as measured by benchmarks/many.py."""
-    return isinstance(module, ALONE_ON_CPU) or type(module) is LSTM
 
 
 def training_memory(model: nn.Module, data: Dataset, settings: Mapping[str, Any]) -> int:
@@ -204,7 +199,9 @@ def _size_and_cost(
     """
     model = initialise(arms[run.arm], run.seed, data.train.y.device)
     on_cpu = data.train.y.device.type == "cpu"
-    alone = on_cpu and any(_faster_alone(module) for module in model.modules())
+    alone = on_cpu and any(
+        isinstance(module, ALONE_ON_CPU) or type(module) is LSTM for module in model.modules()
+    )
     try:
         needed = training_memory(model, data, run.settings)  # which turns kernels off
     except Exception:  # where it is trained, it is said in a sentence what does not fit

@@ -10,7 +10,6 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -29,6 +28,7 @@ from torch import nn
 from helpers.data.dataset import Dataset
 from helpers.data.rehearsal import in_float64, rehearsal
 from helpers.data.seeded import Source, changed, drawn
+from helpers.data.threads import computing_with
 from helpers.nets.dropout import RandomShift
 from helpers.nets.starts import initialise
 from helpers.training.engine.plan import PER_NETWORK, Pack, Run
@@ -130,18 +130,8 @@ def _threads(jobs: int) -> int:
     return max(1, min(torch.get_num_threads(), joblib.cpu_count() // jobs))
 
 
-@contextmanager
-def _computing_with(threads: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _numbered(index: int, pack: Pack, job: Job, threads: int) -> tuple[int, Trained]:
-    with _one_at_a_time, _computing_with(threads):
+    with _one_at_a_time, computing_with(threads):
         watched = pack.runs[0].settings.get("watch")  # every time, so it is trained every time
         kept = _kept_at(job.folder, pack) if job.folder and not watched else None
         if kept and (found := _read(kept, len(pack.runs), job.keep_models)):
@@ -165,7 +155,7 @@ def _read(file: Path, networks: int, with_weights: bool) -> Trained | None:
     """A finished pack; None where there is none, or a damaged one."""
     try:
         parts = [pd.DataFrame(part) for part in json.loads(file.read_text(encoding="utf-8"))]
-        weights = load_file(_weights_beside(file)) if with_weights else {}
+        weights = load_file(file.with_suffix(".safetensors")) if with_weights else {}
     except (OSError, ValueError, TypeError, SafetensorError):
         return None
     if len(parts) != networks:
@@ -175,10 +165,6 @@ def _read(file: Path, networks: int, with_weights: bool) -> Trained | None:
         network, _, own_name = name.partition(".")
         states[int(network)][own_name] = weight
     return Trained(parts, states)
-
-
-def _weights_beside(file: Path) -> Path:
-    return file.with_suffix(".safetensors")
 
 
 def _keep(file: Path, trained: Trained) -> Trained:
@@ -197,7 +183,7 @@ def _keep(file: Path, trained: Trained) -> Trained:
         partial = file.with_suffix(f".{threading.get_native_id()}.partial")
         if weights:
             save_file(weights, partial)
-            partial.replace(_weights_beside(file))
+            partial.replace(file.with_suffix(".safetensors"))
         partial.write_text(text, encoding="utf-8")
         partial.replace(file)
     except (OSError, SafetensorError) as error:
