@@ -1,6 +1,7 @@
-"""What all tests share: one thread, as notebooks have, every device there is, a real browser."""
+"""What all tests share: one thread, as notebooks have, every device, what is shown, a browser."""
 
 import shutil
+import sys
 
 import pytest
 import torch
@@ -18,6 +19,21 @@ def device(request) -> torch.device:
     if request.param == "cuda" and not torch.cuda.is_available():
         pytest.skip("no CUDA here")
     return torch.device(request.param)
+
+
+@pytest.fixture
+def shown(monkeypatch) -> list[dict]:
+    """What the course displays, as MIME bundles."""
+    bundles = []
+
+    def display(data, raw, **_):
+        assert raw
+        bundles.append(data)
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith("helpers.") and hasattr(module, "display"):
+            monkeypatch.setattr(module, "display", display)
+    return bundles
 
 
 @pytest.fixture(scope="module")

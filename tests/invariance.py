@@ -90,7 +90,9 @@ def volatile(cell: Mapping) -> bool:
 
 
 def text(output: Mapping) -> str:
-    """A stream's text, or the plain form of what was displayed."""
+    """A stream's text, or the plain form of what was displayed; of warnings nothing."""
+    if output.get("name") == "stderr":
+        return ""
     return "".join(output.get("text", output.get("data", {}).get("text/plain", "")))
 
 

@@ -1,5 +1,6 @@
-"""Small networks and data that several tests share."""
+"""Small networks and data that several tests share, trained alone and in a stack."""
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -8,6 +9,10 @@ from helpers.data.dataset import Dataset, Split
 from helpers.nets.cnn import CNN1D, SimpleCNN
 from helpers.nets.recurrent import GRU, LSTM, RNN
 from helpers.nets.sequences import LastStep
+from helpers.nets.starts import initialise
+from helpers.training.batches import batches
+from helpers.training.engine.stacking import fit_stack
+from helpers.training.fit import ADAM, fit
 
 HUGE = 1e30  # a learning rate that breaks any network with a hidden layer
 
@@ -169,3 +174,31 @@ def assert_close_weights(one: nn.Module, other: nn.Module, atol: float) -> None:
     torch.testing.assert_close(
         one.state_dict(), other.state_dict(), rtol=0, atol=atol, equal_nan=True
     )
+
+
+def own(settings: dict, network: int) -> dict:
+    """The settings of one network of a stack, as `fit` takes them."""
+    names = {"seeds": "seed"}
+    return {names.get(name, name): values[network] for name, values in settings.items()}
+
+
+def train_alone(build, data, settings: dict, **run):
+    """Networks and histories by `fit`, one for each entry of `settings`."""
+    results = []
+    for k in range(len(settings["seeds"])):
+        model = initialise(build, settings["seeds"][k], data.train.y.device)
+        results.append((model, fit(model, data, **own(settings, k), **run)))
+    return results
+
+
+def train_stacked(build, data, settings: dict, **run):
+    models = [initialise(build, seed, data.train.y.device) for seed in settings["seeds"]]
+    full = {"evaluate_every": None, "schedule": lambda progress: 1.0, "optimizer": ADAM}
+    full |= {"loss_function": F.cross_entropy, "order": batches} | run
+    return list(zip(models, fit_stack(models, data, **settings, **full), strict=True))
+
+
+def assert_equal_training(some, others, atol: float) -> None:
+    for (model, history), (other, other_history) in zip(some, others, strict=True):
+        assert_close_weights(model, other, atol)
+        pd.testing.assert_frame_equal(history, other_history, check_exact=False, rtol=0, atol=atol)

@@ -325,9 +325,6 @@ def test_bad_tokens_steps_and_regressions_are_named(split, classes, message):
         data.check_split(split, classes, "train")
 
 
-NAN = torch.full((4, 3), float("nan"))
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -342,7 +339,7 @@ NAN = torch.full((4, 3), float("nan"))
         ({"x": torch.zeros(0, 3), "y": torch.zeros(0, dtype=torch.int64)}, r"N of at least 1"),
         ({"y": torch.tensor([0, 1, 3, 1])}, r"from 0 to 3: labels of 3 classes .*0\.\.2"),
         ({"y": torch.tensor([0, -1, 2, 1])}, r"from -1 to 2"),
-        ({"x": NAN}, r"12 NaN or infinite values"),
+        ({"x": torch.full((4, 3), float("nan"))}, r"12 NaN or infinite values"),
         ({"x": torch.full((4, 3), float("inf"))}, r"12 NaN or infinite values"),
     ],
 )

@@ -9,13 +9,6 @@ from helpers.evidence import experiment, store, timings
 from helpers.evidence.store import EvidenceError
 
 
-@pytest.fixture
-def shown(monkeypatch) -> list[dict]:
-    seen: list[dict] = []
-    monkeypatch.setattr(timings, "display", lambda data, raw: seen.append(data))
-    return seen
-
-
 def measure(repetition: int) -> dict[str, float]:
     return {"slow": 2.0 + repetition, "fast": 1.0}
 

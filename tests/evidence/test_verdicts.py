@@ -9,10 +9,11 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
+from registered import register, toy
 from scipy import stats
 
 from helpers.evidence import statistics, verdicts
-from helpers.evidence.registry import ClaimError, Test, registry
+from helpers.evidence.registry import ClaimError, Test
 from helpers.evidence.verdicts import Outcome, adjusted, combine, decide, judge
 
 NAN = float("nan")
@@ -243,8 +244,7 @@ def test_combine(found, word, completed):
 @pytest.fixture
 def claim(monkeypatch) -> str:
     """A registered claim with a test of each kind."""
-    known = replace(registry()["cnn.learn-filters"], id="toy", test=(MEAN, COUNT, FACT))
-    monkeypatch.setattr(verdicts, "registry", lambda: {"toy": known})
+    register(monkeypatch, toy(MEAN, COUNT, FACT))
     return "toy"
 
 
@@ -260,24 +260,21 @@ def test_a_verdict_prints_as_one_line_with_its_numbers(claim):
     )
 
 
-def test_a_split_along_conditions_is_printed_with_them(claim, monkeypatch):
+def test_a_split_along_conditions_is_printed_with_them(monkeypatch):
     tests = (replace(MEAN, when="few"), replace(COUNT, when="many"), replace(FACT, when="few"))
-    known = replace(registry()["cnn.learn-filters"], id="toy", test=tests)
-    monkeypatch.setattr(verdicts, "registry", lambda: {"toy": known})
-    verdict = judge(claim, effects(solved=0))
+    register(monkeypatch, toy(*tests))
+    verdict = judge("toy", effects(solved=0))
     assert (verdict.word, verdict.phrase) == ("true if", "true if few")
     assert repr(verdict).startswith("toy: TRUE IF few (gain supported 0.03 [")
 
 
-def test_an_answer_is_filled_in_and_belongs_to_its_word(claim, monkeypatch):
+def test_an_answer_is_filled_in_and_belongs_to_its_word(monkeypatch):
     text = "{gain.points:.1f} points; {solved.solved} of {solved.seeds} solved."
-    known = replace(registry()["cnn.learn-filters"], id="toy", test=(MEAN, COUNT, FACT))
-    known = replace(known, answered="true", answer=text)
-    monkeypatch.setattr(verdicts, "registry", lambda: {"toy": known})
-    assert judge(claim, effects()).answer == "3.0 points; 9 of 10 solved."
+    register(monkeypatch, toy(MEAN, COUNT, FACT, answered="true", answer=text))
+    assert judge("toy", effects()).answer == "3.0 points; 9 of 10 solved."
     with pytest.raises(ClaimError, match="toy: its answer was written for “true”, it is open"):
-        _ = judge(claim, effects(solved=0)).answer
-    assert judge(claim, effects(count=3)).answer == "" == judge(claim, effects(), run=False).answer
+        _ = judge("toy", effects(solved=0)).answer
+    assert judge("toy", effects(count=3)).answer == "" == judge("toy", effects(), run=False).answer
 
 
 @pytest.mark.parametrize(("count", "provisional"), [(1, True), (5, True), (6, False), (10, False)])
@@ -292,8 +289,7 @@ def test_the_scarcest_test_decides_whether_a_claim_is_provisional(claim):
 
 
 def test_assertions_need_no_seeds(monkeypatch):
-    known = replace(registry()["cnn.learn-filters"], id="toy", test=(FACT,))
-    monkeypatch.setattr(verdicts, "registry", lambda: {"toy": known})
+    register(monkeypatch, toy(FACT))
     assert judge("toy", {"shape": True}).word == "true"
 
 
@@ -524,10 +520,6 @@ def test_the_table_of_worst_rates_is_what_simulation_gives(least):
     worst_rare = max(share_supported("collapse", n) for n in counts[least])
     assert tail - 0.02 < worst_tail <= tolerated(tail)
     assert rare - 0.02 < worst_rare <= tolerated(rare)
-
-
-# Percent of *supported* where the true effect is twice the threshold, by seeds: standard deviation
-# of the effects twice the threshold, equal to it, half of it.
 
 
 # ---------------------------------------------------------------- calibration of counts and rates

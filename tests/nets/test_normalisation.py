@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
-from zoo import assert_close_weights, noise
 
 from helpers.nets.normalisation import (
     BatchError,
@@ -15,9 +14,6 @@ from helpers.nets.normalisation import (
     NormalisedLSTM,
     NormalisedRNN,
 )
-from helpers.nets.sequences import LastStep
-from helpers.nets.starts import forget_bias_
-from helpers.training.many import fit_many
 
 CLOSE = {"rtol": 0, "atol": 1e-10}
 
@@ -136,25 +132,6 @@ def test_a_sequence_longer_than_the_statistics_teaches_the_first_steps_only():
     cell = lstm(per_step(2))
     cell(drawn(6, 5, 3).float())
     assert cell.norm_c.running_mean.shape == (2, 4)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("build", "shape"),
-    [
-        (lambda: LastStep(forget_bias_(lstm(LayerNormOverTime, 2), 1.0), 3), (3, 2)),
-        (lambda: LastStep(forget_bias_(lstm(per_step(3), 2), 1.0), 3), (3, 2)),
-        (lambda: LastStep(NormalisedRNN(2, 4, LayerNormOverTime), 3), (3, 2)),
-    ],
-)
-def test_it_trains_alone_and_in_a_stack_alike(build, shape):
-    how = {"seeds": [0, 1, 2], "steps": 6, "lr": 0.01, "batch_size": 8, "n_jobs": 1}
-    alone, stacked = (
-        fit_many({"a": lambda: build().double()}, noise(shape), pack=pack, **how).models
-        for pack in (1, 3)
-    )
-    for key, model in stacked.items():
-        assert_close_weights(model, alone[key], 1e-7)
 
 
 def test_a_batch_of_one_is_an_error_in_training_and_none_in_evaluation():

@@ -1,14 +1,13 @@
-"""Networks for sequences: read-outs, the causal CNN and the language model; alone and stacked."""
+"""Networks for sequences: read-outs, the causal CNN and the language model."""
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import vmap
 from torch.nn import functional as F
 
-from helpers.nets.ablations import HeldLSTM, TiedLSTM, Wiped
 from helpers.nets.cnn import parameter_count
 from helpers.nets.recurrent import GRU, LSTM, RNN
 from helpers.nets.sequences import (
@@ -20,7 +19,6 @@ from helpers.nets.sequences import (
     MaxOverTime,
     last_valid,
 )
-from helpers.training.engine.stacking import Stack
 
 EXAMPLES = settings(max_examples=25, deadline=None, derandomize=True)
 CLOSE = {"rtol": 0, "atol": 1e-12}
@@ -76,6 +74,18 @@ def test_receptive_field_is_what_autograd_sees(kernel_size, layers, per_layer):
         (gradient,) = torch.autograd.grad(cell(x)[:, at].sum(), x)
         lags = [at - step for step in range(time)]
         assert (gradient[0, :, 0] > 0).tolist() == [0 <= k < cell.receptive_field for k in lags]
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"kernel_size": 3, "layers": 5, "per_layer": 1}, 63),
+        ({"kernel_size": 7, "layers": 4}, 181),
+        ({"kernel_size": 1, "layers": 4}, 1),
+    ],
+)
+def test_receptive_fields_by_hand(options, field):
+    assert CausalCNN(2, 3, **options).receptive_field == field
 
 
 @EXAMPLES
@@ -188,13 +198,9 @@ def test_language_model_is_a_read_out_of_its_cell_and_reads_tokens_one_by_one(ce
     torch.testing.assert_close(torch.cat(logits, 2), whole, **CLOSE)
 
 
-def test_dropout_acts_in_training_only_and_differs_between_networks():
+def test_dropout_acts_in_training_only():
     model, tokens = language_model(dropout=0.5), text(3, 10)
     assert not torch.equal(model(tokens), model(tokens))
-    first, second = Stack([model, language_model(dropout=0.5)], F.cross_entropy).forward(
-        tokens, shared=True
-    )
-    assert not torch.allclose(first, second)
     torch.testing.assert_close(model.eval()(tokens), language_model()(tokens))
 
 
@@ -206,49 +212,3 @@ def test_language_model_refuses_what_does_not_fit():
     for wrong in (text(10), text(3, 10).float(), text(3, 10).int()):
         with pytest.raises(ValueError, match=r"reads tokens \(batch, time\) of type int64, not"):
             language_model()(wrong)
-
-
-# ---------------------------------------------------------------- in a stack
-
-STACKABLE = {
-    "CNN": lambda: LastStep(CausalCNN(2, 4, layers=2), 7),
-    "CNN at every step": lambda: EveryStep(CausalCNN(2, 2, kernel_size=1, layers=2), 7),
-    "CNN, largest": lambda: MaxOverTime(CausalCNN(2, 5, layers=2), 7),
-    "GRU, all steps": lambda: AllSteps(GRU(2, 4), 11, 7),
-    "held": lambda: LastStep(HeldLSTM(2, 4, input=1.0, output=0.5), 7),
-    "tied gates, wiped": lambda: EveryStep(Wiped(TiedLSTM(2, 4), 4), 7),
-    "language model": lambda: LanguageModel(7, LSTM(4, 5)),
-    "tied": lambda: LanguageModel(7, GRU(4, 4), tie=True),
-    "wiped": lambda: LanguageModel(7, Wiped(LSTM(4, 4), 4)),
-    "of a CNN": lambda: LanguageModel(7, CausalCNN(3, 4, layers=2)),
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", STACKABLE)
-def test_a_stack_equals_its_networks_alone(name):
-    torch.manual_seed(0)
-    models: list[nn.Module] = [STACKABLE[name]().double() for _ in range(3)]
-    x = text(3, 5, 11) if isinstance(models[0], LanguageModel) else noise(3, 5, 11, 2)
-    y = text(3, 5, 11) if models[0](x[0]).ndim == 3 else text(3, 5)
-    stack = Stack(models, F.cross_entropy)
-    losses = stack.losses(x, y)
-    losses.sum().backward()
-    for k, model in enumerate(models):
-        alone = F.cross_entropy(model(x[k]), y[k])
-        alone.backward()
-        torch.testing.assert_close(losses[k], alone, **CLOSE)
-        for key, parameter in model.named_parameters():
-            torch.testing.assert_close(stack.parameters[key].grad[k], parameter.grad, **CLOSE)
-
-
-@pytest.mark.parametrize(
-    ("options", "field"),
-    [
-        ({"kernel_size": 3, "layers": 5, "per_layer": 1}, 63),
-        ({"kernel_size": 7, "layers": 4}, 181),
-        ({"kernel_size": 1, "layers": 4}, 1),
-    ],
-)
-def test_receptive_fields_by_hand(options, field):
-    assert CausalCNN(2, 3, **options).receptive_field == field

@@ -1,4 +1,4 @@
-"""What the engine computes for all networks of a stack at once, against the cells as they are."""
+"""What the engine computes for all networks of a stack at once, against each network as it is."""
 
 import math
 from functools import partial
@@ -16,7 +16,14 @@ from helpers.nets.normalisation import (
     NormalisedRNN,
 )
 from helpers.nets.recurrent import GRU, LSTM, RNN, Cell
-from helpers.nets.sequences import LastStep
+from helpers.nets.sequences import (
+    AllSteps,
+    CausalCNN,
+    EveryStep,
+    LanguageModel,
+    LastStep,
+    MaxOverTime,
+)
 from helpers.training.engine import cells
 from helpers.training.engine.stacking import Stack
 
@@ -43,27 +50,40 @@ CELLS = {
     "batches normalised": lambda: NormalisedLSTM(2, 4, BatchNormOverTime),
     "each step normalised": lambda: NormalisedLSTM(2, 4, partial(BatchNormOverTime, steps=5)),
     "one of one's own": lambda: Sum(2, 4),
+    "CNN": lambda: CausalCNN(2, 4, layers=2),
+}
+NETWORKS = {name: lambda build=build: LastStep(build(), 3) for name, build in CELLS.items()} | {
+    "GRU, all steps": lambda: AllSteps(GRU(2, 4), 7, 3),
+    "CNN, every step": lambda: EveryStep(CausalCNN(2, 2, kernel_size=1, layers=2), 3),
+    "CNN, largest": lambda: MaxOverTime(CausalCNN(2, 5, layers=2), 3),
+    "LSTM tied and wiped, every step": lambda: EveryStep(Wiped(TiedLSTM(2, 4), 4), 3),
+    "language model": lambda: LanguageModel(9, LSTM(4, 5)),
+    "language model, tied": lambda: LanguageModel(9, GRU(4, 4), tie=True),
+    "language model, wiped": lambda: LanguageModel(9, Wiped(LSTM(4, 4), 4)),
+    "language model of a CNN": lambda: LanguageModel(9, CausalCNN(3, 4, layers=2)),
 }
 X = torch.randn(3, 5, 7, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+TOKENS = torch.randint(9, (3, 5, 7), generator=torch.Generator().manual_seed(0))
 CLOSE = {"rtol": 0, "atol": 1e-12}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("many", [0, cells.MANY])
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_all_networks_at_once_equal_each_alone(name, training, many, monkeypatch):
     monkeypatch.setattr(cells, "MANY", many)
     torch.manual_seed(0)
-    models = [LastStep(CELLS[name](), 3).double() for _ in range(3)]
+    models = [NETWORKS[name]().double() for _ in range(3)]
+    x = TOKENS if isinstance(models[0], LanguageModel) else X
     stack = Stack(models, F.cross_entropy)
     stack.template.train(training)
-    together = stack.forward(X)
+    together = stack.forward(x)
     together.square().sum().backward()
     for k, model in enumerate(models):
         for cell in model.train(training).modules():
             cell.fused = False
-        alone = model(X[k])
+        alone = model(x[k])
         alone.square().sum().backward()
         torch.testing.assert_close(together[k], alone, **CLOSE)
         for key, weight in model.named_parameters():

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_sequence
-from zoo import dense, toy, toy_split
+from zoo import assert_same_weights, dense, toy, toy_split
 
 from helpers.data.dataset import DataError, Dataset, Split
 from helpers.nets.starts import initialise
@@ -361,15 +361,30 @@ def test_numbers_of_numpy_are_numbers(optimizer, train):
         ({"lr": "0.1"}, r"lr is '0\.1': give a number, as float"),
         ({"lr": None}, r"lr is None: give a number"),
         ({"clip": True}, r"clip is True: give a number"),
+        ({"steps": 0}, "steps is 0: use 1 or more"),
+        ({"steps": -3}, "steps is -3"),
+        ({"lr": 0}, "lr is 0: use a finite number above 0"),
+        ({"lr": -0.1}, "lr is -0.1"),
+        ({"lr": float("inf")}, "lr is inf"),
+        ({"lr": float("nan")}, "lr is nan"),
+        ({"batch_size": 51}, "batch_size is 51, but the training set holds 50 examples"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"weight_decay": -1}, "weight_decay is -1"),
+        ({"weight_decay": float("inf")}, "weight_decay is inf"),
+        ({"clip": 0}, "clip is 0: use a finite number above 0"),
+        ({"evaluate_every": -2}, "evaluate_every is -2"),
+        ({"schedule": lambda progress: 0.25 - progress}, r"schedule\(0\.3\) is -0\.04"),
+        ({"schedule": lambda progress: float("nan")}, r"schedule\(0\.0\) is nan"),
     ],
 )
-def test_settings_that_are_no_numbers_are_named(change, message):
+def test_settings_that_no_run_can_have_are_named_before_any_update(change, message):
+    model = initialise(dense, seed=0)
     with pytest.raises(ValueError, match=message):
-        fit(dense(), toy(), **{"seed": 0} | RUN | change)
+        fit(model, toy(), **{"seed": 0} | RUN | change)
+    assert_same_weights(model, initialise(dense, seed=0))
     if "seed" not in change and "until" not in change and None not in change.values():
         with pytest.raises(ValueError, match=message):
-            by_many = {"seeds": SEEDS, "n_jobs": 1} | RUN | change
-            fit_many({"a": dense}, toy(), **by_many)
+            fit_many({"a": dense}, toy(), **{"seeds": SEEDS, "n_jobs": 1} | RUN | change)
 
 
 # ---------------------------------------------------------------- gradients

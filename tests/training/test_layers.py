@@ -9,13 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn import utils
 from torch.nn.utils import parametrizations
+from zoo import assert_equal_training, train_alone, train_stacked
 
 from helpers.data.dataset import Dataset, Split
-from helpers.nets.starts import initialise
-from helpers.training.batches import batches
-from helpers.training.engine.stacking import Stack, UnstackableError, fit_stack
-from helpers.training.fit import cross_entropy, fit
-from helpers.training.many import fit_many
+from helpers.training.engine.stacking import Stack, UnstackableError
+from helpers.training.fit import cross_entropy
 
 SHAPES = {
     "vector": (6,),
@@ -25,8 +23,13 @@ SHAPES = {
     "sequence": (5, 4),
     "tokens": (5,),
 }
-SEEDS = (0, 1, 2)
-RUN = {"steps": 12, "batch_size": 16, "optimizer": torch.optim.SGD}
+SETTINGS = {
+    "seeds": (0, 1, 2),
+    "lr": (0.1, 0.2, 0.3),
+    "weight_decay": [None] * 3,
+    "clip": [None] * 3,
+}
+RUN = {"steps": 12, "batch_size": 16, "optimizer": torch.optim.SGD, "loss_function": cross_entropy}
 
 
 def data_of(kind: str) -> Dataset:
@@ -39,22 +42,6 @@ def data_of(kind: str) -> Dataset:
             x[:, 3:], x[::2, 0] = 0, 19
         splits.append(Split(x, torch.randint(3, (count,), generator=random)))
     return Dataset(kind, *splits, ("a", "b", "c"), 0.0, 1.0)
-
-
-def train_alone(build: Callable, data: Dataset):
-    models = [initialise(build, seed) for seed in SEEDS]
-    return models, [
-        fit(model, data, lr=0.1 * (1 + seed), seed=seed, **RUN)
-        for model, seed in zip(models, SEEDS, strict=True)
-    ]
-
-
-def train_stacked(build: Callable, data: Dataset):
-    models = [initialise(build, seed) for seed in SEEDS]
-    own = {"lr": [0.1 * (1 + seed) for seed in SEEDS], "weight_decay": [None] * 3}
-    own |= {"clip": [None] * 3, "seeds": SEEDS}
-    how = {"schedule": lambda progress: 1.0, "order": batches, "loss_function": cross_entropy}
-    return models, fit_stack(models, data, **own, **how, **RUN)
 
 
 class MeanOverTime(nn.Module):
@@ -205,14 +192,8 @@ EQUAL = {
 @pytest.mark.parametrize("name", EQUAL)
 def test_a_stacked_layer_learns_what_it_learns_alone(name):
     kind, build = EQUAL[name]
-    data = data_of(kind)
-    models, histories = train_alone(lambda: build().double(), data)
-    stacked, others = train_stacked(lambda: build().double(), data)
-    for model, other, history, theirs in zip(models, stacked, histories, others, strict=True):
-        torch.testing.assert_close(model.state_dict(), other.state_dict(), rtol=0, atol=1e-9)
-        torch.testing.assert_close(
-            torch.tensor(history.values), torch.tensor(theirs.values), rtol=0, atol=1e-8
-        )
+    ways = (lambda: build().double(), data_of(kind), SETTINGS)
+    assert_equal_training(train_alone(*ways, **RUN), train_stacked(*ways, **RUN), 1e-9)
 
 
 class Counting(nn.Module):
@@ -280,25 +261,13 @@ REFUSED = {
 def test_what_a_stack_would_get_wrong_is_refused_with_the_cure(name):
     (kind, build), message = REFUSED[name]
     with pytest.raises(UnstackableError, match=rf"{message}[^\0]*pack=1"):
-        train_stacked(lambda: build().double(), data_of(kind))
+        train_stacked(lambda: build().double(), data_of(kind), SETTINGS, **RUN)
 
 
 def test_equal_numbers_and_tensors_beside_the_weights_are_stacked():
-    data = data_of("vector")
     for value in (0.5, torch.tensor([1.0, 2.0, 3.0])):
-        build = lambda value=value: Keeping(value).double()  # noqa: E731
-        (one, *_), _ = train_alone(build, data)
-        (other, *_), _ = train_stacked(build, data)
-        torch.testing.assert_close(one.state_dict(), other.state_dict(), rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("pack", [1, 2, 3])
-def test_padding_stays_frozen_in_every_network_of_a_pack(pack):
-    kind, build = EQUAL["Embedding, padding_idx"]
-    run = {"lr": 0.1, "steps": 100, "batch_size": 16, "n_jobs": 1}
-    runs = fit_many({"a": lambda: build().double()}, data_of(kind), seeds=SEEDS, pack=pack, **run)
-    assert [runs.models["a", seed][0].weight[0].norm().item() for seed in SEEDS] == [0, 0, 0]
-    assert all(runs.models["a", seed][0].weight[1:].norm() > 0 for seed in SEEDS)
+        ways = (lambda value=value: Keeping(value).double(), data_of("vector"), SETTINGS)
+        assert_equal_training(train_alone(*ways, **RUN), train_stacked(*ways, **RUN), 1e-12)
 
 
 # ---------------------------------------------------------------- what draws at random
@@ -378,9 +347,9 @@ LOSSES = {
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_loss_with_options_is_the_same_in_a_stack(name):
-    random = torch.Generator().manual_seed(0)
-    logits = torch.randn(4, 10, 3, generator=random, dtype=torch.float64)
-    labels = torch.randint(3, (4, 10), generator=random)
-    together = torch.func.vmap(LOSSES[name])(logits, labels)
-    one_by_one = torch.stack([LOSSES[name](p, y) for p, y in zip(logits, labels, strict=True)])
-    torch.testing.assert_close(together, one_by_one, rtol=0, atol=1e-12)
+    torch.manual_seed(0)
+    models = [nn.Linear(4, 3).double() for _ in range(4)]
+    x, y = torch.randn(4, 10, 4, dtype=torch.float64), torch.randint(3, (4, 10))
+    together = Stack(models, LOSSES[name]).losses(x, y)
+    alone = [LOSSES[name](model(a), b) for model, a, b in zip(models, x, y, strict=True)]
+    torch.testing.assert_close(together, torch.stack(alone), rtol=0, atol=1e-12)

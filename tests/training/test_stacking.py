@@ -15,31 +15,26 @@ from torch.nn import functional as F
 from zoo import (
     HUGE,
     ZOO,
-    Branch,
-    Item,
-    TorchGRU,
-    assert_close_weights,
+    assert_equal_training,
     assert_same_weights,
-    dense,
     noise,
     shape_by_chance,
     toy,
+    train_alone,
+    train_stacked,
     wide,
     with_dropout,
 )
 
 from helpers.nets.cnn import MLP
 from helpers.nets.starts import initialise
-from helpers.training.batches import batches
 from helpers.training.engine.stacking import (
     STACKABLE_OPTIMIZERS,
     Stack,
     StackedOptimizer,
     UnstackableError,
-    fit_stack,
-    is_out_of_memory,
 )
-from helpers.training.fit import ADAM, SGD, fit
+from helpers.training.fit import ADAM, SGD
 from helpers.training.schedules import linear_decay
 
 OPTIMIZERS = {name: getattr(optim, name) for name in STACKABLE_OPTIMIZERS} | {
@@ -60,34 +55,6 @@ THREE = {
     "weight_decay": (0.0, 0.1, None),
     "clip": (None, 0.5, 0.1),
 }
-
-
-def own(settings: dict, network: int) -> dict:
-    """The settings of one network of a stack, as `fit` takes them."""
-    names = {"seeds": "seed"}
-    return {names.get(name, name): values[network] for name, values in settings.items()}
-
-
-def train_alone(build, data, settings: dict, **run):
-    """Networks and histories by `fit`, one for each entry of `settings`."""
-    results = []
-    for k in range(len(settings["seeds"])):
-        model = initialise(build, settings["seeds"][k], data.train.y.device)
-        results.append((model, fit(model, data, **own(settings, k), **run)))
-    return results
-
-
-def train_stacked(build, data, settings: dict, **run):
-    models = [initialise(build, seed, data.train.y.device) for seed in settings["seeds"]]
-    full = {"evaluate_every": None, "schedule": lambda progress: 1.0, "optimizer": ADAM}
-    full |= {"loss_function": F.cross_entropy, "order": batches} | run
-    return list(zip(models, fit_stack(models, data, **settings, **full), strict=True))
-
-
-def assert_equal_training(some, others, atol: float) -> None:
-    for (model, history), (other, other_history) in zip(some, others, strict=True):
-        assert_close_weights(model, other, atol)
-        pd.testing.assert_frame_equal(history, other_history, check_exact=False, rtol=0, atol=atol)
 
 
 # ---------------------------------------------------------------- the same training
@@ -161,33 +128,6 @@ def test_stacked_equals_alone_on_every_device(name, optimizer, device):
         together = train_stacked(build, data, THREE, **run)
     assert_equal_training(together, train_alone(build, data, THREE, **run), 1e-9)
     assert_equal_training(together, train_stacked(build, zoo_data(name), THREE, **run), 1e-9)
-
-
-@pytest.mark.slow
-def test_frozen_and_unused_layers_stay_and_shared_weights_stay_shared():
-    for name, still in (("frozen", ("0.weight", "0.bias")), ("odd", ("unused.weight",))):
-        build, data = ZOO[name][1], zoo_data(name, torch.float32)
-        run = RUN | {"optimizer": optim.AdamW}
-        for (model, _), seed in zip(
-            train_stacked(build, data, THREE, **run), THREE["seeds"], strict=True
-        ):
-            before, after = initialise(build, seed).state_dict(), model.state_dict()
-            assert {k for k in after if torch.equal(before[k], after[k])} >= set(still)
-            assert {k for k in after if torch.equal(before[k], after[k])} <= {*still, "unused.bias"}
-    for model, _ in train_stacked(ZOO["tied"][1], zoo_data("tied", torch.float32), THREE, **RUN):
-        assert torch.equal(model.one.weight, model.two.weight)
-
-
-@pytest.mark.slow
-def test_buffers_are_brought_back():
-    ((model, _),) = train_stacked(
-        ZOO["BatchNorm"][1],
-        zoo_data("BatchNorm", torch.float32),
-        {name: values[:1] for name, values in THREE.items()},
-        **RUN,
-    )
-    assert model[1].num_batches_tracked == 50
-    assert (model[1].running_mean != 0).all() and (model[1].running_var != 1).all()
 
 
 def test_clipping_and_decay_are_those_of_each_network_by_hand():
@@ -274,17 +214,6 @@ def test_divergence_is_dated_like_alone_at_any_speed():
             assert list(ours.step) == list(theirs.step)
 
 
-@pytest.mark.slow
-def test_the_order_of_a_pack_does_not_matter():
-    """To rounding: where a row of memory starts decides how its sums are vectorised."""
-    rates, order = [0.1, 0.05, 0.2, 0.02, 0.3], [3, 0, 4, 1, 2]
-    settings = mixed(rates) | {"clip": [None, 1.0, None, 0.5, None]}
-    first = train_stacked(lambda: wide().double(), toy(torch.float64), settings, **RUN)
-    shuffled = {name: [values[k] for k in order] for name, values in settings.items()}
-    second = train_stacked(lambda: wide().double(), toy(torch.float64), shuffled, **RUN)
-    assert_equal_training([first[k] for k in order], second, 1e-12)
-
-
 def test_training_stops_when_all_have_diverged():
     seen = []
 
@@ -295,14 +224,6 @@ def test_training_stops_when_all_have_diverged():
     run = {"steps": 40, "batch_size": 10, "optimizer": SGD, "schedule": schedule}
     results = train_stacked(wide, toy(), mixed([HUGE] * 3), evaluate_every=5, **run)
     assert len(seen) == 5 and all(list(history.step) == [5] for _, history in results)
-
-
-@pytest.mark.slow
-def test_runs_of_one_seed_are_one_run():
-    settings = {"seeds": [3, 4, 3], "lr": [0.1] * 3, "weight_decay": [0.0] * 3, "clip": [None] * 3}
-    (one, _), (other, _), (again, _) = train_stacked(dense, toy(), settings, **RUN)
-    assert_close_weights(one, again, 1e-6)
-    assert not torch.allclose(one[0].weight, other[0].weight)
 
 
 # ---------------------------------------------------------------- dropout
@@ -349,12 +270,6 @@ def test_dropout_is_off_in_evaluation_and_repeatable_in_training():
     assert history.test_loss.iloc[-1] == pytest.approx(loss, rel=1e-5)
 
 
-def test_dropout_leaves_the_global_random_state_alone():
-    before = torch.get_rng_state()
-    train_stacked(with_dropout, toy(), mixed([0.1, 0.1]), steps=2, batch_size=10)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
 @pytest.mark.slow
 def test_dropout_makes_the_same_distribution_of_losses():
     """Kolmogorov-Smirnov, 64 against 64 networks that start alike: only masks and batches vary."""
@@ -378,19 +293,6 @@ def test_dropout_makes_the_same_distribution_of_losses():
 
 
 # ---------------------------------------------------------------- what cannot be stacked
-
-
-@pytest.mark.parametrize("build", [Branch, Item, TorchGRU])
-def test_networks_without_a_rule_are_refused_with_the_cure(build):
-    cure = rf"{build.__name__} cannot be stacked: .*helpers.nets instead of nn.RNN.*pack=1"
-    with pytest.raises(UnstackableError, match=cure):
-        train_stacked(build, toy(), mixed([0.1, 0.1]), steps=2, batch_size=10)
-
-
-@pytest.mark.parametrize("optimizer", [optim.Rprop, optim.ASGD])
-def test_optimizers_that_remember_their_rate_are_refused_with_the_cure(optimizer):
-    with pytest.raises(UnstackableError, match=rf"{optimizer.__name__} cannot be .*SGD.*pack=1"):
-        train_stacked(dense, toy(), mixed([0.1] * 2), steps=2, batch_size=10, optimizer=optimizer)
 
 
 def layers_by_chance() -> nn.Module:
@@ -425,16 +327,3 @@ def test_the_check_leaves_no_trace():
     stack.check(zoo_data("BatchNorm", torch.float32).train)
     assert (stack.buffers["1.num_batches_tracked"] == 0).all()
     assert (stack.buffers["1.running_mean"] == 0).all()
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (torch.OutOfMemoryError("CUDA out of memory"), True),
-        (MemoryError(), True),
-        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), True),
-        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
-    ],
-)
-def test_out_of_memory_is_recognised(error, expected):
-    assert is_out_of_memory(error) == expected
