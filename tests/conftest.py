@@ -4,18 +4,21 @@ import shutil
 import sys
 
 import pytest
-import torch
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
+    import torch  # not above: the process that hands tests out to others does without
+
     torch.set_num_threads(1)
 
 
 @pytest.fixture(params=["cpu", "cuda"])
-def device(request) -> torch.device:
+def device(request):
+    import torch
+
     if request.param == "cuda" and not torch.cuda.is_available():
         pytest.skip("no CUDA here")
     return torch.device(request.param)

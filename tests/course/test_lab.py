@@ -249,6 +249,7 @@ def test_a_readers_own_effects_are_provisional_and_an_error_in_a_check(shown, mo
         book(monkeypatch, "check").judge("toy", EFFECTS | {"gain": gain})
 
 
+@pytest.mark.slow
 def test_what_a_changed_experiment_lacks_is_left_out_and_a_diverged_run_is_not(shown, monkeypatch):
     """Two experiments are compared, and the reader changed one: it has few of the seeds."""
     adding(book(monkeypatch, "prove"), seeds=4)

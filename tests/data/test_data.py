@@ -88,6 +88,7 @@ def test_image_splits_are_stratified(images):
         assert (counts == len(split.y) // 10).all()
 
 
+@pytest.mark.slow
 def test_no_image_occurs_twice(images):
     everything = torch.cat([s.x for s in splits(images)])
     assert len({x.numpy().tobytes() for x in everything}) == len(everything)
@@ -387,6 +388,7 @@ def test_public_idx_layouts(tmp_path, name, layout):
     assert len({x.numpy().tobytes() for x in everything}) == 100
 
 
+@pytest.mark.slow
 def test_public_idx_agrees_with_torchvision(tmp_path):
     torchvision = pytest.importorskip("torchvision")
     write_public(tmp_path / "MNIST" / "raw", zipped=False)
@@ -397,7 +399,9 @@ def test_public_idx_agrees_with_torchvision(tmp_path):
     assert torch.equal(ours.test.y, theirs.targets)
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar10"])
+@pytest.mark.parametrize(
+    "name", ["mnist", "fashion-mnist", pytest.param("cifar10", marks=pytest.mark.slow)]
+)
 def test_public_missing_folder_says_what_was_looked_for(tmp_path, name):
     if name == "cifar10":
         pytest.importorskip("torchvision")
@@ -432,6 +436,7 @@ def test_public_labels_out_of_range(tmp_path):
         data.load_public("mnist", tmp_path)
 
 
+@pytest.mark.slow
 def test_public_cifar10_through_torchvision(tmp_path, monkeypatch):
     datasets = pytest.importorskip("torchvision.datasets")
 
@@ -448,6 +453,7 @@ def test_public_cifar10_through_torchvision(tmp_path, monkeypatch):
     assert torch.allclose(public.train.x.std((0, 2, 3)), torch.ones(3), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_download_happens_only_on_request(tmp_path, monkeypatch):
     datasets = pytest.importorskip("torchvision.datasets")
     asked = []

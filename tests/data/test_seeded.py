@@ -139,6 +139,7 @@ def fresh_but_later(seed: int) -> Dataset:
     return adding_problem(length=8, count=100, seed=seed + 1)
 
 
+@pytest.mark.slow
 def test_evidence_of_drawn_data_is_replayed(evidence):  # noqa: F811
     design = replace(DESIGN, data=fresh)
     conduct(design, 0, PROVE)

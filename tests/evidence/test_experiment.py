@@ -185,6 +185,7 @@ def test_without_evidence_an_experiment_is_the_readers_own(evidence):
     assert not evidence.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [None, 2])
 def test_a_change_trains_few_seeds_beside_the_stored_ones(evidence, monkeypatch, count):
     proved = prove(DESIGN)
@@ -379,6 +380,7 @@ def test_a_proof_of_one_experiment_leaves_the_others(evidence, monkeypatch):
     assert seen == [("GRU", 40), ("GRU", 41)]
 
 
+@pytest.mark.slow
 def test_a_proof_that_goes_on_skips_what_it_finished(evidence, monkeypatch):
     begun = replace(PROVE, proof="a")
     conduct(SMALL, 0, begun)

@@ -384,6 +384,7 @@ def test_what_changes_no_number_stays_green(change, evidence, records):
     check(apply(design), kept(design), evidence)
 
 
+@pytest.mark.slow
 def test_another_number_of_threads_stays_green(evidence, records):
     before = torch.get_num_threads()
     torch.set_num_threads(2)

@@ -103,6 +103,7 @@ def test_stacked_equals_alone_in_packs_of_any_size(name):
         assert_equal_training([pack[k] for k in inside], apart[: len(inside)], 1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ZOO)
 def test_in_single_precision_they_agree_to_four_digits(name):
     """Rounding differs, and Adam's first steps magnify it where a gradient is nearly zero."""

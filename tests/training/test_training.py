@@ -298,6 +298,7 @@ def test_fit_with_settings_of_its_own_keeps_its_stacks(pack):
     assert set(over.table.step) == {2}  # what fit_many is given itself goes before
 
 
+@pytest.mark.slow
 def test_a_stack_gives_the_same_table_as_one_network_at_a_time():
     grid = {"lr": [0.05, 0.1], "clip": {"tight": 0.1, "none": None}}
     sweep = partial(fit_many, data=toy(torch.float64), seeds=range(3), grid=grid, **TUNING)
