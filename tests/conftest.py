@@ -1,4 +1,4 @@
-"""What all tests share: one thread, as notebooks have, every device, what is shown, a browser."""
+"""What all tests share: one thread, as notebooks have, devices, displays, evidence, a browser."""
 
 import shutil
 import sys
@@ -37,6 +37,20 @@ def shown(monkeypatch) -> list[dict]:
         if name.startswith("helpers.") and hasattr(module, "display"):
             monkeypatch.setattr(module, "display", display)
     return bundles
+
+
+@pytest.fixture
+def evidence(tmp_path, monkeypatch):
+    """The folder of the evidence: empty, and all that is kept beside it in a temporary place."""
+    from helpers.commands import course, proofs
+    from helpers.evidence import experiment, findings, replication, store
+
+    folder = tmp_path / "data" / "evidence"
+    for module in (store, findings, replication):
+        monkeypatch.setattr(module, "reference", lambda: folder)
+    for module in (course, experiment, proofs):
+        monkeypatch.setattr(module, "build_folder", lambda: tmp_path / "build")
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from experiments import ARMS, NOTEBOOK, SETTINGS, TASK, sizes
-from experiments import evidence as evidence  # a fixture
 from filelock import FileLock
 from registered import register, toy
 

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 import torch
 from experiments import ARMS, NOTEBOOK, SETTINGS, TASK, gru, sizes
-from experiments import evidence as evidence  # a fixture
 from registered import register, toy
 
 from helpers.course import cards, lab, progress

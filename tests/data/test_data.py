@@ -21,8 +21,8 @@ from helpers import data
 from helpers.data import loading
 from helpers.data.dataset import DataError, Dataset, Split
 from helpers.data.mnist1d import make_mnist1d
+from helpers.evidence.files import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "data" / "sets"
 FILES = ("fashion-9k.npz", "mnist-5k.npz", "plays-test.txt", "plays-train.txt", "plays-valid.txt")
 FILES += ("reviews.csv",)

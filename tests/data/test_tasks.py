@@ -4,7 +4,6 @@ import hashlib
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,8 +14,8 @@ from torch.nn import functional as F
 from helpers.data import tasks
 from helpers.data.dataset import IGNORED, PAD, SPLITS, DataError, Dataset, Split, check_split
 from helpers.data.loading import load
+from helpers.evidence.files import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
     "adding": lambda seed=1: tasks.adding_problem(20, 200, seed=seed),
     "reset-sum": lambda seed=1: tasks.reset_sum(20, 200, seed=seed),

@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 import torch
 from experiments import ARMS, CHECK, DESIGN, PROVE, READ, SETTINGS, TUNED, changed, gru
-from experiments import evidence as evidence  # a fixture
 
 from helpers.evidence import experiment, store
 from helpers.evidence.experiment import Circumstances, Design, Experiment, conduct
@@ -369,15 +368,6 @@ def test_timings_and_networks_are_not_taken_for_each_other(evidence):
 
 
 # ---------------------------------------------------------------- proofs
-
-
-@pytest.mark.slow
-def test_a_proof_of_one_experiment_leaves_the_others(evidence, monkeypatch):
-    prove(SMALL), prove(TUNED)
-    seen = trained(monkeypatch)
-    how = replace(PROVE, only="toy")
-    conduct(SMALL, 0, how), conduct(TUNED, 0, how)
-    assert seen == [("GRU", 40), ("GRU", 41)]
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 from experiments import DESIGN, NOTEBOOK, TUNED
-from experiments import evidence as evidence  # a fixture
 from registered import register, toy
 
 from helpers.evidence import frozen

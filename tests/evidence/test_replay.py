@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 import torch
 from experiments import ARMS, CHECK, DESIGN, SETTINGS, TASK, TUNED, changed, gru, rnn, sizes
-from experiments import evidence as evidence  # a fixture
 from torch import Tensor, nn
 from torch.nn import functional as F
 

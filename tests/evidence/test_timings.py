@@ -3,7 +3,6 @@
 import pandas as pd
 import pytest
 from experiments import CHECK, DESIGN, PROVE, READ
-from experiments import evidence as evidence  # a fixture
 
 from helpers.evidence import experiment, store, timings
 from helpers.evidence.store import EvidenceError
