@@ -43,7 +43,7 @@ def complaints(notebook: NotebookNode) -> Iterator[str]:
         yield from rule(notebook.cells)
     if (minutes := reading_minutes(notebook)) > MINUTES:
         yield f"reading takes {minutes} minutes, at most {MINUTES}"
-    if (size := len(nbformat.writes(notebook))) > BYTES:
+    if (size := len(nbformat.writes(notebook).encode())) > BYTES:
         yield f"it has {size // 1000} kB, at most {BYTES // 1000}"
 
 
@@ -53,13 +53,14 @@ def _opening(cells: Sequence[NotebookNode]) -> Iterator[str]:
         yield "the first cell does not begin with a title, # 01 · ..."
     if "<!-- opening -->" not in first:
         yield "the first cell has no opening: an entry in openings.toml, then make refresh"
-    before = cells[: _section_starts(cells)[0]] if _section_starts(cells) else cells
+    starts = (n for n, c in enumerate(cells) if _prose([c]) and SECTION.search(c.source))
+    before = cells[: next(starts, None)]
     if not any(_is_drawn(output) for cell in before for output in cell.get("outputs", [])):
         yield "no hero picture before section 1: lab.hero(...)"
 
 
 def _set_up(cells: Sequence[NotebookNode]) -> Iterator[str]:
-    code = [cell for cell in cells if cell.cell_type == "code"]
+    code = _code(cells)
     end = next((n for n, cell in enumerate(code, 1) if "Lab(" in cell.source), 0)
     if not end:
         yield "no cell makes the Lab"
@@ -90,7 +91,7 @@ def _rows(cells: Sequence[NotebookNode]) -> Iterator[str]:
 
 
 def _lengths(cells: Sequence[NotebookNode]) -> Iterator[str]:
-    seen = [cell for cell in cells if cell.cell_type == "code" and not _is_folded(cell)]
+    seen = [cell for cell in _code(cells) if not _is_folded(cell)]
     lines = [len(cell.source.splitlines()) for cell in seen]
     if lines and median(lines) > LINES:
         yield f"the median cell has {median(lines):g} lines, at most {LINES}"
@@ -101,7 +102,7 @@ def _lengths(cells: Sequence[NotebookNode]) -> Iterator[str]:
 
 def _predictions(cells: Sequence[NotebookNode]) -> Iterator[str]:
     """Each is asked for, and drawn or printed by a later cell, or followed by prose, in time."""
-    asking = [n for n, cell in enumerate(cells) if _asks(cell)]
+    asking = [n for n, c in enumerate(cells) if _code([c]) and ASKED.search(c.source)]
     for n in asking:
         if "?" not in cells[n - 1].source:
             yield f"no question stands before {_begins(cells[n])}"
@@ -109,17 +110,10 @@ def _predictions(cells: Sequence[NotebookNode]) -> Iterator[str]:
         answers = [_without_headings(cell) for cell in _prose(cells[here + 1 : following])]
         for name in ASKED.findall(cells[here].source):
             again = (n for n in asking if n > here and name in ASKED.findall(cells[n].source))
-            used = any(_uses(cell, name) for cell in cells[here + 1 : next(again, None)])
+            later = _code(cells[here + 1 : next(again, None)])
+            used = any(re.search(rf"\b{name}\b", cell.source) for cell in later)
             if not used and not any(answers[: 1 if "check(" in cells[here].source else None]):
                 yield f"{name} of {_begins(cells[here])} is never answered: guess= or a sentence"
-
-
-def _asks(cell: NotebookNode) -> bool:
-    return cell.cell_type == "code" and bool(ASKED.search(cell.source))
-
-
-def _uses(cell: NotebookNode, name: str) -> bool:
-    return cell.cell_type == "code" and bool(re.search(rf"\b{name}\b", cell.source))
 
 
 def _without_headings(cell: NotebookNode) -> str:
@@ -179,10 +173,8 @@ def _prose(cells: Sequence[NotebookNode]) -> list[NotebookNode]:
     return [cell for cell in cells if cell.cell_type == "markdown"]
 
 
-def _section_starts(cells: Sequence[NotebookNode]) -> list[int]:
-    return [
-        n for n, c in enumerate(cells) if c.cell_type == "markdown" and SECTION.search(c.source)
-    ]
+def _code(cells: Sequence[NotebookNode]) -> list[NotebookNode]:
+    return [cell for cell in cells if cell.cell_type == "code"]
 
 
 def _is_folded(cell: NotebookNode) -> bool:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import pytest
 from torch import nn
 from torch.nn import functional as F
 
@@ -56,17 +55,3 @@ TUNED = replace(
 def changed(design: Design, **settings: Any) -> Design:
     """The design with other settings."""
     return replace(design, settings={**design.settings, **settings})
-
-
-@pytest.fixture
-def evidence(tmp_path, monkeypatch):
-    """The folder of the evidence: empty, and all that is kept beside it in a temporary place."""
-    from helpers.commands import course, proofs
-    from helpers.evidence import experiment, findings, replication, store
-
-    folder = tmp_path / "data" / "evidence"
-    for module in (store, findings, replication):
-        monkeypatch.setattr(module, "reference", lambda: folder)
-    for module in (course, experiment, proofs):
-        monkeypatch.setattr(module, "build_folder", lambda: tmp_path / "build")
-    return folder

@@ -5,6 +5,8 @@ import io
 import re
 from xml.etree import ElementTree
 
+import numpy as np
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -37,3 +39,15 @@ class Drawing:
             encoded = image.get("href").partition("base64,")[2]
             found.append(Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB"))
         return found
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours, 1 to 21 (WCAG 2.1, "contrast ratio")."""
+
+    def luminance(colour: str) -> float:
+        srgb = np.array(to_rgb(colour))
+        linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    dark, light = sorted(map(luminance, (one, other)))
+    return (light + 0.05) / (dark + 0.05)

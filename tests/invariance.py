@@ -38,11 +38,13 @@ SETTINGS: dict[str, dict[str, str]] = {
         "MKL_CBWR": "COMPATIBLE",
     },
 }
-VERSIONS = "import sys, json, torch, numpy, matplotlib, papermill, pandas; print(json.dumps([sys."
-VERSIONS += "version.split()[0], *(m.__version__ for m in (torch, numpy, pandas, matplotlib, paper"
-VERSIONS += "mill))]))"
-NAMES = ("Python", "PyTorch", "NumPy", "pandas", "Matplotlib", "papermill")
-
+VERSIONS = """
+import sys, matplotlib, numpy, pandas, papermill, torch
+packages = {"PyTorch": torch, "NumPy": numpy, "pandas": pandas, "Matplotlib": matplotlib}
+packages |= {"papermill": papermill}
+found = {"Python": sys.version.split()[0]} | {n: p.__version__ for n, p in packages.items()}
+print(", ".join(f"{name} {version}" for name, version in found.items()), end="")
+"""
 
 Label = tuple[str, str]  # the setting's name; versions
 
@@ -90,7 +92,9 @@ def volatile(cell: Mapping) -> bool:
 
 
 def text(output: Mapping) -> str:
-    """A stream's text, or the plain form of what was displayed."""
+    """A stream's text, or the plain form of what was displayed; of warnings nothing."""
+    if output.get("name") == "stderr":
+        return ""
     return "".join(output.get("text", output.get("data", {}).get("text/plain", "")))
 
 
@@ -148,9 +152,8 @@ def _git(*command: str) -> str:
 
 def versions(python: str) -> str:
     """Of an interpreter and the packages that decide."""
-    printed = subprocess.run([python, "-c", VERSIONS], capture_output=True, text=True, check=True)
-    found = json.loads(printed.stdout)
-    return ", ".join(f"{name} {number}" for name, number in zip(NAMES, found, strict=True))
+    command = [python, "-c", VERSIONS]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def main() -> int:

@@ -130,8 +130,8 @@ class _Planter(ast.NodeTransformer):
         return deepcopy(self.plant)
 
 
-def planted(source: str, mutation: Mutation) -> str:
-    """A module with the fault in it, without its comments.
+def planted(source: str, mutation: Mutation) -> ast.Module:
+    """A module with the fault in it.
 
     Raises MutationError for a place that is not there, and for code that stands there not once.
     """
@@ -147,7 +147,7 @@ def planted(source: str, mutation: Mutation) -> str:
     if planter.count != 1:
         where = f"{mutation.within or 'the module'} of helpers/{mutation.helper}"
         raise MutationError(f"{mutation.find!r} occurs {planter.count} times in {where}")
-    return ast.unparse(ast.fix_missing_locations(tree))
+    return ast.fix_missing_locations(tree)
 
 
 def misfits(mutation: Mutation, root: Path = ROOT) -> list[str]:
@@ -192,7 +192,8 @@ def attempt(mutation: Mutation) -> Outcome:
         folder = Path(name)
         copy_repository(folder)
         helper = folder / "helpers" / mutation.helper
-        helper.write_text(planted(helper.read_text(encoding="utf-8"), mutation), encoding="utf-8")
+        spoilt = planted(helper.read_text(encoding="utf-8"), mutation)
+        helper.write_text(ast.unparse(spoilt), encoding="utf-8")
         test, replay, output = None, None, ""
         if mutation.tests:
             status, output = run_tests(folder, [mutation.tests], mutation.select)

@@ -1,4 +1,4 @@
-"""Small networks and data that several tests share."""
+"""Small networks and data that several tests share, trained alone and in a stack."""
 
 import pandas as pd
 import torch
@@ -176,18 +176,22 @@ def assert_close_weights(one: nn.Module, other: nn.Module, atol: float) -> None:
     )
 
 
+def own(settings: dict, network: int) -> dict:
+    """The settings of one network of a stack, as `fit` takes them."""
+    names = {"seeds": "seed"}
+    return {names.get(name, name): values[network] for name, values in settings.items()}
+
+
 def train_alone(build, data, settings: dict, **run):
     """Networks and histories by `fit`, one for each entry of `settings`."""
     results = []
-    for k, seed in enumerate(settings["seeds"]):
-        model = initialise(build, seed, data.train.y.device)
-        own = {name: values[k] for name, values in settings.items() if name != "seeds"}
-        results.append((model, fit(model, data, seed=seed, **own, **run)))
+    for k in range(len(settings["seeds"])):
+        model = initialise(build, settings["seeds"][k], data.train.y.device)
+        results.append((model, fit(model, data, **own(settings, k), **run)))
     return results
 
 
 def train_stacked(build, data, settings: dict, **run):
-    """The same by `fit_stack`."""
     models = [initialise(build, seed, data.train.y.device) for seed in settings["seeds"]]
     full = {"evaluate_every": None, "schedule": lambda progress: 1.0, "optimizer": ADAM}
     full |= {"loss_function": F.cross_entropy, "order": batches} | run
@@ -195,7 +199,6 @@ def train_stacked(build, data, settings: dict, **run):
 
 
 def assert_equal_training(some, others, atol: float) -> None:
-    """Networks and histories, in pairs, differ by less than `atol`."""
     for (model, history), (other, other_history) in zip(some, others, strict=True):
         assert_close_weights(model, other, atol)
         pd.testing.assert_frame_equal(history, other_history, check_exact=False, rtol=0, atol=atol)

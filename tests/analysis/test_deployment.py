@@ -48,6 +48,7 @@ def test_onnx_says_what_the_network_says_whole_and_in_pieces(name, read, tmp_pat
     torch.testing.assert_close(answers[-1].flatten(), last, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 @needs_onnx
 def test_int8_leaves_a_gru_in_float_and_answers_alike(tmp_path):
     import onnx

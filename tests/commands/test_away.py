@@ -12,6 +12,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from invariance import texts
 
 from helpers.commands import kaggle
 from helpers.commands.course import closing, notebooks
@@ -80,18 +81,6 @@ def hidden(tmp_path):
     return {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path)}
 
 
-def shown(notebook):
-    """What every cell prints, where that is compared."""
-    cells = []
-    for cell in notebook.cells:
-        ignored = "nbval-ignore-output" in cell.metadata.get("tags", [])
-        outputs = [] if ignored else cell.get("outputs", [])
-        kept = (one for one in outputs if one.get("name") != "stderr")
-        texts = (one.get("text") or one.get("data", {}).get("text/plain", "") for one in kept)
-        cells.append("".join(texts))
-    return cells
-
-
 def test_what_is_absent_cannot_be_found_and_all_else_can(hidden):
     code = "import sys, importlib.util as u; print([n for n in sys.argv[1:] if u.find_spec(n)])"
     command = [sys.executable, "-c", code, *ABSENT, "torch", "tokenizers"]
@@ -107,11 +96,11 @@ def runs_on_kaggle(path, mount, sent, done, hidden):
     command = ["env", "-i", *(f"{name}={value}" for name, value in there.items())]
     run = subprocess.run([*APART, *command, "bash", "-c", KAGGLE], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    away = nbformat.read(done / "notebook.ipynb", as_version=4)
-    home = nbformat.read(path, as_version=4)
-    skips = any(name in text for text in shown(away) for name in ABSENT)
-    for one, other in zip(shown(away), shown(home), strict=True):
+    away, home = texts(done / "notebook.ipynb"), texts(path)
+    skips = any(name in text for text in away for name in ABSENT)
+    for one, other in zip(away, home, strict=True):
         assert one == other or (skips and (not one or any(name in one for name in ABSENT)))
+    away, home = (nbformat.read(one, as_version=4) for one in (done / "notebook.ipynb", path))
     assert closing(away)["verdicts"] == closing(home)["verdicts"]
     left = (done / "left").read_text().split()
     assert not [name for name in left if not name.startswith((".", "__notebook__", "build"))]

@@ -1,5 +1,6 @@
 """benchmarks/many.py and language.py: smoke runs, and unequal work is noticed."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -10,9 +11,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
-import language as language_benchmark
 import many_report
-import many_tasks
 from many_report import UnequalWorkError, check_equal_work
 
 pytestmark = pytest.mark.slow
@@ -34,6 +33,17 @@ LOOP = {
 }
 OURS = LOOP | {"system": "ours", "losses": [1.03, 0.99, 1.0, 1.01], "seconds": 0.5}
 ABSENT = dict.fromkeys(("ray", "jax"), "not installed: No module named 'it'")
+
+
+@pytest.fixture
+def many_tasks():
+    """Imported when a test runs, as `language` is: torchvision takes two seconds."""
+    return importlib.import_module("many_tasks")
+
+
+@pytest.fixture
+def language():
+    return importlib.import_module("language")
 
 
 @pytest.mark.nightly
@@ -98,13 +108,13 @@ def test_a_system_that_is_not_installed_is_a_row():
     assert table.set_index("system").networks["jax"].startswith("not installed")
 
 
-def test_the_networks_of_users_and_ours_have_equal_parameters():
+def test_the_networks_of_users_and_ours_have_equal_parameters(many_tasks):
     for name in many_tasks.TASKS:
         task = many_tasks.make_task(name)
         assert many_tasks.count(task.ours()) == task.parameters
 
 
-def test_the_networks_of_users_and_ours_compute_the_same():
+def test_the_networks_of_users_and_ours_compute_the_same(many_tasks):
     for name in ("rnn-50", "lstm-50", "gru-50"):
         task = many_tasks.make_task(name)
         plain, ours = task.plain(), task.ours()
@@ -115,7 +125,7 @@ def test_the_networks_of_users_and_ours_compute_the_same():
 
 
 @pytest.mark.parametrize("name", ["rnn-50", "gru-50"])
-def test_jax_computes_what_torch_does(name):
+def test_jax_computes_what_torch_does(name, many_tasks):
     pytest.importorskip("jax")
     pytest.importorskip("optax")
     import jax
@@ -134,11 +144,11 @@ def test_jax_computes_what_torch_does(name):
     torch.testing.assert_close(plain(x), expected)
 
 
-def test_quick_run_of_language_models(tmp_path, capsys):
+def test_quick_run_of_language_models(language, tmp_path, capsys):
     """The losses of both arms agree, else the script would stop."""
     quick = ["--hidden", "6", "--cores", "1", "--networks", "2", "--loop-networks", "2"]
     quick += ["--steps", "3", "--repeats", "1", "--json", str(tmp_path / "runs.json")]
-    language_benchmark.main(quick)
+    language.main(quick)
     printed = capsys.readouterr().out
     assert all(f"| {cell} 6 | 1 |" in printed for cell in ("RNN", "GRU", "LSTM"))
     assert "| nucleus 0.9 | 1 |" in printed
@@ -146,15 +156,15 @@ def test_quick_run_of_language_models(tmp_path, capsys):
     assert len(runs) == 6 and all(run["tokens_a_second"] > 0 for run in runs)
 
 
-def test_language_models_that_learn_differently_are_an_error():
+def test_language_models_that_learn_differently_are_an_error(language):
     run = {"cell": "GRU", "hidden": 6, "losses": [2.0, 2.1]}
-    language_benchmark.check_equal_work([run, run | {"losses": [2.001, 2.1]}])
+    language.check_equal_work([run, run | {"losses": [2.001, 2.1]}])
     for wrong in (2.2, float("nan")):
         with pytest.raises(RuntimeError, match="GRU 6: mean loss"):
-            language_benchmark.check_equal_work([run, run | {"losses": [wrong, 2.1]}])
+            language.check_equal_work([run, run | {"losses": [wrong, 2.1]}])
 
 
 @pytest.mark.parametrize("wrong", [["--steps", "0"], ["--loop-networks", "99"], ["--cores", "0"]])
-def test_language_arguments_are_checked(wrong):
+def test_language_arguments_are_checked(wrong, language):
     with pytest.raises(SystemExit):
-        language_benchmark.arguments(wrong)
+        language.arguments(wrong)

@@ -70,6 +70,7 @@ def test_notebooks_and_dataset_of_one_day_have_one_version(folder):
         assert stated == there and re.fullmatch(rf"{helpers.__version__}\+[0-9a-f]{{8}}", there)
 
 
+@pytest.mark.slow
 def test_another_content_is_another_version(folder, tmp_path, monkeypatch):
     for room in ("helpers", "data", "notebooks"):
         shutil.copytree(ROOT / room, tmp_path / room, ignore=kaggle.LEFT_OUT)

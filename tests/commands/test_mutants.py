@@ -96,10 +96,10 @@ class Net:
         return inside(x)
 '''
     there = {}
-    exec(planted(source, mutation), there)
+    exec(compile(planted(source, mutation), "a.py", "exec"), there)
     assert there["run"](5) == 10 and there["Net"]().run(5) == 7
     statement = mutation._replace(find="return 2 * x", plant="pass", within="run")
-    exec(planted(source, statement), there)
+    exec(compile(planted(source, statement), "a.py", "exec"), there)
     assert there["run"](5) is None and there["Net"]().run(5) == 10
 
 

@@ -4,33 +4,24 @@ import json
 import os
 import subprocess
 import time
-from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from experiments import ARMS, NOTEBOOK, SETTINGS, TASK, sizes
-from experiments import evidence as evidence  # a fixture
 from filelock import FileLock
-from registered import register
+from registered import register, toy
 
 from helpers.commands import cli, course, proofs
 from helpers.commands.course import Choice, NotebookError
-from helpers.course import cards, progress
 from helpers.course.lab import Lab
 from helpers.evidence import findings, replication, store
-from helpers.evidence.registry import Claim, Test, registry
+from helpers.evidence.registry import Claim, Test
 from helpers.evidence.store import EvidenceError
 from helpers.evidence.verdicts import judge
 
 pytestmark = pytest.mark.slow
 
 CHOICE = Choice([Path(f"{NOTEBOOK}.ipynb")], device="cpu", jobs=1)
-
-
-def content(file: Path) -> dict:
-    kept = json.loads(file.read_text())
-    return {name: kept[name] for name in kept if name not in ("made", "sha256")}
 
 
 class Course:
@@ -60,11 +51,9 @@ class Course:
 
 
 @pytest.fixture
-def notebooks(evidence, monkeypatch) -> Course:
+def notebooks(evidence, monkeypatch, shown) -> Course:
     found = Course(monkeypatch)
     monkeypatch.setattr(proofs, "run_all", found.run_all)
-    monkeypatch.setattr(progress, "display", lambda *_, **__: None)
-    monkeypatch.setattr(cards, "display", lambda *_, **__: None)
     return found
 
 
@@ -170,16 +159,6 @@ def test_an_audit_finds_a_falsified_number(notebooks, evidence, capsys, column):
     assert "11 of 12 networks are those of the evidence" in said
 
 
-def test_every_network_can_be_drawn_and_none_twice(notebooks):
-    proofs.prove(CHOICE)
-    drawn = proofs._draw([NOTEBOOK], 100, proofs.random.Random(1))
-    assert {name: sorted(some) for name, some in drawn[NOTEBOOK].items()} == {
-        "one": list(range(6)),
-        "two": list(range(6)),
-    }
-    assert proofs._draw(["02_other"], 100, proofs.random.Random(1)) == {}
-
-
 # ---------------------------------------------------------------- replicate, compare
 
 
@@ -187,10 +166,8 @@ def test_every_network_can_be_drawn_and_none_twice(notebooks):
 def claim(monkeypatch) -> Claim:
     """The one claim that is registered, with one test."""
     mean = Test("gain", "It gains a point.", "mean", "accuracy", "above", 0.01)
-    known = registry()["cnn.learn-filters"]
-    toy = replace(known, id="toy", notebook=NOTEBOOK, seeds=6, test=(mean,), answer="")
-    register(monkeypatch, toy)
-    return toy
+    register(monkeypatch, claim := toy(mean, seeds=6))
+    return claim
 
 
 def found(root: Path, gain: float) -> None:
@@ -309,15 +286,6 @@ def test_kernels_get_the_threads_that_were_asked_for(monkeypatch, threads, told)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     found = course.surroundings({"EVIDENCE": "check"})
     assert found.get("OMP_NUM_THREADS") == told and found["EVIDENCE"] == "check"
-
-
-def test_telling_stops_with_what_it_watches(tmp_path, capsys):
-    with proofs._telling(tmp_path):
-        table = pd.DataFrame({"arm": ["a"], "seed": [1], "step": [1]})
-        record = store.Record("01_toy", "late", {}, table, made={"seconds": 3.2})
-        time.sleep(0.01)
-        store.write(record, store.place("01_toy", "late", tmp_path))
-    assert capsys.readouterr().out == "  01_toy/late: proved in 3 s\n"
 
 
 def test_an_audit_of_nothing_is_no_success(notebooks, capsys):

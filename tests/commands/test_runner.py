@@ -11,13 +11,13 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from helpers.commands import course, runner
+from helpers.commands import runner
 from helpers.commands.cli import main
 from helpers.commands.course import closing
 from helpers.commands.runner import NotebookError, execute, normalise
 from helpers.evidence.closing import MIME
+from helpers.evidence.files import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
 PARAMETERS = 'profile = "standard"\nseeds = None\ndevice = "cpu"'
 RICH = """import base64, io, sys
@@ -232,7 +232,7 @@ def test_lost_notebooks_are_named_and_the_others_are_kept(tmp_path):
         notebooks.append(write(tmp_path / name, cell))
         notebooks[-1] = notebooks[-1].rename(tmp_path / name / f"{name}.ipynb")
     command = [sys.executable, "-c", RUN_ALL, tmp_path / "build", *notebooks]
-    said = subprocess.run(command, cwd=course.ROOT, capture_output=True, text=True)
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert said.returncode == 1
     assert "1 of 3 notebooks" in said.stdout and "Traceback" not in said.stderr
     failed = sorted(line for line in said.stderr.splitlines() if line.startswith("FAILED"))

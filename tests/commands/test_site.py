@@ -13,10 +13,11 @@ import pytest
 
 import helpers
 from helpers.commands import front, heads
+from helpers.commands.course import notebooks
 from helpers.course import redpen
+from helpers.evidence.files import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOKS = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+NOTEBOOKS = [path.stem for path in notebooks()]
 ROOMS = [path.parent.name for path in sorted((ROOT / "helpers").glob("*/__init__.py"))]
 PAGES = ["index", "drawings", "helpers", *(f"helpers-{room}" for room in ROOMS), *NOTEBOOKS]
 PHONE = {"width": 390, "height": 844}

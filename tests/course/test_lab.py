@@ -2,7 +2,6 @@
 
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +9,14 @@ import pandas as pd
 import pytest
 import torch
 from experiments import ARMS, NOTEBOOK, SETTINGS, TASK, gru, sizes
-from experiments import evidence as evidence  # a fixture
-from registered import register
+from registered import register, toy
 
 from helpers.course import cards, lab, progress
 from helpers.course.lab import Lab
 from helpers.data.dataset import DataError
 from helpers.evidence import experiment, findings, store
 from helpers.evidence.closing import MIME, PROFILES, count_words
-from helpers.evidence.registry import ClaimError, Test, registry
+from helpers.evidence.registry import ClaimError, Test
 from helpers.evidence.store import EvidenceError
 
 MEAN = Test("gain", "It gains a point.", "mean", "accuracy", "above", 0.01)
@@ -29,9 +27,7 @@ EFFECTS = {"gain": pd.Series(np.linspace(0.02, 0.03, 10), index=range(40, 50)), 
 @pytest.fixture
 def shown(evidence, monkeypatch) -> list[str]:
     """A repository with one claim, and the texts that are shown."""
-    known = registry()["cnn.learn-filters"]
-    toy = replace(known, id="toy", notebook=NOTEBOOK, seeds=10, test=(MEAN, FACT), answer="")
-    register(monkeypatch, toy)
+    register(monkeypatch, toy(MEAN, FACT, seeds=10))
     texts: list[str] = []
     monkeypatch.setattr(progress, "PAUSE", math.inf)  # the bar has tests of its own
     for module in (cards, progress):
@@ -252,6 +248,7 @@ def test_a_readers_own_effects_are_provisional_and_an_error_in_a_check(shown, mo
         book(monkeypatch, "check").judge("toy", EFFECTS | {"gain": gain})
 
 
+@pytest.mark.slow
 def test_what_a_changed_experiment_lacks_is_left_out_and_a_diverged_run_is_not(shown, monkeypatch):
     """Two experiments are compared, and the reader changed one: it has few of the seeds."""
     adding(book(monkeypatch, "prove"), seeds=4)

@@ -16,14 +16,14 @@ from anatomy import complaints
 
 import helpers
 from helpers.commands import heads, openings
-from helpers.commands.course import closing
+from helpers.commands.course import closing, notebooks
 from helpers.commands.runner import normalise
 from helpers.course import exercises
 from helpers.evidence import findings, replication, store
+from helpers.evidence.files import ROOT
 from helpers.evidence.registry import registry
 
-ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = notebooks()
 PARAMETERS = ["profile", "seeds", "device"]
 EVIDENCE = r"([\w.-]+): \d+ stored (?:networks, (?:\d+ of them|none) replayed|repetitions)"
 
@@ -60,10 +60,6 @@ def judged(notebook):
     return re.findall(r'lab\.judge\(\s*"([^"]+)"', "\n".join(c.source for c in code(notebook)))
 
 
-def test_there_are_notebooks():
-    assert NOTEBOOKS
-
-
 def test_every_cell_was_run_once_in_order_without_error(notebook):
     counts = [cell.execution_count for cell in code(notebook)]
     assert counts == list(range(1, len(counts) + 1))
@@ -73,7 +69,6 @@ def test_every_cell_was_run_once_in_order_without_error(notebook):
 @pytest.mark.slow
 def test_stored_form_is_normal(notebook, path):
     assert normalise(nbformat.read(path, as_version=4)) == notebook
-    assert path.stat().st_size < 600_000
 
 
 def test_every_notebook_has_an_opening():
@@ -317,13 +312,11 @@ def test_set_up_says_that_the_course_could_not_be_fetched(found, tmp_path):
     assert "could not be fetched" in said and said.endswith(NO_ADDRESS)
 
 
-def test_every_figure_has_alt_text_and_fits_the_page(notebook):
+def test_every_figure_is_described_as_printed_and_fits_the_page(notebook):
     for output in outputs(notebook):
         page = output.get("data", {}).get("text/html", "")
-        assert page.count("<img ") == page.count("<img alt=")
         if page.startswith("<figure"):
-            alt = output.data["text/plain"]
-            assert len(alt) > 20 and f'<img alt="{escape(alt)}"' in page
+            assert f'<img alt="{escape(output.data["text/plain"])}"' in page
             drawn = re.search(r"data:image/svg\+xml;base64,([^\"]+)", page)[1]
             width = re.search(r'<svg width="([\d.]+)pt"', base64.b64decode(drawn).decode())
             assert float(width[1]) <= 72 * 9.2

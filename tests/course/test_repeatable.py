@@ -7,7 +7,8 @@ import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
-NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
+from helpers.commands.course import notebooks
+
 pytestmark = pytest.mark.nightly
 
 # The second time an experiment is not trained again, which its own tests look at; what is asked for
@@ -42,7 +43,7 @@ def doubled(path: Path) -> nbformat.NotebookNode:
     return new_notebook(cells=[*cells[:2], new_code_cell(ONCE), *cells[2:]])
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
 def test_every_cell_may_be_run_again(path, monkeypatch):
     monkeypatch.setenv("OUTPUTS", "stored")
     monkeypatch.setenv("EVIDENCE", "read")

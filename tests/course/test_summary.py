@@ -48,13 +48,6 @@ def short_recap(monkeypatch):
     monkeypatch.setattr(redpen, "recap", lambda: {"CNNs": lines})
 
 
-@pytest.fixture
-def shown(monkeypatch) -> list[dict]:
-    calls = []
-    monkeypatch.setattr(summary, "display", lambda data, raw: calls.append(data))
-    return calls
-
-
 def test_a_section_prints_stable_lines_and_folds_the_evidence(found, shown):
     summary.show_section("CNNs", found)
     (data,) = shown

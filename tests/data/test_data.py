@@ -21,8 +21,8 @@ from helpers import data
 from helpers.data import loading
 from helpers.data.dataset import DataError, Dataset, Split
 from helpers.data.mnist1d import make_mnist1d
+from helpers.evidence.files import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "data" / "sets"
 FILES = ("fashion-9k.npz", "mnist-5k.npz", "plays-test.txt", "plays-train.txt", "plays-valid.txt")
 FILES += ("reviews.csv",)
@@ -88,6 +88,7 @@ def test_image_splits_are_stratified(images):
         assert (counts == len(split.y) // 10).all()
 
 
+@pytest.mark.slow
 def test_no_image_occurs_twice(images):
     everything = torch.cat([s.x for s in splits(images)])
     assert len({x.numpy().tobytes() for x in everything}) == len(everything)
@@ -322,9 +323,6 @@ def test_bad_tokens_steps_and_regressions_are_named(split, classes, message):
         data.check_split(split, classes, "train")
 
 
-NAN = torch.full((4, 3), float("nan"))
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -339,7 +337,7 @@ NAN = torch.full((4, 3), float("nan"))
         ({"x": torch.zeros(0, 3), "y": torch.zeros(0, dtype=torch.int64)}, r"N of at least 1"),
         ({"y": torch.tensor([0, 1, 3, 1])}, r"from 0 to 3: labels of 3 classes .*0\.\.2"),
         ({"y": torch.tensor([0, -1, 2, 1])}, r"from -1 to 2"),
-        ({"x": NAN}, r"12 NaN or infinite values"),
+        ({"x": torch.full((4, 3), float("nan"))}, r"12 NaN or infinite values"),
         ({"x": torch.full((4, 3), float("inf"))}, r"12 NaN or infinite values"),
     ],
 )
@@ -387,6 +385,7 @@ def test_public_idx_layouts(tmp_path, name, layout):
     assert len({x.numpy().tobytes() for x in everything}) == 100
 
 
+@pytest.mark.slow
 def test_public_idx_agrees_with_torchvision(tmp_path):
     torchvision = pytest.importorskip("torchvision")
     write_public(tmp_path / "MNIST" / "raw", zipped=False)
@@ -397,7 +396,9 @@ def test_public_idx_agrees_with_torchvision(tmp_path):
     assert torch.equal(ours.test.y, theirs.targets)
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar10"])
+@pytest.mark.parametrize(
+    "name", ["mnist", "fashion-mnist", pytest.param("cifar10", marks=pytest.mark.slow)]
+)
 def test_public_missing_folder_says_what_was_looked_for(tmp_path, name):
     if name == "cifar10":
         pytest.importorskip("torchvision")
@@ -432,6 +433,7 @@ def test_public_labels_that_do_not_fit(tmp_path, file, labels, message):
         data.load_public("mnist", tmp_path)
 
 
+@pytest.mark.slow
 def test_public_cifar10_through_torchvision(tmp_path, monkeypatch):
     datasets = pytest.importorskip("torchvision.datasets")
 
@@ -448,6 +450,7 @@ def test_public_cifar10_through_torchvision(tmp_path, monkeypatch):
     assert torch.allclose(public.train.x.std((0, 2, 3)), torch.ones(3), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_download_happens_only_on_request(tmp_path, monkeypatch):
     datasets = pytest.importorskip("torchvision.datasets")
     asked = []

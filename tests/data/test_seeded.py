@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 import pytest
 import torch
-from experiments import CHECK, DESIGN, PROVE, READ, changed, evidence  # noqa: F401
+from experiments import CHECK, DESIGN, PROVE, READ, changed
 from torch import nn
 
 from helpers.data import DataError, Dataset, Resplit, Split, adding_problem, drawn, seeded
@@ -116,7 +116,7 @@ def test_a_public_set_is_split_anew_where_its_folder_is_named(monkeypatch, tmp_p
 
 
 @pytest.mark.slow
-def test_evidence_of_a_set_that_is_not_here_is_shown_but_not_replayed(evidence):  # noqa: F811
+def test_evidence_of_a_set_that_is_not_here_is_shown_but_not_replayed(evidence):
     conduct(replace(DESIGN, data=fresh), 0, PROVE)
     absent = replace(DESIGN, data=seeded.Elsewhere("toys"))
     shown = conduct(absent, 1, CHECK)
@@ -139,7 +139,8 @@ def fresh_but_later(seed: int) -> Dataset:
     return adding_problem(length=8, count=100, seed=seed + 1)
 
 
-def test_evidence_of_drawn_data_is_replayed(evidence):  # noqa: F811
+@pytest.mark.slow
+def test_evidence_of_drawn_data_is_replayed(evidence):
     design = replace(DESIGN, data=fresh)
     conduct(design, 0, PROVE)
     again = conduct(design, 1, CHECK)

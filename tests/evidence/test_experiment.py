@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 import torch
 from experiments import ARMS, CHECK, DESIGN, PROVE, READ, SETTINGS, TUNED, changed, gru
-from experiments import evidence as evidence  # a fixture
 
 from helpers.evidence import experiment, store
 from helpers.evidence.experiment import Circumstances, Design, Experiment, conduct
@@ -185,6 +184,7 @@ def test_without_evidence_an_experiment_is_the_readers_own(evidence):
     assert not evidence.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [None, 2])
 def test_a_change_trains_few_seeds_beside_the_stored_ones(evidence, monkeypatch, count):
     proved = prove(DESIGN)
@@ -371,14 +371,6 @@ def test_timings_and_networks_are_not_taken_for_each_other(evidence):
 
 
 @pytest.mark.slow
-def test_a_proof_of_one_experiment_leaves_the_others(evidence, monkeypatch):
-    prove(SMALL), prove(TUNED)
-    seen = trained(monkeypatch)
-    how = replace(PROVE, only="toy")
-    conduct(SMALL, 0, how), conduct(TUNED, 0, how)
-    assert seen == [("GRU", 40), ("GRU", 41)]
-
-
 def test_a_proof_that_goes_on_skips_what_it_finished(evidence, monkeypatch):
     begun = replace(PROVE, proof="a")
     conduct(SMALL, 0, begun)

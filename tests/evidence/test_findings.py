@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from registered import register
+from registered import register, toy
 
 from helpers.evidence import findings
 from helpers.evidence import registry as registries
@@ -28,17 +28,9 @@ MADE = {"processor": "a processor"}
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    known = registries.registry()["cnn.learn-filters"]
-    toy = replace(
-        known,
-        id="toy",
-        headline=True,
-        notebook="01_toy",
-        seeds=10,
-        test=(MEAN, RATES, FACT),
-        answer="",
-    )
-    register(monkeypatch, toy, replace(toy, id="toy.two"))
+    own = {"headline": True, "seeds": 10}
+    one, two = (toy(MEAN, RATES, FACT, id=name, **own) for name in ("toy", "toy.two"))
+    register(monkeypatch, one, two)
     monkeypatch.setattr(findings, "reference", lambda: tmp_path / "evidence")
     return tmp_path / "evidence"
 
@@ -135,8 +127,8 @@ def test_the_table_has_a_row_a_test_and_adjusts_what_has_a_p(root):
 @pytest.mark.slow
 def test_only_core_tests_are_corrected_and_holm_asks_headlines_alone(root, monkeypatch):
     beside = (replace(MEAN, role="beside"), RATES, FACT)
-    toy = registries.registry()["toy"]
-    register(monkeypatch, replace(toy, headline=False), replace(toy, id="toy.two", test=beside))
+    one = registries.registry()["toy"]
+    register(monkeypatch, replace(one, headline=False), replace(one, id="toy.two", test=beside))
     write(root), write(root, "toy.two")
     table = findings.table(findings.read_all()).set_index(["claim", "test"])
     assert table["p_holm"].dropna().index.tolist() == [("toy.two", "solves")]

@@ -5,12 +5,11 @@ from dataclasses import replace
 
 import pytest
 from experiments import DESIGN, NOTEBOOK, TUNED
-from experiments import evidence as evidence  # a fixture
-from registered import register
+from registered import register, toy
 
 from helpers.evidence import frozen
 from helpers.evidence.experiment import Circumstances, Experiment, conduct
-from helpers.evidence.registry import Test, registry
+from helpers.evidence.registry import Test
 from helpers.evidence.store import EvidenceError
 
 MEAN = Test("gain", "It gains a point.", "mean", "accuracy", "above", 0.01)
@@ -22,11 +21,9 @@ def conducted(design, mode: str) -> Experiment:
 
 
 @pytest.fixture
-def toy(tmp_path, monkeypatch, evidence):
+def claim(tmp_path, monkeypatch, evidence):
     """One claim of the notebook, and a place of one's own for what is frozen."""
-    known = registry()["cnn.learn-filters"]
-    claim = replace(known, id="toy", notebook=NOTEBOOK, seeds=6, test=(MEAN,), answer="")
-    register(monkeypatch, claim)
+    register(monkeypatch, claim := toy(MEAN, seeds=6))
     monkeypatch.setattr(frozen, "place", lambda notebook: tmp_path / f"{notebook}.json")
     return claim
 
@@ -35,7 +32,7 @@ def freeze(design=FRESH) -> None:
     frozen.write(NOTEBOOK, {design.name: conducted(design, "register").declared})
 
 
-def test_registering_trains_almost_nothing_and_keeps_the_declaration(toy, evidence):
+def test_registering_trains_almost_nothing_and_keeps_the_declaration(claim, evidence):
     done = conducted(FRESH, "register")
     assert done.declared == FRESH.declared() and "registered" in done.line
     assert done.table.step.max() == FRESH.updates and done.seeds == [1000]
@@ -45,7 +42,7 @@ def test_registering_trains_almost_nothing_and_keeps_the_declaration(toy, eviden
 
 
 @pytest.mark.slow
-def test_what_was_frozen_is_proved_with_its_commit(toy):
+def test_what_was_frozen_is_proved_with_its_commit(claim):
     freeze()
     assert conducted(FRESH, "prove").networks == 4
     assert list(frozen.refusals(NOTEBOOK, FRESH.name, FRESH.declared())) == []
@@ -59,22 +56,22 @@ def test_what_was_frozen_is_proved_with_its_commit(toy):
         ({"name": "other"}, "other is .* here, None in the evidence"),
     ],
 )
-def test_a_proof_of_anything_else_is_refused(toy, change, said):
+def test_a_proof_of_anything_else_is_refused(claim, change, said):
     freeze()
     with pytest.raises(EvidenceError, match=f"is not what was registered: {said}"):
         conducted(replace(FRESH, **change), "prove")
 
 
-def test_a_threshold_that_moved_after_it_was_frozen_is_refused(toy, monkeypatch):
+def test_a_threshold_that_moved_after_it_was_frozen_is_refused(claim, monkeypatch):
     freeze()
-    register(monkeypatch, replace(toy, test=(replace(MEAN, threshold=0.005),)))
+    register(monkeypatch, replace(claim, test=(replace(MEAN, threshold=0.005),)))
     with pytest.raises(
         EvidenceError, match=r"claim toy tests gain threshold is 0\.005 here, 0\.01"
     ):
         conducted(FRESH, "prove")
 
 
-def test_explored_and_judged_seeds_stay_apart(toy):
+def test_explored_and_judged_seeds_stay_apart(claim):
     with pytest.raises(EvidenceError, match=r"toy: seeds .* may have been explored"):
         freeze(DESIGN)
     with pytest.raises(EvidenceError, match=r"toy: seeds .* are judged, never explored"):
@@ -83,7 +80,7 @@ def test_explored_and_judged_seeds_stay_apart(toy):
     assert done.own and done.seeds == [200, 201]
 
 
-def test_a_malformed_design_is_named(toy):
+def test_a_malformed_design_is_named(claim):
     freeze()
     file = frozen.place(NOTEBOOK)
     file.write_text(json.dumps({"claims": {}}))
@@ -91,5 +88,5 @@ def test_a_malformed_design_is_named(toy):
         conducted(FRESH, "prove")
 
 
-def test_without_anything_frozen_nothing_is_refused(toy):
+def test_without_anything_frozen_nothing_is_refused(claim):
     assert list(frozen.refusals(NOTEBOOK, "toy", {})) == [] and frozen.commit("no such") == ""

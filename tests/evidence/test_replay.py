@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 import torch
 from experiments import ARMS, CHECK, DESIGN, SETTINGS, TASK, TUNED, changed, gru, rnn, sizes
-from experiments import evidence as evidence  # a fixture
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -385,6 +384,7 @@ def test_what_changes_no_number_stays_green(change, evidence, records):
     check(apply(design), kept(design), evidence)
 
 
+@pytest.mark.slow
 def test_another_number_of_threads_stays_green(evidence, records):
     with computing_with(2):
         check(IMAGES, records["images"], evidence)

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from helpers.evidence import store
+from helpers.evidence.files import ROOT
 from helpers.evidence.store import EvidenceError, Record
 
-ROOT = Path(__file__).resolve().parents[2]
 RENEWED = "make prove NOTEBOOK=01 EXPERIMENT=toy"
 
 

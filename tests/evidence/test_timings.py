@@ -3,17 +3,9 @@
 import pandas as pd
 import pytest
 from experiments import CHECK, DESIGN, PROVE, READ
-from experiments import evidence as evidence  # a fixture
 
 from helpers.evidence import experiment, store, timings
 from helpers.evidence.store import EvidenceError
-
-
-@pytest.fixture
-def shown(monkeypatch) -> list[dict]:
-    seen: list[dict] = []
-    monkeypatch.setattr(timings, "display", lambda data, raw: seen.append(data))
-    return seen
 
 
 def measure(repetition: int) -> dict[str, float]:

@@ -9,11 +9,11 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
-from registered import register
+from registered import register, toy
 from scipy import stats
 
 from helpers.evidence import statistics, verdicts
-from helpers.evidence.registry import ClaimError, Test, registry
+from helpers.evidence.registry import ClaimError, Test
 from helpers.evidence.verdicts import Outcome, adjusted, combine, decide, judge
 
 NAN = float("nan")
@@ -241,16 +241,11 @@ def test_combine(found, word, completed):
     assert combine(found) == (word, completed)
 
 
-def registered(monkeypatch, *tests: Test, **changes: str) -> str:
-    """A claim with these tests, the only one that there is."""
-    register(monkeypatch, replace(registry()["cnn.learn-filters"], id="toy", test=tests, **changes))
-    return "toy"
-
-
 @pytest.fixture
 def claim(monkeypatch) -> str:
     """A registered claim with a test of each kind."""
-    return registered(monkeypatch, MEAN, COUNT, FACT)
+    register(monkeypatch, toy(MEAN, COUNT, FACT))
+    return "toy"
 
 
 def effects(count: int = 10, gain: float = 0.03, solved: int = 1, fact: bool = True) -> dict:
@@ -267,19 +262,19 @@ def test_a_verdict_prints_as_one_line_with_its_numbers(claim):
 
 def test_a_split_along_conditions_is_printed_with_them(monkeypatch):
     tests = (replace(MEAN, when="few"), replace(COUNT, when="many"), replace(FACT, when="few"))
-    claim = registered(monkeypatch, *tests)
-    verdict = judge(claim, effects(solved=0))
+    register(monkeypatch, toy(*tests))
+    verdict = judge("toy", effects(solved=0))
     assert (verdict.word, verdict.phrase) == ("true if", "true if few")
     assert repr(verdict).startswith("toy: TRUE IF few (gain supported 0.03 [")
 
 
 def test_an_answer_is_filled_in_and_belongs_to_its_word(monkeypatch):
     text = "{gain.points:.1f} points; {solved.solved} of {solved.seeds} solved."
-    claim = registered(monkeypatch, MEAN, COUNT, FACT, answered="true", answer=text)
-    assert judge(claim, effects()).answer == "3.0 points; 9 of 10 solved."
+    register(monkeypatch, toy(MEAN, COUNT, FACT, answered="true", answer=text))
+    assert judge("toy", effects()).answer == "3.0 points; 9 of 10 solved."
     with pytest.raises(ClaimError, match="toy: its answer was written for “true”, it is open"):
-        _ = judge(claim, effects(solved=0)).answer
-    assert judge(claim, effects(count=3)).answer == "" == judge(claim, effects(), run=False).answer
+        _ = judge("toy", effects(solved=0)).answer
+    assert judge("toy", effects(count=3)).answer == "" == judge("toy", effects(), run=False).answer
 
 
 @pytest.mark.parametrize(("count", "provisional"), [(1, True), (5, True), (6, False), (10, False)])
@@ -294,7 +289,8 @@ def test_the_scarcest_test_decides_whether_a_claim_is_provisional(claim):
 
 
 def test_assertions_need_no_seeds(monkeypatch):
-    assert judge(registered(monkeypatch, FACT), {"shape": True}).word == "true"
+    register(monkeypatch, toy(FACT))
+    assert judge("toy", {"shape": True}).word == "true"
 
 
 @pytest.mark.parametrize("count", [1, 10])

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from images import Drawing
+from images import Drawing, contrast
 from matplotlib.text import Text
 
 from helpers import figures
@@ -67,34 +67,9 @@ def draw_chosen(arm: str = "a") -> None:
     figures.dots(frame((arm,)), ALT, xlabel="accuracy")
 
 
-@pytest.fixture
-def shown(monkeypatch) -> list[dict]:
-    """What was displayed."""
-    calls = []
-
-    def display(data, raw):
-        assert raw
-        calls.append(data)
-
-    monkeypatch.setattr(style, "display", display)
-    return calls
-
-
 def drawn(shown: list[dict]) -> Drawing:
     """The last figure."""
     return Drawing(shown[-1]["text/html"])
-
-
-def luminance(colour: str) -> float:
-    """Relative luminance, WCAG 2.1."""
-    srgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-    return linear @ [0.2126, 0.7152, 0.0722]
-
-
-def contrast(one: str, other: str) -> float:
-    dark, light = sorted(map(luminance, (one, other)))
-    return (light + 0.05) / (dark + 0.05)
 
 
 # ---------------------------------------------------------------- every figure
@@ -270,7 +245,7 @@ NOTHING = {
 }
 
 
-@pytest.mark.parametrize("bad", [NAN, float("inf")])
+@pytest.mark.parametrize("bad", [NAN, INF])
 @pytest.mark.parametrize("name", NOTHING)
 def test_where_nothing_can_be_drawn_a_sentence_says_so(name, bad, shown):
     with warnings.catch_warnings():
@@ -281,7 +256,6 @@ def test_where_nothing_can_be_drawn_a_sentence_says_so(name, bad, shown):
     assert "<img" not in data["text/html"]
 
 
-INF = float("inf")
 HOLES = {
     "pictures": lambda: figures.pictures({"a": PICTURES * NAN, "b": PICTURES}, ALT, scale="each"),
     "heatmap": lambda: figures.heatmap(

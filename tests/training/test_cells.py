@@ -1,4 +1,4 @@
-"""What the engine computes for all networks of a stack at once, against the cells as they are."""
+"""What the engine computes for all networks of a stack at once, against each network as it is."""
 
 import math
 from functools import partial
@@ -50,20 +50,20 @@ CELLS = {  # each under LastStep
     "batches normalised": lambda: NormalisedLSTM(2, 4, BatchNormOverTime),
     "each step normalised": lambda: NormalisedLSTM(2, 4, partial(BatchNormOverTime, steps=5)),
     "one of one's own": lambda: Sum(2, 4),
+    "CNN": lambda: CausalCNN(2, 4, layers=2),
 }
-NETWORKS = {name: lambda cell=cell: LastStep(cell(), 3) for name, cell in CELLS.items()} | {
-    "CNN": lambda: LastStep(CausalCNN(2, 4, layers=2), 3),
-    "CNN at every step": lambda: EveryStep(CausalCNN(2, 2, kernel_size=1, layers=2), 3),
-    "CNN, largest": lambda: MaxOverTime(CausalCNN(2, 5, layers=2), 3),
+NETWORKS = {name: lambda build=build: LastStep(build(), 3) for name, build in CELLS.items()} | {
     "GRU, all steps": lambda: AllSteps(GRU(2, 4), 7, 3),
-    "LSTM tied and wiped, at every step": lambda: EveryStep(Wiped(TiedLSTM(2, 4), 4), 3),
-    "language model": lambda: LanguageModel(6, LSTM(4, 5)),
-    "language model, tied": lambda: LanguageModel(6, GRU(4, 4), tie=True),
-    "language model, wiped": lambda: LanguageModel(6, Wiped(LSTM(4, 4), 4)),
-    "language model of a CNN": lambda: LanguageModel(6, CausalCNN(3, 4, layers=2)),
+    "CNN, every step": lambda: EveryStep(CausalCNN(2, 2, kernel_size=1, layers=2), 3),
+    "CNN, largest": lambda: MaxOverTime(CausalCNN(2, 5, layers=2), 3),
+    "LSTM tied and wiped, every step": lambda: EveryStep(Wiped(TiedLSTM(2, 4), 4), 3),
+    "language model": lambda: LanguageModel(9, LSTM(4, 5)),
+    "language model, tied": lambda: LanguageModel(9, GRU(4, 4), tie=True),
+    "language model, wiped": lambda: LanguageModel(9, Wiped(LSTM(4, 4), 4)),
+    "language model of a CNN": lambda: LanguageModel(9, CausalCNN(3, 4, layers=2)),
 }
 X = torch.randn(3, 5, 7, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-TEXT = torch.randint(6, (3, 5, 7), generator=torch.Generator().manual_seed(0))
+TOKENS = torch.randint(9, (3, 5, 7), generator=torch.Generator().manual_seed(0))
 CLOSE = {"rtol": 0, "atol": 1e-12}
 
 
@@ -75,7 +75,7 @@ def test_all_networks_at_once_equal_each_alone(name, training, many, monkeypatch
     monkeypatch.setattr(cells, "MANY", many)
     torch.manual_seed(0)
     models = [NETWORKS[name]().double() for _ in range(3)]
-    x = TEXT if isinstance(models[0], LanguageModel) else X
+    x = TOKENS if isinstance(models[0], LanguageModel) else X
     stack = Stack(models, F.cross_entropy)
     stack.template.train(training)
     together = stack.forward(x)

@@ -78,12 +78,15 @@ def test_a_pickle_is_never_opened(tmp_path, new):
         checkpoints.read(tmp_path / "p")
 
 
-FOREIGN = [b"hello" * 100, b"\x00" * 64, b"\xff" * 64]
-
-
-@pytest.mark.parametrize("content", [0, 1, 7, 8, 100, -1, *FOREIGN])  # or so many bytes of ours
-def test_truncated_and_foreign_files(path, content):
-    path.write_bytes(content if isinstance(content, bytes) else path.read_bytes()[:content])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(lambda whole, size=size: whole[:size] for size in (0, 1, 7, 8, 100, -1)),
+        *(lambda whole, part=part: part * 100 for part in (b"hello", b"\x00", b"\xff")),
+    ],
+)
+def test_truncated_and_foreign_files(path, damage):
+    path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(DataError, match="damaged or no safetensors file"):
         checkpoints.read(path)
 
@@ -117,13 +120,10 @@ def test_weights_that_are_not_finite(tmp_path, path):
         checkpoints.save(tmp_path / "b", broken, VOCABULARY, dtype=torch.float16)
     assert not (tmp_path / "b").exists()
     weights = {**checkpoints.read(path).weights, "head.bias": torch.tensor([float("nan")])}
-    save_file(weights, path, {"vocabulary": '["a"]', "notes": "{}", "fingerprint": _of_a()})
+    own = {"vocabulary": '["a"]', "notes": "{}", "fingerprint": Vocabulary(["a"]).fingerprint}
+    save_file(weights, path, own)
     with pytest.raises(DataError, match="not finite"):
         checkpoints.read(path)
-
-
-def _of_a():
-    return Vocabulary(["a"]).fingerprint
 
 
 class Counts(nn.Module):

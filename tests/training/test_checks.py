@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_sequence
-from zoo import dense, toy, toy_split
+from zoo import assert_same_weights, dense, toy, toy_split
 
 from helpers.data.dataset import DataError, Dataset, Split
 from helpers.nets.starts import initialise
@@ -345,6 +345,46 @@ def test_numbers_of_numpy_are_numbers(optimizer, train):
         strict=True,
     ):
         pd.testing.assert_frame_equal(one, other, check_exact=False, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 1e1}, r"steps is 10\.0: give a whole number, as int\(\.\.\.\) makes it"),
+        ({"batch_size": 10.0}, r"batch_size is 10\.0: give a whole number"),
+        ({"evaluate_every": 2.5}, r"evaluate_every is 2\.5: give a whole number"),
+        ({"until": 2.0}, r"until is 2\.0: give a whole number"),
+        ({"until": 0}, r"until is 0: use 1 or more"),
+        ({"seed": 1.0}, r"seed is 1\.0: give a whole number"),
+        ({"seed": None}, r"seed is None: give a whole number"),
+        ({"steps": True}, r"steps is True: give a whole number"),
+        ({"lr": "0.1"}, r"lr is '0\.1': give a number, as float"),
+        ({"lr": None}, r"lr is None: give a number"),
+        ({"clip": True}, r"clip is True: give a number"),
+        ({"steps": 0}, "steps is 0: use 1 or more"),
+        ({"steps": -3}, "steps is -3"),
+        ({"lr": 0}, "lr is 0: use a finite number above 0"),
+        ({"lr": -0.1}, "lr is -0.1"),
+        ({"lr": float("inf")}, "lr is inf"),
+        ({"lr": float("nan")}, "lr is nan"),
+        ({"batch_size": 51}, "batch_size is 51, but the training set holds 50 examples"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"weight_decay": -1}, "weight_decay is -1"),
+        ({"weight_decay": float("inf")}, "weight_decay is inf"),
+        ({"clip": 0}, "clip is 0: use a finite number above 0"),
+        ({"evaluate_every": -2}, "evaluate_every is -2"),
+        ({"schedule": lambda progress: 0.25 - progress}, r"schedule\(0\.3\) is -0\.04"),
+        ({"schedule": lambda progress: float("nan")}, r"schedule\(0\.0\) is nan"),
+    ],
+)
+def test_settings_that_no_run_can_have_are_named_before_any_update(change, message):
+    model = initialise(dense, seed=0)
+    with pytest.raises(ValueError, match=message):
+        fit(model, toy(), **{"seed": 0} | RUN | change)
+    assert_same_weights(model, initialise(dense, seed=0))
+    if "seed" not in change and "until" not in change and None not in change.values():
+        with pytest.raises(ValueError, match=message):
+            fit_many({"a": dense}, toy(), **{"seeds": SEEDS, "n_jobs": 1} | RUN | change)
 
 
 # ---------------------------------------------------------------- gradients

@@ -13,7 +13,7 @@ from zoo import assert_equal_training, train_alone, train_stacked
 
 from helpers.data.dataset import Dataset, Split
 from helpers.training.engine.stacking import Stack, UnstackableError
-from helpers.training.many import fit_many
+from helpers.training.fit import cross_entropy
 
 SHAPES = {
     "vector": (6,),
@@ -23,9 +23,13 @@ SHAPES = {
     "sequence": (5, 4),
     "tokens": (5,),
 }
-SEEDS = (0, 1, 2)
-OWN = {"seeds": SEEDS, "lr": (0.1, 0.2, 0.3), "weight_decay": [None] * 3, "clip": [None] * 3}
-RUN = {"steps": 12, "batch_size": 16, "optimizer": torch.optim.SGD}
+SETTINGS = {
+    "seeds": (0, 1, 2),
+    "lr": (0.1, 0.2, 0.3),
+    "weight_decay": [None] * 3,
+    "clip": [None] * 3,
+}
+RUN = {"steps": 12, "batch_size": 16, "optimizer": torch.optim.SGD, "loss_function": cross_entropy}
 
 
 def data_of(kind: str) -> Dataset:
@@ -175,10 +179,8 @@ EQUAL = {
 @pytest.mark.parametrize("name", EQUAL)
 def test_a_stacked_layer_learns_what_it_learns_alone(name):
     kind, build = EQUAL[name]
-    data = data_of(kind)
-    alone = train_alone(lambda: build().double(), data, OWN, **RUN)
-    stacked = train_stacked(lambda: build().double(), data, OWN, **RUN)
-    assert_equal_training(alone, stacked, 1e-9)
+    ways = (lambda: build().double(), data_of(kind), SETTINGS)
+    assert_equal_training(train_alone(*ways, **RUN), train_stacked(*ways, **RUN), 1e-9)
 
 
 class Counting(nn.Module):
@@ -249,24 +251,13 @@ REFUSED = {
 def test_what_a_stack_would_get_wrong_is_refused_with_the_cure(name):
     (kind, build), message = REFUSED[name]
     with pytest.raises(UnstackableError, match=rf"{message}[^\0]*pack=1"):
-        train_stacked(lambda: build().double(), data_of(kind), OWN, **RUN)
+        train_stacked(lambda: build().double(), data_of(kind), SETTINGS, **RUN)
 
 
 def test_equal_numbers_and_tensors_beside_the_weights_are_stacked():
-    data = data_of("vector")
     for value in (0.5, torch.tensor([1.0, 2.0, 3.0])):
-        build = lambda value=value: Keeping(value).double()  # noqa: E731
-        alone, stacked = (train(build, data, OWN, **RUN) for train in (train_alone, train_stacked))
-        assert_equal_training(alone, stacked, 1e-12)
-
-
-@pytest.mark.parametrize("pack", [1, 2, 3])
-def test_padding_stays_frozen_in_every_network_of_a_pack(pack):
-    kind, build = EQUAL["Embedding, padding_idx"]
-    run = {"lr": 0.1, "steps": 100, "batch_size": 16, "n_jobs": 1}
-    runs = fit_many({"a": lambda: build().double()}, data_of(kind), seeds=SEEDS, pack=pack, **run)
-    assert [runs.models["a", seed][0].weight[0].norm().item() for seed in SEEDS] == [0, 0, 0]
-    assert all(runs.models["a", seed][0].weight[1:].norm() > 0 for seed in SEEDS)
+        ways = (lambda value=value: Keeping(value).double(), data_of("vector"), SETTINGS)
+        assert_equal_training(train_alone(*ways, **RUN), train_stacked(*ways, **RUN), 1e-12)
 
 
 # ---------------------------------------------------------------- what draws at random
@@ -346,9 +337,9 @@ LOSSES = {
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_loss_with_options_is_the_same_in_a_stack(name):
-    random = torch.Generator().manual_seed(0)
-    logits = torch.randn(4, 10, 3, generator=random, dtype=torch.float64)
-    labels = torch.randint(3, (4, 10), generator=random)
-    together = torch.func.vmap(LOSSES[name])(logits, labels)
-    one_by_one = torch.stack([LOSSES[name](p, y) for p, y in zip(logits, labels, strict=True)])
-    torch.testing.assert_close(together, one_by_one, rtol=0, atol=1e-12)
+    torch.manual_seed(0)
+    models = [nn.Linear(4, 3).double() for _ in range(4)]
+    x, y = torch.randn(4, 10, 4, dtype=torch.float64), torch.randint(3, (4, 10))
+    together = Stack(models, LOSSES[name]).losses(x, y)
+    alone = [LOSSES[name](model(a), b) for model, a, b in zip(models, x, y, strict=True)]
+    torch.testing.assert_close(together, torch.stack(alone), rtol=0, atol=1e-12)

@@ -50,6 +50,7 @@ def assert_same_runs(one, other, **tolerance) -> None:
         torch.testing.assert_close(model.state_dict(), other.models[key].state_dict(), **limit)
 
 
+@pytest.mark.slow
 def test_a_cached_source_of_a_notebook_reaches_the_workers():
     """As in a notebook, where functions belong to a module that other processes do not have."""
     notebook = {"__name__": "__main__", "toy": toy}
@@ -85,7 +86,8 @@ def test_what_cannot_be_stacked_is_trained_alone_and_said(change, cure, trained)
 
 
 @pytest.mark.parametrize(
-    ("change", "cure"), [*UNSTACKABLE, ({"arms": {"a": TorchGRU}}, "TorchGRU cannot be stacked")]
+    ("change", "cure"),
+    [*UNSTACKABLE, ({"arms": {"a": TorchGRU}}, "TorchGRU cannot be stacked: .*helpers.nets")],
 )
 def test_a_stack_that_was_asked_for_and_cannot_be_is_an_error(change, cure):
     with pytest.raises(UnstackableError, match=rf"{cure}.*pack=1"):
@@ -373,6 +375,7 @@ def test_workers_that_keep_dying_are_an_error(monkeypatch):
     assert len(attempts) == workers.ATTEMPTS
 
 
+@pytest.mark.slow
 def test_notes_of_workers_are_said_here():
     run = partial(fit_many, {"a": Branch}, toy(), seeds=range(4), lr=0.1, steps=2, batch_size=10)
     with pytest.warns(UserWarning, match="a: one network at a time") as caught:
