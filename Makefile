@@ -32,7 +32,7 @@ HOW = $(WHICH) --device $(call quoted,$(DEVICE))
 CORES = $(or $(JOBS),$(shell $(PY) -c 'import joblib; print(joblib.cpu_count())'))
 TEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n $(call quoted,$(CORES)) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup run-all check test nightly lint nbval lab refresh register recap prove audit replicate compare verdicts
+.PHONY: help setup run-all check test nightly lint lab refresh register recap prove audit replicate compare verdicts
 .PHONY: mutants invariance anatomy kaggle student site bench bench-many lock clean distclean
 
 help:  ## this list
@@ -47,8 +47,8 @@ run-all: .venv/course  ## execute every notebook into build/, one line each
 check: .venv/dev lint  ## lint, architecture, fast tests: what to run all day
 	$(TEST) tests helpers
 
-test: .venv/dev lint  ## lint, all tests but the nightly ones, stored outputs of all notebooks
-	@$(COURSE) test $(call flag,jobs,$(JOBS))
+test: .venv/dev lint  ## lint, all tests but the nightly ones, stored outputs; NOTEBOOK=04: of that one
+	@$(COURSE) test $(WHICH)
 
 nightly: .venv/dev  ## tests of what is seldom touched: clusters, benchmarks, Kaggle, JupyterLab and the site in a browser
 	$(TEST) -m nightly tests
@@ -68,16 +68,13 @@ lint: .venv/dev  ## ruff on code and notebooks, the order of the rooms, types
 anatomy: .venv/dev  ## what a notebook lacks of the second form, a line each
 	@$(PY) -m tests.anatomy $(call quoted,$(NOTEBOOK))
 
-nbval: .venv/dev  ## only the stored outputs of the chosen notebooks
-	$(TEST) -m "" $(if $(NOTEBOOK),notebooks/$(call quoted,$(NOTEBOOK))*.ipynb,notebooks)
-
 lab: .venv/course  ## open the course in JupyterLab; LAB="--allow-root --no-browser" in a container
 	@$(COURSE) lab $(if $(LAB),-- $(LAB))
 
 refresh: .venv/course  ## execute against the evidence; store outputs, findings, README, VERDICTS.md, the red pen
 	@$(COURSE) refresh $(WHICH)
 
-recap: .venv/course  ## build/recap.html and, with a browser, .pdf: the recap in red pen on one page
+recap: .venv/course  ## the recap in red pen: README, VERDICTS.md, build/recap.html and, with a browser, .pdf
 	@$(COURSE) recap
 
 register: .venv/course  ## freeze the design of a notebook before it is proved; commit it then

@@ -27,7 +27,8 @@ PYTHON, TORCH = (3, 11), (2, 10)  # the oldest that are tested
 def check_versions() -> None:
     """Raise ImportError for a Python or PyTorch that is older than the code."""
     if sys.version_info < PYTHON:
-        raise ImportError(f"{_needed('Python', PYTHON, sys.version.split()[0])}: choose its kernel")
+        needed = _needed("Python", PYTHON, sys.version.split()[0])
+        raise ImportError(f"{needed}: take that one, as kernel or as command")
     try:
         torch = version("torch")
     except PackageNotFoundError:

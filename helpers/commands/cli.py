@@ -32,7 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         if not cure(error):
             raise
-        print(f"FAILED {error}: {cure(error)}; what was finished is kept", file=sys.stderr)
+        said = str(error)[:300]  # of a folder's copy: a line a file
+        print(f"FAILED {said}: {cure(error)}; what was finished is kept", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("INTERRUPTED: what was finished is kept, run again for the rest", file=sys.stderr)
@@ -78,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     add("verdicts", _verdicts, "print what was found on every claim")
     add("recap", _recap, "write the red pen, README's tables and VERDICTS.md; print the page")
     add("lab", _lab, "open the course in JupyterLab", options)
-    add("test", _test, "all tests but the nightly ones, stored outputs of all notebooks", jobs)
+    add("test", _test, "all tests but the nightly ones, stored outputs", chosen, jobs)
     add("kaggle", _kaggle, "write dataset and notebooks for Kaggle into build/kaggle", owner)
     add("student", _student, "write notebooks without answers into build/student", chosen)
     add("heads", _heads, "write links, set-up cells and TEACHING.md anew; runs nothing")
@@ -157,13 +158,21 @@ def _lab(options: argparse.Namespace) -> int:
     reading = {name: value for name, value in os.environ.items() if name != "OUTPUTS"}
     reading = {"PYTHONSTARTUP": startup.__file__} | reading  # a reader's own has precedence
     command = [sys.executable, "-m", "jupyter", "lab", str(course.NOTEBOOKS), *options.options]
-    return subprocess.call(command, env=reading)
+    try:
+        return subprocess.call(command, env=reading)
+    except KeyboardInterrupt:  # that is how one leaves it
+        return 0
 
 
 def _test(options: argparse.Namespace) -> int:
-    command = [sys.executable, "-m", "pytest", "-n", str(_choice(options).jobs)]
+    choice = _choice(options)
+    command = [sys.executable, "-m", "pytest", "-n", str(choice.jobs)]
     command += ["--dist", "loadfile", "--no-loadscope-reorder", "-m", "not nightly"]
-    command += ["notebooks", "tests", "helpers"]
+    if options.notebook:
+        stems = " or ".join(path.stem for path in choice.notebooks)
+        command += [*map(str, choice.notebooks), "tests/course/test_notebooks.py", "-k", stems]
+    else:
+        command += ["notebooks", "tests", "helpers"]
     return subprocess.call(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
 

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import re
 import sys
 import threading
 import time
@@ -20,6 +21,7 @@ from helpers.evidence.closing import MIME, count_words
 from helpers.evidence.files import ROOT, build_folder, write_whole
 
 NOTEBOOKS = ROOT / "notebooks"
+NAME = re.compile(r"\d\d_\w+")  # of a notebook of the course; a reader's copy has another
 TIMEOUT = 1800  # seconds for a cell; a proof takes as long as it takes
 
 # Forked from a server that has imported papermill, which takes four seconds of a core.
@@ -49,7 +51,7 @@ def notebooks(beginning: str = "") -> list[Path]:
 
     Raises NotebookError where there is none.
     """
-    found = sorted(NOTEBOOKS.glob("*.ipynb"))
+    found = sorted(path for path in NOTEBOOKS.glob("*.ipynb") if NAME.fullmatch(path.stem))
     number = (
         f"{int(beginning):02d}_" if beginning.isascii() and beginning.isdecimal() else beginning
     )

@@ -40,7 +40,7 @@ def copies():
 renew = "take the notebook and both folders from one copy of the repository"
 if "KAGGLE_KERNEL_RUN_TYPE" in environ:
     cure = "click Add Input, attach the dataset {dataset}, and run this cell again"
-    renew = "under Input, in the menu of the dataset, click Check for updates and restart"
+    renew = "under Input, update the dataset or attach the one published with it, and restart"
 elif "google.colab" in sys.modules:
     cure = "in a cell above this one, run !git clone --depth 1 with the repository's address"
     if ARCHIVE and not copies():

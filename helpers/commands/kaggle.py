@@ -97,7 +97,7 @@ def _kernel(folder: Path, owner: str, path: Path, version: str) -> None:
         "model_sources": [],
     }
     _write_json(folder / "kernel-metadata.json", metadata)
-    nbformat.write(notebook, folder / path.name)
+    write_whole(folder / path.name, nbformat.writes(notebook))
 
 
 def title(notebook: str) -> str:

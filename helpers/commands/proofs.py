@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from helpers.commands.course import Choice, NotebookError, alone, run_all
-from helpers.evidence import findings, replication, store
+from helpers.evidence import findings, frozen, replication, store
 from helpers.evidence.files import ROOT, build_folder, write_whole
 from helpers.evidence.registry import registry
 
@@ -28,10 +28,29 @@ def prove(choice: Choice, experiment: str = "", stale: bool = False) -> int:
 
     What an interrupted proof had finished is not trained again; `stale` trains only what is not
     the experiment of its evidence. Returns the exit status.
-    Raises NotebookError where another proof is at work here.
+    Raises NotebookError where another proof is at work here, and for an experiment that is neither
+    in the evidence of these notebooks nor frozen.
     """
+    _refuse_unknown(choice, experiment)
     how = {"mode": "prove", "only": experiment, "stale": stale}
     return _go_on(choice, how, store.reference())
+
+
+def _refuse_unknown(choice: Choice, experiments: str) -> None:
+    """Raise NotebookError for names that are neither evidence of the notebooks nor frozen.
+
+    Where a notebook's design is not frozen, any name may be a new experiment's.
+    """
+    known: set[str] = set()
+    for path in choice.notebooks:
+        design = frozen.read(path.stem)
+        if design is None:
+            return
+        known |= set(design["experiments"])
+        known |= {file.stem for file in (store.reference() / path.stem).glob("*.json")}
+    if unknown := sorted(set(experiments.split()) - known):
+        there = ", ".join(sorted(known))
+        raise NotebookError(f"no experiment {', '.join(unknown)} here: there are {there}")
 
 
 def register(choice: Choice) -> int:
@@ -140,13 +159,10 @@ def replicate(choice: Choice, first: int, experiments: str = "") -> int:
 
     Where `experiments` names some, with blanks between, the others stay on the evidence's seeds.
     What was found is filed in data/evidence/replicated.csv, of which README and VERDICTS.md tell.
-    Raises NotebookError for a name that these notebooks' evidence does not have.
+    Raises NotebookError for an experiment that there is not.
     """
     stems = [path.stem for path in choice.notebooks]
-    there = {file.stem for stem in stems for file in (store.reference() / stem).glob("*.json")}
-    if unknown := sorted(set(experiments.split()) - there):
-        known = ", ".join(sorted(there))
-        raise NotebookError(f"no evidence of {', '.join(unknown)} here: there are {known}")
+    _refuse_unknown(choice, experiments)
     root = build_folder() / "replicate" / "evidence"
     how = {"mode": "replicate", "first_seed": first, "root": str(root), "only": experiments}
     status = _go_on(choice, how, root)
@@ -167,7 +183,8 @@ def compare() -> int:
     command = ["git", "archive", "--format=tar", "HEAD", "data/evidence"]
     packed = subprocess.run(command, cwd=ROOT, capture_output=True)
     if packed.returncode:
-        raise NotebookError(f"git cannot show the committed evidence: {packed.stderr.decode()}")
+        said = packed.stderr.decode().strip()
+        raise NotebookError(f"git cannot show the committed evidence ({said}): do it in a clone")
     with TemporaryDirectory() as folder:
         with tarfile.open(fileobj=BytesIO(packed.stdout)) as archive:
             archive.extractall(folder, filter="data")

@@ -5,7 +5,6 @@ reads helpers/course/exercises finds the solutions there: what is handed out ask
 """
 
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -36,30 +35,26 @@ BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 def write(paths: Sequence[Path]) -> Path:
     """Write the notebooks anew, as students get them, and their exercises; returns the folder.
 
-    Exercises go to nbgrader/source, a folder an assignment, as nbgrader wants it.
+    Exercises go to nbgrader/source, a folder an assignment, as nbgrader wants it; what nbgrader
+    has made beside it stays.
     """
     folder = build_folder() / "student"
-    shutil.rmtree(folder, ignore_errors=True)
     for path in paths:
         notebook = nbformat.read(path, as_version=4)
-        graded = assignment(notebook)
-        assigned = folder / "nbgrader" / "source" / path.stem
-        assigned.mkdir(parents=True)
-        nbformat.write(graded, assigned / path.name)
-        nbformat.write(without_answers(notebook), folder / path.name)
+        assigned = folder / "nbgrader" / "source" / path.stem / path.name
+        write_whole(assigned, nbformat.writes(assignment(notebook)))
+        write_whole(folder / path.name, nbformat.writes(without_answers(notebook)))
     return folder
 
 
 def without_answers(notebook: NotebookNode) -> NotebookNode:
-    """A notebook without folded answers and the outputs that hold them, folds closed."""
+    """A notebook without folded answers and without outputs."""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             given = FOLD.sub(lambda f: "" if f[1].startswith(ANSWERS) else f[0], cell.source)
             cell.source = HELP.sub(ONLY_HINTS, given)
             continue
-        cell.source = GUESS.sub(r"\1 = None\2", cell.source)
-        if openings.ANSWER in cell.source:
-            cell.outputs = []
+        cell.source, cell.outputs = GUESS.sub(r"\1 = None\2", cell.source), []
     notebook.cells = [cell for cell in notebook.cells if cell.source.strip()]
     return normalise(notebook)
 

@@ -14,8 +14,8 @@ def build_folder() -> Path:
 
 def cure(error: OSError) -> str:
     """What to do where a disk does not take a file; empty for an error of another kind."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "make room on the disk"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)[:2000]:
+        return "make room on the disk"  # a folder's copy says in its text alone what went wrong
     closed = error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
     return "run it in a folder that can be written" if closed else ""
 

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from helpers.commands import cli
 from helpers.evidence.files import ROOT
 
 FOR_CONTRIBUTORS = {  # targets that have no twin: what surrounds the course
@@ -22,7 +23,6 @@ FOR_CONTRIBUTORS = {  # targets that have no twin: what surrounds the course
         "invariance",
         "lint",
         "anatomy",
-        "nbval",
         "site",
     ),
     *("bench", "bench-many", "lock", "clean", "distclean"),
@@ -55,3 +55,22 @@ def test_what_make_is_given_arrives_as_it_was_written(text, given):
     assert said.returncode == 0 and not said.stderr
     found = ast.literal_eval(said.stdout)
     assert found[:3] == ["run-all", "--notebook", text] and found[-2:] == ["--seeds", text]
+
+
+def test_the_tests_of_one_notebook_alone(monkeypatch):
+    called = []
+    monkeypatch.setattr(subprocess, "call", lambda command, **_: called.append(command) or 0)
+    assert cli.main(["test", "--notebook", "03", "--jobs", "1"]) == 0
+    assert cli.main(["test", "--jobs", "1"]) == 0
+    one, every = called
+    assert one[-2:] == ["-k", "03_recurrent_memory"] and "tests" not in one
+    assert every[-3:] == ["notebooks", "tests", "helpers"]
+
+
+def test_a_package_that_is_missing_is_named(tmp_path):
+    (tmp_path / "joblib.py").write_text("raise ModuleNotFoundError(name='joblib')")
+    around = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    command = [sys.executable, "-m", "helpers", "verdicts"]
+    said = subprocess.run(command, env=around, capture_output=True, text=True)
+    assert said.returncode == 1 and said.stderr.startswith("FAILED the package joblib is missing")
+    assert "pip install -r requirements.txt" in said.stderr and "Traceback" not in said.stderr

@@ -191,11 +191,17 @@ def test_a_replication_has_other_seeds_and_leaves_the_evidence(notebooks, eviden
 
 def test_a_replication_of_some_experiments_leaves_the_others(notebooks):
     proofs.prove(CHOICE)
-    with pytest.raises(NotebookError, match="no evidence of three here: there are one, two"):
-        proofs.replicate(CHOICE, 5000, "two three")
     proofs.replicate(CHOICE, 5000, "two")
     root = proofs.build_folder() / "replicate" / "evidence"
     assert [file.stem for file in (root / NOTEBOOK).glob("*.json")] == ["two"]
+
+
+def test_experiments_that_there_are_not_are_named(notebooks, monkeypatch):
+    proofs.prove(CHOICE)
+    monkeypatch.setattr(proofs.frozen, "read", lambda _: {"experiments": {"new": {}}})
+    for command in (proofs.prove, lambda *given: proofs.replicate(given[0], 5000, given[1])):
+        with pytest.raises(NotebookError, match="no experiment four here: there are new, one, two"):
+            command(CHOICE, "two four")
 
 
 def test_differing_tests_are_named_with_both_intervals(tmp_path, capsys, claim):
@@ -268,6 +274,13 @@ def test_compare_holds_the_evidence_against_the_committed_one(
 
 
 # ---------------------------------------------------------------- the course
+
+
+def test_a_readers_copy_is_no_notebook_of_the_course(tmp_path, monkeypatch):
+    for name in ("00_one.ipynb", "00_one-Copy1.ipynb", "Untitled.ipynb", "12_own.ipynb"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(course, "NOTEBOOKS", tmp_path)
+    assert [path.name for path in course.notebooks()] == ["00_one.ipynb", "12_own.ipynb"]
 
 
 def test_notebooks_are_chosen_by_number_or_beginning():

@@ -37,7 +37,7 @@ def test_answers_are_out_and_folds_are_closed(notebook):
     assert "exercises.solution" not in sources(given, "markdown")
     for cell in given.cells:
         tags = cell.metadata.get("tags", [])
-        assert openings.ANSWER not in cell.source or not cell.outputs
+        assert not cell.get("outputs")
         assert "folded" not in tags or cell.metadata["jupyter"]["source_hidden"]
 
 
@@ -93,6 +93,17 @@ def test_the_solution_gets_every_point_and_what_students_start_with_none(graded)
         exec(cell.source, solved)
         with pytest.raises(AssertionError):
             exec(cell.source, started)
+
+
+def test_what_nbgrader_has_made_beside_the_assignments_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(student, "build_folder", lambda: tmp_path)
+    first = notebooks()[:1]
+    source = student.write(first) / "nbgrader" / "source"
+    (source.parent / "gradebook.db").write_text("grades")
+    (source / first[0].stem / first[0].name).write_text("old")
+    student.write(first)
+    assert (source.parent / "gradebook.db").read_text() == "grades"
+    assert (source / first[0].stem / first[0].name).read_text().startswith("{")
 
 
 def test_nbgrader_takes_it(graded):
