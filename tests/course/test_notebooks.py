@@ -194,7 +194,7 @@ def test_set_up_may_run_again(tmp_path):
         ({}, "take the notebook and both folders from one copy of the repository"),
         (
             {"KAGGLE_KERNEL_RUN_TYPE": "Interactive"},
-            "under Input, in the menu of the dataset, click Check for updates and restart",
+            "under Input, update the dataset or attach the one published with it, and restart",
         ),
     ],
 )
@@ -232,8 +232,8 @@ importlib.metadata.version = lambda name: {torch!r}"""
 @pytest.mark.parametrize(
     ("versions", "message"),
     [
-        ({"python": (3, 10, 14)}, "Python 3.11 or later is needed, and this is 3.10.14: choose"),
-        ({"python": (3, 9, 2)}, "Python 3.11 or later is needed, and this is 3.9.2: choose"),
+        ({"python": (3, 10, 14)}, "Python 3.11 or later is needed, and this is 3.10.14: take"),
+        ({"python": (3, 9, 2)}, "Python 3.11 or later is needed, and this is 3.9.2: take"),
         ({"torch": "2.9.1+cpu"}, "PyTorch 2.10 or later is needed, and this is 2.9.1+cpu: python"),
         ({"torch": "1.13.1"}, "PyTorch 2.10 or later is needed, and this is 1.13.1: python -m pip"),
     ],
