@@ -18,7 +18,7 @@ import pandas as pd
 from helpers.commands import course, heads, openings
 from helpers.commands.course import NotebookError
 from helpers.course import cards, redpen
-from helpers.evidence import replication
+from helpers.evidence import findings, replication
 from helpers.evidence.files import ROOT, build_folder, write_whole
 from helpers.evidence.findings import Found, find_all
 from helpers.evidence.registry import Claim, registry
@@ -123,15 +123,15 @@ def _replicated(rows: pd.DataFrame) -> str:
     if rows.empty:
         return "Nothing was proved again on other seeds yet: `make replicate`."
     decided, alike = replication.counted(rows)
-    whole = [path.stem[:2] for path in course.notebooks()]
-    done = sorted({stem[:2] for stem in rows["notebook"]})
-    which = "" if done == whole else f" of notebooks {', '.join(done)}"
-    turned = len(replication.turned(rows))
-    other = "none" if turned == 0 else turned
+    tests = findings.table(findings.read_all()).query("role == 'core' and p == p")  # by seeds
+    core = tests["verdict"].isin(replication.DECIDED).sum()
+    which = ", ".join(sorted({stem[:2] for stem in rows["notebook"]}))
+    turned = len(replication.turned(rows)) or "none"
     return (
-        f"On other seeds, from {rows['first_seed'].min()} on, {alike} of the {decided} core tests"
-        f"{which} that were decided have the same word again (`make replicate`, "
-        f"{rows['date'].max()}); {other} of all {len(rows)} tests turned round."
+        f"Of {core} core tests that seeds decided {decided} were tried again on other seeds, from "
+        f"{rows['first_seed'].min()} on (notebooks {which}; `make replicate`, "
+        f"{rows['date'].max()}): {alike} have the same word. Of all {len(rows)} tests tried again "
+        f"{turned} turned round."
     )
 
 

@@ -223,8 +223,8 @@ def _sheet(found: Found, address: Callable[[str], str] | None = None) -> str:
         f'<p class="pen">Measured, claim by claim: {counts}.</p></header>\n'
         f'<div class="columns">{columns}</div>\n'
         f"<footer>{legend} <span><small>04</small> measured in notebook 04</span>"
-        "<span>A line of several claims bears the gravest mark. Numbers are averages over seeds, "
-        "or counts of them; points are of accuracy where nothing else is named.</span></footer>"
+        "<span>The gravest mark of a line’s claims. Numbers: averages over seeds, or counts; "
+        "points: of accuracy, where nothing else is named.</span></footer>"
         "</main>"
     )
 
