@@ -153,7 +153,7 @@ def _drawn(verdict: Verdict) -> list[Test]:
 
 def _legend(large: bool, bars: bool) -> str:
     """What the marks of the picture are, in plain words."""
-    parts = ["Each dot is one seed: a network, or networks compared with each other"]
+    parts = ["Each dot is one seed: a network, networks compared, or in timings one repetition"]
     parts += ["large dots were trained here"] if large else []
     parts += ["bar: average (or rate) and its 95 % interval"] if bars else []
     return "; ".join([*parts, "shaded: where the claim would hold."])
