@@ -211,7 +211,7 @@ def test_folds_open(lab):
     set_up = opened.choose("ARCHIVE =")
     set_up.locator(".jp-InputPlaceholder").click()
     set_up.locator(".jp-InputArea-editor").wait_for()
-    longer = opened.choose('"longer"')
+    longer = opened.choose("both = {")
     longer.locator(".jp-InputPlaceholder").click()
     longer.locator("summary").click()
     longer.locator("figcaption").first.wait_for()
