@@ -141,8 +141,8 @@ def _turned(rows: pd.DataFrame) -> str:
     lines = ["| claim, test | role | here | on other seeds |", "|---|---|---|---|"]
     for row in other.to_dict("records"):
         sides = [
-            f"{row[f'verdict{side}']} {row[f'effect{side}']:.3g} "
-            f"[{row[f'low{side}']:.3g}, {row[f'high{side}']:.3g}]"
+            f"{row[f'verdict{side}']} {row[f'effect{side}']:z.3g} "
+            f"[{row[f'low{side}']:z.3g}, {row[f'high{side}']:z.3g}]"
             for side in replication.SIDES.values()
         ]
         lines.append(f"| {row['claim']}, {row['test']} | {row['role']} | {' | '.join(sides)} |")

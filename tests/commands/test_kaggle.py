@@ -14,6 +14,7 @@ import helpers
 from helpers.commands import heads, kaggle
 from helpers.commands.cli import main
 from helpers.commands.course import NotebookError, notebooks
+from helpers.evidence import files
 from helpers.evidence.files import ROOT
 
 OWNER = "some-name"
@@ -176,3 +177,8 @@ def test_the_official_client_takes_every_notebook(official, folder, capsys):
         assert request.slug == f"{OWNER}/{kaggle.slug(stem)}" and request.is_private
         assert not request.enable_internet and request.dataset_data_sources == [DATASET]
     assert "does not resolve" not in capsys.readouterr().out
+
+
+def test_a_disk_that_fills_while_a_folder_is_copied_has_its_cure():
+    left_out = shutil.Error([("a", "b", "[Errno 28] No space left on device: 'b'")])
+    assert files.cure(left_out) == "make room on the disk" and not files.cure(shutil.Error([]))
