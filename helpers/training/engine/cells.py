@@ -6,6 +6,8 @@ front, (networks, batch, ...), and vmap is asked once for the whole loop. What i
 steps is computed before the loop. Cells that are not in STACKED go through vmap step by step.
 """
 
+from collections.abc import Iterable, Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -28,6 +30,17 @@ def stack_cells(model: nn.Module) -> None:
     for module in model.modules():
         if type(module) in STACKED:
             module.__class__ = STACKED[type(module)]
+
+
+def in_front(
+    tensors: Iterable[Tensor], dims: Iterable[int | None], networks: int
+) -> Iterator[Tensor]:
+    """Tensors that vmap hands on, the networks in their first dimension.
+
+    `dims` says where they are; None where a tensor is the same for all.
+    """
+    for tensor, dim in zip(tensors, dims, strict=True):
+        yield tensor.expand(networks, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
 
 
 class StackedCell(Cell):
@@ -98,11 +111,7 @@ class _AllNetworks(torch.autograd.Function):
     @staticmethod
     def vmap(info, in_dims, cell: StackedCell, *tensors: Tensor):  # pyrefly: ignore[bad-override]
         """Outputs and last state, (networks, batch, ...) each: the networks come first."""
-        count = info.batch_size
-        x, *rest = (
-            t.expand(count, *t.shape) if dim is None else t.movedim(dim, 0)
-            for t, dim in zip(tensors, in_dims[1:], strict=True)
-        )
+        x, *rest = in_front(tensors, in_dims[1:], info.batch_size)
         state, weights = tuple(rest[: cell.parts]), rest[cell.parts :]
         named = [*cell.named_parameters(), *cell.named_buffers()]
         stacked = {f"cell.{name}": w for (name, _), w in zip(named, weights, strict=True)}

@@ -25,6 +25,7 @@ from helpers.data.streams import stream, stream_seed
 from helpers.training.batches import Order
 from helpers.training.checks import check_comparison, is_scored
 from helpers.training.engine.cells import stack_cells
+from helpers.training.engine.convolutions import stack_convolutions
 from helpers.training.gradients import separate_gradients
 
 # Their update is proportional to the learning rate, which leaves no trace in their state.
@@ -276,7 +277,7 @@ def _content(tensor: Tensor) -> tuple:
 
 
 def _template(model: nn.Module) -> nn.Module:
-    """A copy in training mode, whose recurrent cells compute all networks of the stack at once."""
+    """A copy in training mode, whose slow layers compute all networks of the stack at once."""
     if any(hasattr(module, "_orig_mod") for module in model.modules()):
         raise UnstackableError(
             "a compiled network cannot be stacked: leave torch.compile out, or train one network "
@@ -291,6 +292,7 @@ def _template(model: nn.Module) -> nn.Module:
             "torch.nn.utils, or train one network at a time (pack=1)"
         ) from error
     stack_cells(template)
+    stack_convolutions(template)
     return template
 
 
