@@ -54,7 +54,7 @@ nightly: .venv/dev  ## tests of what is seldom touched: clusters, benchmarks, Ka
 	$(TEST) -m nightly tests
 
 mutants: .venv/dev  ## plant scientific faults into the helpers: each must turn its check red; writes benchmarks/MUTANTS.md
-	$(PY) tests/mutants.py $(call flag,jobs,$(JOBS))
+	PYTHONPATH=. $(PY) tests/mutants.py $(call flag,jobs,$(JOBS))
 
 invariance: .venv/course  ## all notebooks under other threads and instruction sets, PYTHONS="..." too; benchmarks/INVARIANCE.md
 	$(PY) -m tests.invariance $(call flag,jobs,$(JOBS)) $(call flag,notebook,$(NOTEBOOK)) $(call flag,pythons,$(PYTHONS))

@@ -9,7 +9,6 @@ accuracy are left out of every arm.
 import argparse
 import json
 import os
-import platform
 import struct
 import sys
 import tempfile
@@ -21,9 +20,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import joblib
+import pages
 import pandas as pd
 import torch
-import torchvision
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.data import DataLoader
@@ -40,7 +40,6 @@ BATCH_SIZE = 64
 LEARNING_RATE = 1e-3
 FALLBACK_EPOCHS = 5  # of the small embedded set, so that a measurement lasts some seconds
 SAME_ACCURACY = 0.01  # smaller differences of the means count as equal, whatever their noise
-MALLOC = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")  # glibc reads them at start-up
 
 
 @dataclass(frozen=True)
@@ -228,24 +227,6 @@ def compare_accuracy(runs: pd.DataFrame) -> str:
     return line
 
 
-def machine(device: torch.device) -> str:
-    """One line: processor or GPU, cores, versions and malloc's settings."""
-    info = Path("/proc/cpuinfo")
-    names = [x for x in info.read_text().splitlines() if "model name" in x] if info.exists() else []
-    processor = names[0].split(":")[1].strip() if names else platform.processor()
-    gpu = f", {torch.cuda.get_device_name(device)}" if device.type == "cuda" else ""
-    kept = "kept" if all(name in os.environ for name in MALLOC) else "default"
-    return (
-        f"{processor}, {available_cores()} cores{gpu}; Python {platform.python_version()}, "
-        f"torch {torch.__version__}, torchvision {torchvision.__version__}; malloc {kept}"
-    )
-
-
-def available_cores() -> int:
-    """Number of cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def arguments() -> argparse.Namespace:
     """Parse and check the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -253,9 +234,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=5, help="epochs of each arm, one per seed")
     parser.add_argument("--threads", type=int, nargs="+", help="default: all cores, then 1")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--page", type=Path, help="write the table to this file, with its origin")
     parser.add_argument("--json", type=Path, help="write every single run to this file")
     args = parser.parse_args()
-    args.threads = args.threads or sorted({available_cores(), 1}, reverse=True)
+    args.threads = args.threads or sorted({joblib.cpu_count(), 1}, reverse=True)
     if args.repeats < 1 or min(args.threads) < 1:
         parser.error("--repeats and --threads must be at least 1")
     if args.json and not args.json.resolve().parent.is_dir():
@@ -286,12 +268,10 @@ def main() -> None:
         f"{len(task.data.train.y):,} images, {task.steps:,} updates of {BATCH_SIZE} in "
         f"{task.epochs} epoch(s), {args.repeats} seeds; median (min to max)",
         compare_accuracy(runs),
-        machine(args.device),
+        pages.machine(args.device.type),
         f"load average before a run: {runs.load.min():.1f} to {runs.load.max():.1f}",
     ]
-    table = summarise(runs)
-    lines = [table.columns, ["---"] * len(table.columns), *table.values]
-    print("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines), *notes, sep="\n")
+    pages.write(args.page, "An epoch", pages.markdown(summarise(runs)), *notes)
     if args.json:
         content = {"notes": notes, "runs": runs.to_dict("records")}
         args.json.write_text(json.dumps(content, indent=1) + "\n")

@@ -19,9 +19,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import joblib
+import pages
 import pandas as pd
 import torch
-from epoch import available_cores, machine
 from torch import Tensor, nn
 
 from helpers import data, text, training
@@ -204,12 +205,6 @@ def _spread(values: pd.Series, form: str) -> str:
     return f"{values.median():{form}} ({values.min():{form}} to {values.max():{form}})"
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """The table as lines of Markdown."""
-    lines = [table.columns, ["---"] * len(table.columns), *table.values]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
-
-
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse and check the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -220,9 +215,12 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--loop-networks", type=int, default=2)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument(
+        "--page", type=Path, help="write the tables to this file, with their origin"
+    )
     parser.add_argument("--json", type=Path, help="write every single run to this file")
     args = parser.parse_args(given)
-    args.cores = args.cores or sorted({1, available_cores()})
+    args.cores = args.cores or sorted({1, joblib.cpu_count()})
     sizes = (args.networks, args.loop_networks, args.steps, args.repeats, *args.hidden)
     if min(*sizes, *args.cores) < 1 or args.loop_networks > args.networks:
         parser.error("numbers are at least 1, and --loop-networks is at most --networks")
@@ -251,11 +249,12 @@ def main(given: Sequence[str] | None = None) -> None:
         f"{STREAMS} streams of {LENGTH} characters an update, {args.steps} updates; "
         f"{args.networks} networks of ours, {args.loop_networks} of the loop; "
         f"{args.repeats} repeats; median (min to max)",
-        machine(torch.device("cpu")),
+        pages.machine("cpu"),
         f"load average before a run: {min(loads):.1f} to {max(loads):.1f}",
     ]
     speed = sample(args.repeats, count=400)
-    print(markdown(summarise(runs)), markdown(speed), *notes, sep="\n\n")
+    tables = (pages.markdown(table) for table in (summarise(runs), speed))
+    pages.write(args.page, "Language models", *tables, *notes)
     if args.json:
         args.json.write_text(json.dumps({"notes": notes, "runs": runs}, indent=1) + "\n")
 

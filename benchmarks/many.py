@@ -6,6 +6,7 @@ take turns, because the speed of a shared machine drifts. benchmarks/README.md s
 """
 
 import argparse
+import json
 import os
 import statistics
 import sys
@@ -14,11 +15,18 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import joblib
 import many_report
 import many_worker
+import pages
 from many_worker import NotInstalledError, Worker
 
-HERE = Path(__file__).resolve().parent
+from helpers.evidence.files import write_whole
+
+RUNS = Path(__file__).resolve().parents[1] / "build" / "many.json"
+PACKAGES = ("numpy", "joblib", "jax", "jaxlib", "optax", "ray")
 TASKS = (
     "simple-cnn",
     "simple-cnn-tensors",
@@ -54,16 +62,13 @@ class Case:
 def cases(systems: Sequence[str], packs: Sequence[int], networks: int, few: int) -> list[Case]:
     """What is measured for a task; plain systems train few networks, their cost is the same."""
     plain = [
-        Case(s, few if s == "loop" else few * cores()) for s in systems if s in many_report.PLAIN
+        Case(s, few if s == "loop" else few * joblib.cpu_count())
+        for s in systems
+        if s in many_report.PLAIN
     ]
     whole = [Case("ours", networks)] if "ours" in systems else []
     stacked = [s for s in ("jax", "ours") if s in systems]
     return plain + whole + [Case(s, max(p, FEWEST), p) for p in packs for s in stacked]
-
-
-def cores() -> int:
-    """Number of cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def start(
@@ -129,7 +134,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--skip", nargs="+", choices=list(many_worker.SYSTEMS)[1:-1], default=[])
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--quick", action="store_true", help=f"smoke run: {QUICK}")
-    parser.add_argument("--out", type=Path, default=HERE.parent / "build" / "bench")
+    parser.add_argument(
+        "--page", type=Path, help="write the tables to this file, with their origin"
+    )
+    parser.add_argument("--json", type=Path, default=RUNS, help="every single run; build/many.json")
     args = parser.parse_args()
     if args.quick:
         vars(args).update(QUICK)
@@ -148,12 +156,12 @@ def main() -> None:
     """Measure task after task; after each, check the work and write what is known so far."""
     many_worker.clean_environment()
     args = arguments()
-    args.out.mkdir(parents=True, exist_ok=True)
+    args.json.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         systems = [s for s in many_worker.SYSTEMS if s not in args.skip]
         workers, missing = start(systems, args.device, stack)
         report = {
-            "machine": many_report.machine(args.device),
+            "machine": pages.machine(args.device, *PACKAGES),
             "settings": {name: str(value) for name, value in vars(args).items()},
             "missing": missing | dict.fromkeys(args.skip, "skipped"),
             "runs": [],
@@ -162,11 +170,11 @@ def main() -> None:
         for task in args.tasks:
             runs = list(measure(task, workers, args))
             report["runs"] += runs
-            many_report.write(report, args.out)
+            write_whole(args.json, json.dumps(report, indent=1) + "\n")
             many_report.check_equal_work(runs, args.steps)
             report["memory"] += memory(task, runs, args.device)
-            text = many_report.write(report, args.out)
-    print(text)
+            write_whole(args.json, json.dumps(report, indent=1) + "\n")
+    pages.write(args.page, "Many networks", *many_report.tables(report))
 
 
 if __name__ == "__main__":

@@ -1,19 +1,13 @@
 """What `many.py` concludes from its measurements: equal work, ratios, tables, the machine."""
 
-import json
 import math
-import os
-import platform
 import statistics
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
+import pages
 import pandas as pd
 
 PLAIN = ("loop", "joblib", "ray")  # systems that train one network at a time
-PACKAGES = ("torch", "torchvision", "numpy", "joblib", "jax", "jaxlib", "optax", "ray")
-MALLOC = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")  # glibc reads them at start-up
 SAME_LOSS = 0.10  # of the loop's mean loss in the last quarter; to this come standard errors
 ERRORS = 3  # standard errors of the difference of two means of independent networks
 PROMISED = {"rnn": 6, "gru": 6, "lstm": 1.5, "simple-cnn": 3, "cnn1d": 2}  # on two CPU cores
@@ -129,30 +123,17 @@ def _mebibytes(value: float | None) -> str:
     return "" if value is None or math.isnan(value) else f"{value:.2f}"
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """The table in Markdown."""
-    lines = [table.columns, ["---"] * len(table.columns), *table.to_numpy()]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
-
-
-def write(report: dict, folder: Path) -> str:
-    """Write many.json and many.md, whole or not at all; returns the Markdown."""
+def tables(report: dict) -> list[str]:
+    """What was found so far, in Markdown."""
     table = costs(report["runs"])
-    machine = ", ".join(f"{name} {value}" for name, value in report["machine"].items())
-    text = "\n\n".join(
-        [
-            "Whole sweeps: median (smallest to largest) over repeats; ratios within a repeat.",
-            markdown(sweep_table(table, report["missing"])),
-            "By size of pack: ours in one process with one thread, JAX as it comes.",
-            markdown(pack_table(table, report["memory"])),
-            f"{machine}; load before a run {table.load.min():.1f} to {table.load.max():.1f}",
-        ]
-    )
-    for name, content in ("many.json", json.dumps(report, indent=1)), ("many.md", text):
-        draft = folder / f".{name}"
-        draft.write_text(content + "\n")
-        draft.replace(folder / name)
-    return text
+    load = f"load average before a run: {table.load.min():.1f} to {table.load.max():.1f}"
+    return [
+        "Whole sweeps: median (smallest to largest) over repeats; ratios within a repeat.",
+        pages.markdown(sweep_table(table, report["missing"])),
+        "By size of pack: ours in one process with one thread, JAX as it comes.",
+        pages.markdown(pack_table(table, report["memory"])),
+        f"{report['machine']}; {load}",
+    ]
 
 
 def best_device() -> str:
@@ -160,22 +141,3 @@ def best_device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def machine(device: str) -> dict[str, str]:
-    """Processor or GPU, cores, versions and malloc's settings."""
-    info = Path("/proc/cpuinfo")
-    names = [x for x in info.read_text().splitlines() if "model name" in x] if info.exists() else []
-    facts = {"CPU": names[0].split(":")[1].strip() if names else platform.processor()}
-    facts |= {"cores": str(os.cpu_count()), "Python": platform.python_version()}
-    if device == "cuda":
-        import torch
-
-        facts["GPU"] = torch.cuda.get_device_name()
-    for package in PACKAGES:
-        try:
-            facts[package] = version(package)
-        except PackageNotFoundError:
-            facts[package] = "absent"
-    facts["malloc"] = "kept" if all(name in os.environ for name in MALLOC) else "default"
-    return facts

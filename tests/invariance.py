@@ -10,7 +10,6 @@ on where it was interrupted: `build/invariance.json` has what was found at this 
 import argparse
 import json
 import os
-import platform
 import re
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from helpers.evidence.files import write_whole
+from helpers.evidence.machine import commit, processor
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORT = ROOT / "benchmarks" / "INVARIANCE.md"
@@ -129,25 +129,6 @@ def report(rows: Mapping[Label, Found]) -> str:
             "",
         ]
     )
-
-
-def processor() -> str:
-    """The processor's name."""
-    file = Path("/proc/cpuinfo")
-    named = re.search(r"model name\s*: (.*)", file.read_text() if file.exists() else "")
-    return named[1] if named else platform.processor()
-
-
-def commit() -> str:
-    """The commit that is checked out, with a mark where anything but the reports was changed."""
-    name = _git("rev-parse", "--short", "HEAD")
-    changed = _git("status", "--porcelain", "--untracked-files=no", ":!benchmarks")
-    return f"{name}-dirty" if changed else name
-
-
-def _git(*command: str) -> str:
-    done = subprocess.run(["git", *command], cwd=ROOT, capture_output=True, text=True)
-    return done.stdout.strip()
 
 
 def versions(python: str) -> str:

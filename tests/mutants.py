@@ -13,7 +13,6 @@ import os
 import re
 import runpy
 import shutil
-import subprocess
 import sys
 import tempfile
 import tomllib
@@ -232,6 +231,8 @@ def _run(folder: Path, log: str, arguments: Sequence[str]) -> None:
     os.chdir(folder)
     elsewhere = [path for path in sys.path if Path(path).resolve() not in (ROOT, ROOT / "tests")]
     sys.path[:] = [str(folder), *elsewhere]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "helpers"]:
+        del sys.modules[name]  # a server that another user of this process has started knows them
     if arguments[0] == "-m":
         sys.argv = list(arguments[1:])
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
@@ -266,13 +267,15 @@ def red_as_it_is(chosen: dict[str, Mutation], pool: ThreadPoolExecutor) -> str:
 
 def report(chosen: dict[str, Mutation], outcomes: dict[str, Outcome]) -> str:
     """The table as a page of Markdown."""
+    from helpers.evidence.machine import commit  # not above: a child imports mutated helpers alone
+
     caught = sum(outcomes[name].catches(mutation) for name, mutation in chosen.items())
     asked = [outcome.replay for outcome in outcomes.values() if outcome.replay is not None]
     rows = [_row(name, mutation, outcomes[name]) for name, mutation in chosen.items()]
     return "\n".join(
         [
             "# Planted faults\n",
-            f"{date.today().isoformat()}, commit {_commit()}, `make mutants`: {caught} of "
+            f"{date.today().isoformat()}, commit {commit()}, `make mutants`: {caught} of "
             f"{len(chosen)} scientific faults, planted one at a time, are caught by the check that "
             f"is named for them. The replay of one experiment, asked alone, catches {sum(asked)} "
             f"of {len(asked)}: what it overlooks lies beyond ten updates and 64 examples to judge "
@@ -291,11 +294,6 @@ def _row(name: str, mutation: Mutation, outcome: Outcome) -> str:
     said = {True: "yes", False: "no", None: "not asked"}[outcome.replay]
     asked = f"{said}, `{mutation.replay}`" if mutation.replay else said
     return f"| {name} | {where} | {test} | {asked} |"
-
-
-def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
 def main() -> int:

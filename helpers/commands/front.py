@@ -123,7 +123,14 @@ def _replicated(rows: pd.DataFrame) -> str:
     if rows.empty:
         return "Nothing was proved again on other seeds yet: `make replicate`."
     decided, alike = replication.counted(rows)
-    tests = findings.table(findings.read_all()).query("role == 'core' and p == p")  # by seeds
+    found = findings.read_all()
+    tests = findings.table(found).query("role == 'core' and p == p")  # by seeds
+    words = replication.words(rows, found)
+    other = [
+        f"“{registry()[claim].quote}” would be *{again}*, not *{word}*"
+        for claim, (word, again) in words.items()
+        if word != again
+    ]
     core = tests["verdict"].isin(replication.DECIDED).sum()
     which = ", ".join(sorted({stem[:2] for stem in rows["notebook"]}))
     turned = len(replication.turned(rows)) or "none"
@@ -131,7 +138,8 @@ def _replicated(rows: pd.DataFrame) -> str:
         f"Of {core} core tests that seeds decided {decided} were tried again on other seeds, from "
         f"{rows['first_seed'].min()} on (notebooks {which}; `make replicate`, "
         f"{rows['date'].max()}): {alike} have the same word. Of all {len(rows)} tests tried again "
-        f"{turned} turned round."
+        f"{turned} turned round. Of {len(words)} claims {len(other) or 'none'} would have another "
+        f"word{': ' * bool(other)}{'; '.join(other)}."
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from helpers.commands.course import Choice, NotebookError, alone, run_all
 from helpers.evidence import findings, frozen, replication, store
 from helpers.evidence.files import ROOT, build_folder, write_whole
+from helpers.evidence.machine import commit
 from helpers.evidence.registry import registry
 
 LOOK = 2.0  # seconds between two looks for experiments that are finished
@@ -167,15 +168,10 @@ def replicate(choice: Choice, first: int, experiments: str = "") -> int:
     how = {"mode": "replicate", "first_seed": first, "root": str(root), "only": experiments}
     status = _go_on(choice, how, root)
     if status == 0:
-        made = {"first_seed": first, "date": date.today().isoformat(), "commit": _commit()}
+        made = {"first_seed": first, "date": date.today().isoformat(), "commit": commit()}
         replication.keep(findings.compare(store.reference(), root), stems, made)
         print("README and VERDICTS.md tell of it after: make recap")
     return status | _print_differences(store.reference(), root, "on other seeds", stems)
-
-
-def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
 def compare() -> int:

@@ -1,8 +1,11 @@
 """What a measurement was made on: processor, system, versions."""
 
 import platform
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
+
+from helpers.evidence.files import ROOT
 
 PACKAGES = ("torch", "numpy", "scipy", "statsmodels")
 
@@ -30,3 +33,21 @@ def machine() -> dict[str, object]:
         "python": platform.python_version(),
         "versions": {name: version(name) for name in PACKAGES},
     }
+
+
+def commit() -> str:
+    """The commit that is checked out, with a mark where anything but reports was changed.
+
+    Empty where there is none, or no git.
+    """
+    name = _git("rev-parse", "--short", "HEAD")
+    changed = _git("status", "--porcelain", "--untracked-files=no", ":!benchmarks/*.md")
+    return f"{name}-dirty" if changed else name
+
+
+def _git(*command: str) -> str:
+    try:
+        done = subprocess.run(["git", *command], cwd=ROOT, capture_output=True, text=True)
+    except OSError:
+        return ""
+    return done.stdout.strip()

@@ -4,14 +4,17 @@
 notebook: the committed outcome, the one on other seeds, when, and at which commit.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from helpers.evidence.files import write_whole
+from helpers.evidence.findings import Finding
 from helpers.evidence.registry import Claim, Test, registry
 from helpers.evidence.store import EvidenceError, reference
+from helpers.evidence.verdicts import combine
 
 DECIDED = ("supported", "refuted")
 SIDES = {"before": "", "after": "_again"}  # the suffixes of `findings.compare` and of the file
@@ -85,6 +88,20 @@ def counted(rows: pd.DataFrame) -> tuple[int, int]:
     """How many core tests were decided on the evidence, and how many have the same word again."""
     decided = rows[(rows["role"] == "core") & rows["verdict"].isin(DECIDED)]
     return len(decided), int((decided["verdict"] == decided["verdict_again"]).sum())
+
+
+def words(rows: pd.DataFrame, found: Iterable[Finding]) -> dict[str, tuple[str, str]]:
+    """The words on the claims that were tried again: of the evidence, and on the other seeds.
+
+    A test that was not tried again keeps its outcome.
+    """
+    again = rows.set_index(["claim", "test"])["verdict_again"].to_dict()
+    both = {}
+    for claim, outcomes in ((one.verdict.claim.id, one.verdict.outcomes) for one in found):
+        new = [replace(o, verdict=again.get((claim, o.test.name), o.verdict)) for o in outcomes]
+        if any((claim, o.test.name) in again and o.test.role == "core" for o in outcomes):
+            both[claim] = combine(outcomes)[0], combine(new)[0]
+    return both
 
 
 def turned(rows: pd.DataFrame) -> pd.DataFrame:

@@ -49,10 +49,11 @@ def language():
 @pytest.mark.nightly
 def test_quick_run_of_the_loop_and_ours(tmp_path):
     command = [sys.executable, SCRIPT, "--quick", "--device", "cpu"]
-    command += ["--skip", "joblib", "ray", "jax", "--out", tmp_path]
+    page, runs = tmp_path / "MANY.md", tmp_path / "many.json"
+    command += ["--skip", "joblib", "ray", "jax", "--page", page, "--json", runs]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    report = json.loads((tmp_path / "many.json").read_text())
+    report = json.loads(runs.read_text())
     assert set(report) == {"machine", "settings", "missing", "runs", "memory"}
     assert {"cnn1d", "rnn-50"} == {run["task"] for run in report["runs"]}
     assert {("loop", None), ("ours", None), ("ours", 4)} == {
@@ -62,8 +63,9 @@ def test_quick_run_of_the_loop_and_ours(tmp_path):
         run["seconds"] > 0 and len(run["losses"]) == run["networks"] for run in report["runs"]
     )
     assert {("loop", 1), ("ours", 4)} == {(m["system"], m["pack"]) for m in report["memory"]}
-    text = (tmp_path / "many.md").read_text()
-    assert text in done.stdout
+    title, made, text = page.read_text().split("\n\n", 2)
+    assert title == "# Many networks" and "`python benchmarks/many.py --quick" in made
+    assert text == done.stdout
     assert "| rnn-50 | ours |" in text and "| rnn-50 | jax | skipped |" in text
 
 

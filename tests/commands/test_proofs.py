@@ -231,6 +231,10 @@ def test_a_replication_is_filed_by_notebook(tmp_path, monkeypatch, claim):
     assert rows.loc[0, ["verdict", "verdict_again"]].tolist() == ["supported", "refuted"]
     assert rows.loc[0, "effect_again"] == pytest.approx(-0.4975)
     assert replication.counted(rows) == (1, 0) and len(replication.turned(rows)) == 1
+    assert replication.words(rows, findings.read_all(tmp_path / "a")) == {"toy": ("true", "false")}
+    assert (
+        replication.words(rows.query("role == 'beside'"), findings.read_all(tmp_path / "a")) == {}
+    )
     assert len(replication.keep(both, ["99_none"], made, tmp_path)) == 1
     found(tmp_path / "b", 0.5)
     both = findings.compare(tmp_path / "a", tmp_path / "b")
