@@ -228,16 +228,21 @@ def _run(folder: Path, log: str, arguments: Sequence[str]) -> None:
     """In a process of its own: nothing is imported from here any more, all from the copy."""
     output = os.open(log, os.O_WRONLY)
     os.dup2(output, 1), os.dup2(output, 2)
-    os.environ |= QUICK | {"PYTHONPATH": str(folder)}
-    os.chdir(folder)
-    elsewhere = [path for path in sys.path if Path(path).resolve() not in (ROOT, ROOT / "tests")]
-    sys.path[:] = [str(folder), *elsewhere]
+    enter(folder)
     if arguments[0] == "-m":
         sys.argv = list(arguments[1:])
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
     else:
         sys.argv = list(arguments)
         runpy.run_path(arguments[0], run_name="__main__")
+
+
+def enter(folder: Path) -> None:
+    """Make a copy of the repository the only one that this process and those it starts know."""
+    os.environ |= QUICK | {"PYTHONPATH": str(folder)}
+    os.chdir(folder)
+    elsewhere = [path for path in sys.path if Path(path).resolve() not in (ROOT, ROOT / "tests")]
+    sys.path[:] = [str(folder), *elsewhere]
 
 
 def caught_by(status: int, output: str) -> str | None:
@@ -272,7 +277,7 @@ def report(chosen: dict[str, Mutation], outcomes: dict[str, Outcome]) -> str:
     return "\n".join(
         [
             "# Planted faults\n",
-            f"{date.today().isoformat()}, commit {_commit()}, `make mutants`: {caught} of "
+            f"{date.today().isoformat()}, commit {commit()}, `make mutants`: {caught} of "
             f"{len(chosen)} scientific faults, planted one at a time, are caught by the check that "
             f"is named for them. The replay of one experiment, asked alone, catches {sum(asked)} "
             f"of {len(asked)}: what it overlooks lies beyond ten updates and 64 examples to judge "
@@ -293,7 +298,7 @@ def _row(name: str, mutation: Mutation, outcome: Outcome) -> str:
     return f"| {name} | {where} | {test} | {asked} |"
 
 
-def _commit() -> str:
+def commit() -> str:
     command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
