@@ -33,6 +33,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 from mutants import OPTIONS, PROCESSES, ROOT, commit, copy_repository, enter
 
 REPORT, ANSWERS = ROOT / "benchmarks" / "CONVENTIONAL.md", ROOT / "tests" / "conventional.toml"
@@ -191,13 +192,32 @@ class Watched:
         import coverage
 
         self.folder, self.note, self.seconds, self.red = folder, note, {}, set()
+        self.now, self.users = "", {}  # who uses a fixture that is made once for several tests
         self.coverage = coverage.Coverage(data_file=None, source=[str(folder / "helpers")])
         self.coverage.start()
 
+    def pytest_collection_finish(self, session: Any) -> None:
+        for item in session.items:
+            for fixture in getattr(item, "fixturenames", ()):
+                name = f"{item.nodeid.split('::')[0]} {fixture}"
+                self.users.setdefault(name, set()).add(item.nodeid)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: Any) -> Any:
+        file = self.now.split("::")[0]
+        once = fixturedef.scope != "function"
+        self.coverage.switch_context(f"{file} {fixturedef.argname}" if once else self.now)
+        try:
+            return (yield)
+        finally:
+            self.coverage.switch_context(self.now)
+
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        for module in [m for name, m in sys.modules.items() if name.startswith("helpers.")]:
-            for cached in [v for v in vars(module).values() if isinstance(v, type(operators))]:
-                cached.cache_clear()  # else only the first test that asks would execute it
+        for module in list(sys.modules.values()):
+            if (getattr(module, "__file__", None) or "").startswith(str(self.folder)):
+                for cached in [v for v in vars(module).values() if isinstance(v, type(operators))]:
+                    cached.cache_clear()  # else only the first test that asks would execute it
+        self.now = nodeid
         self.coverage.switch_context(nodeid)
         self.seconds[nodeid] = -time.perf_counter()
 
@@ -213,7 +233,7 @@ class Watched:
         green, data = self.seconds.keys() - self.red, self.coverage.get_data()
         lines = {
             Path(file).relative_to(self.folder / "helpers").as_posix(): {
-                line: sorted((green | {""}) & set(names))
+                line: sorted((green | {""}) & set().union(*(self.users.get(n, {n}) for n in names)))
                 for line, names in data.contexts_by_lineno(file).items()
             }
             for file in data.measured_files()
@@ -249,7 +269,6 @@ def _pytest(folder: Path, plugin: Callable, note: Path, arguments: Sequence[str]
     for name in [n for n, m in sys.modules.items() if getattr(m, "__file__", "") in OWN]:
         del sys.modules[name]
     import hypothesis
-    import pytest
 
     hypothesis.settings.register_profile("same", derandomize=True)
     hypothesis.settings.load_profile("same")

@@ -1,5 +1,8 @@
 """Mutants are drawn alike every time, and those that a test can notice are noticed."""
 
+import json
+from unittest.mock import ANY
+
 import pytest
 from conventional import (
     Found,
@@ -34,6 +37,7 @@ def unseen():
     return 1 + 1
 '''
 TESTS = """
+import pytest
 from helpers.nets.tiny import around
 
 def test_around():
@@ -41,6 +45,16 @@ def test_around():
 
 def test_nothing():
     assert around(0) == 0
+
+@pytest.fixture(scope="module")
+def made():
+    return around(2)
+
+def test_first(made):
+    assert True
+
+def test_made(made):
+    assert made == 8
 
 def test_red():
     assert around(1) == 5
@@ -122,11 +136,23 @@ def test_a_mutant_meets_those_who_execute_its_line_the_quickest_first():
 
 @pytest.mark.slow
 def test_a_planted_mutant_is_caught_and_a_harmless_one_is_not(repository, tmp_path):
-    tests = watch(repository, tmp_path / "kept" / "tests.json")
-    around, nothing = (f"tests/nets/test_tiny.py::test_{name}" for name in ("around", "nothing"))
-    assert sorted(tests.seconds) == [around, nothing]  # the red one is not asked
-    assert sorted(tests.lines["nets/tiny.py"]["8"]) == [around, nothing]
-    assert watch(repository, tmp_path / "kept" / "tests.json") == tests  # and nothing runs
+    kept = tmp_path / "kept" / "tests.json"
+    tests = watch(repository, kept)
+    names = ("around", "first", "made", "nothing")  # the red one is not asked
+    all_four = [f"tests/nets/test_tiny.py::test_{name}" for name in names]
+    around, nothing = all_four[0], all_four[-1]
+    assert sorted(tests.seconds) == all_four == sorted(tests.lines["nets/tiny.py"]["8"])
+    stored = json.loads(kept.read_text())
+    assert watch(repository, kept) == tests and json.loads(kept.read_text()) == stored
+    more = repository / "tests/nets/test_more.py"
+    more.write_text(
+        "from helpers.nets.tiny import unseen\n\ndef test_two():\n    assert unseen() == 2"
+    )
+    grown = watch(repository, kept)
+    assert grown.seconds == {**tests.seconds, f"{more.relative_to(repository)}::test_two": ANY}
+    assert {t: s for t, s in grown.seconds.items() if t in all_four} == tests.seconds
+    assert sorted(grown.lines["nets/tiny.py"]["8"]) == all_four
+    assert grown.lines["nets/tiny.py"]["13"] == ["tests/nets/test_more.py::test_two"]
     place = Place("nets/tiny.py", "Mul_Add", 0, 8)
 
     def caught(old: str, new: str, names=(nothing, around)) -> str:

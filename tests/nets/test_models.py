@@ -76,6 +76,11 @@ def test_cnn1d_is_the_papers_network():
     torch.testing.assert_close(cnn(signals), cnn.head(x.flatten(1)))
 
 
+@pytest.mark.parametrize("length", range(3, 44))
+def test_cnn1d_fits_any_length(length):
+    assert CNN1D(4, 2, 3, length)(torch.zeros(5, 3, length)).shape == (5, 2)
+
+
 def test_relu_after_pooling_equals_relu_before_it():
     cnn = small_cnn().double()
     layers = [cnn.conv1, nn.ReLU(), nn.MaxPool2d(2), cnn.conv2, nn.ReLU(), nn.MaxPool2d(2)]

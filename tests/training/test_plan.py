@@ -176,6 +176,13 @@ def layer() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 300), nn.Tanh(), nn.Linear(300, 3))
 
 
+def test_memory_is_what_is_kept_for_the_backward_pass_and_five_times_the_weights():
+    settings = SETTINGS | {"loss_function": lambda predicted, y: predicted.sum()}
+    kept, weights = 8 * 4, 4 * 300 + 300  # the inputs alone; numbers of four bytes
+    one = training_memory(nn.Linear(4, 300), toy(), settings)
+    assert one == 1.5 * 4 * kept + 5 * 4 * weights
+
+
 def test_a_pack_shrinks_with_free_memory_and_never_below_one(monkeypatch):
     one = training_memory(layer(), toy(), SETTINGS)
     counts = {}
