@@ -124,6 +124,12 @@ def test_the_costliest_pack_comes_first():
     assert [pack[0].arm for pack in packs] == ["longer", "b", "a"]
 
 
+def test_of_packs_alike_the_larger_one_comes_first():
+    runs = expand("ab", {"a": [0], "b": [0, 1, 2]}, {}, SETTINGS)
+    packs = packs_of(runs, arms={"a": dense, "b": dense}, pack=3)
+    assert [len(pack) for pack in packs] == [3, 1]
+
+
 @pytest.mark.parametrize("change", [{"stacked": False}, {"watch": lambda step, model: None}])
 def test_watched_networks_and_those_of_another_train_go_one_by_one(change):
     watch, how = {"watch": change.get("watch")}, {"stacked": change.get("stacked", True)}
