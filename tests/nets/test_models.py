@@ -129,6 +129,12 @@ def test_correlate_equals_conv2d(image, kernel, seed):
     torch.testing.assert_close(correlate(a, b), F.conv2d(a[None, None], b[None, None])[0, 0])
 
 
+@pytest.mark.parametrize("shape", [(0, 3), (4, 0)])
+def test_an_image_without_a_number_is_refused(shape):
+    with pytest.raises(ValueError, match=r"image is torch.float32 .* give floating numbers \(rows"):
+        correlate(torch.zeros(shape), torch.ones(2, 2))
+
+
 def test_correlate_does_not_flip_the_kernel():
     image = torch.zeros(5, 5)
     image[2, 2] = 1
