@@ -14,12 +14,13 @@ STALE ?=
 OWNER ?=
 LAB ?=
 N ?= 20
+SAMPLE ?=
 PYTHON ?= python3
 PYTHONS ?=
 JOBS ?=
 
 # What is given is text: no $(...) in it is run, here or where make exports it.
-$(foreach name,PROFILE SEEDS DEVICE NOTEBOOK EXPERIMENT STALE OWNER N PYTHON PYTHONS JOBS DATA PIP_FLAGS,\
+$(foreach name,PROFILE SEEDS DEVICE NOTEBOOK EXPERIMENT STALE OWNER N SAMPLE PYTHON PYTHONS JOBS DATA PIP_FLAGS,\
   $(eval override $(name) := $$(value $(name))))
 
 PY := .venv/bin/python
@@ -53,8 +54,8 @@ test: .venv/dev lint  ## lint, all tests but the nightly ones, stored outputs; N
 nightly: .venv/dev  ## tests of what is seldom touched: clusters, benchmarks, Kaggle, JupyterLab and the site in a browser
 	$(TEST) -m nightly tests
 
-mutants: .venv/dev  ## plant scientific faults into the helpers: each must turn its check red; writes benchmarks/MUTANTS.md
-	PYTHONPATH=. $(PY) tests/mutants.py $(call flag,jobs,$(JOBS))
+mutants: .venv/dev  ## plant scientific faults into the helpers, each must turn its check red; SAMPLE=400: so many random ones
+	PYTHONPATH=. $(PY) tests/$(if $(SAMPLE),conventional.py $(call quoted,$(SAMPLE)),mutants.py) $(call flag,jobs,$(JOBS))
 
 invariance: .venv/course  ## all notebooks under other threads and instruction sets, PYTHONS="..." too; benchmarks/INVARIANCE.md
 	$(PY) -m tests.invariance $(call flag,jobs,$(JOBS)) $(call flag,notebook,$(NOTEBOOK)) $(call flag,pythons,$(PYTHONS))

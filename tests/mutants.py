@@ -227,18 +227,23 @@ def _run(folder: Path, log: str, arguments: Sequence[str]) -> None:
     """In a process of its own: nothing is imported from here any more, all from the copy."""
     output = os.open(log, os.O_WRONLY)
     os.dup2(output, 1), os.dup2(output, 2)
-    os.environ |= QUICK | {"PYTHONPATH": str(folder)}
-    os.chdir(folder)
-    elsewhere = [path for path in sys.path if Path(path).resolve() not in (ROOT, ROOT / "tests")]
-    sys.path[:] = [str(folder), *elsewhere]
-    for name in [name for name in sys.modules if name.partition(".")[0] == "helpers"]:
-        del sys.modules[name]  # a server that another user of this process has started knows them
+    enter(folder)
     if arguments[0] == "-m":
         sys.argv = list(arguments[1:])
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
     else:
         sys.argv = list(arguments)
         runpy.run_path(arguments[0], run_name="__main__")
+
+
+def enter(folder: Path) -> None:
+    """Make a copy of the repository the only one that this process and those it starts know."""
+    os.environ |= QUICK | {"PYTHONPATH": str(folder)}
+    os.chdir(folder)
+    elsewhere = [path for path in sys.path if Path(path).resolve() not in (ROOT, ROOT / "tests")]
+    sys.path[:] = [str(folder), *elsewhere]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "helpers"]:
+        del sys.modules[name]  # a server that another user of this process has started knows them
 
 
 def caught_by(status: int, output: str) -> str | None:

@@ -223,11 +223,12 @@ def test_digit_rows_read_images_row_by_row():
     assert torch.equal(rows.train.y, digits.train.y) and rows.classes == digits.classes
 
 
-def test_shrinking_is_a_mean_of_pixels_with_a_margin_of_zero_ink():
+@pytest.mark.parametrize(("side", "margin", "block"), [(8, 2, 4), (10, 1, 3)])
+def test_shrinking_is_a_mean_of_pixels_with_a_margin_of_zero_ink(side, margin, block):
     digits = load("mnist-5k")
     pixels = digits.test.x[7, 0] * digits.std + digits.mean
-    small = tasks.shrink(digits).test.x[7, 0] * digits.std + digits.mean
-    blocks = F.avg_pool2d(F.pad(pixels, (2, 2, 2, 2))[None], 4)[0]
+    small = tasks.shrink(digits, side).test.x[7, 0] * digits.std + digits.mean
+    blocks = F.avg_pool2d(F.pad(pixels, [margin] * 4)[None], block)[0]
     torch.testing.assert_close(small, blocks, rtol=0, atol=1e-5)
     assert torch.allclose(tasks.shrink(digits, 28).test.x, digits.test.x, atol=1e-5)
 

@@ -371,6 +371,17 @@ def test_timings_and_networks_are_not_taken_for_each_other(evidence):
 
 
 @pytest.mark.slow
+def test_an_audit_tells_of_every_network_that_was_drawn(evidence, shown, tmp_path):
+    conduct(SMALL, 0, PROVE)
+    report = tmp_path / "audit.jsonl"
+    conduct(SMALL, 0, Circumstances("audit", audited={"toy": [1, 0]}, report=report))
+    said = [json.loads(line) for line in report.read_text().splitlines()]
+    equal = {"experiment": "01_toy/toy", "found": "equal", "why": ""}
+    keys = [str(run.key) for run in SMALL.runs({})]
+    assert said == [equal | {"network": keys[1]}, equal | {"network": keys[0]}]
+
+
+@pytest.mark.slow
 def test_a_proof_that_goes_on_skips_what_it_finished(evidence, monkeypatch):
     begun = replace(PROVE, proof="a")
     conduct(SMALL, 0, begun)

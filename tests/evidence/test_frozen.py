@@ -41,6 +41,16 @@ def test_registering_trains_almost_nothing_and_keeps_the_declaration(claim, evid
     assert tuned.tuning.isna().all().all() and list(tuned.tuning) == list(TUNED.arms)
 
 
+def test_trials_are_declared_without_their_data():
+    trials = {"batch_size": 4, "data": TUNED.data, "steps": 3}
+    assert replace(TUNED, trials=trials).declared()["trials"] == {"batch_size": 4, "steps": 3}
+
+
+def test_without_git_no_commit_is_named(claim, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert frozen.commit(NOTEBOOK) == ""
+
+
 @pytest.mark.slow
 def test_what_was_frozen_is_proved_with_its_commit(claim):
     freeze()

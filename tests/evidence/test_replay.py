@@ -496,6 +496,9 @@ def test_the_order_of_all_batches_is_in_one_number(records):
     assert (
         replay._order(batches, count, run) == IMAGES.rehearsed({})["networks"]["CNN, 40"]["batches"]
     )
+    order = [torch.tensor([k, 400_000, 7]) for k in range(1, 9)]
+    expected = sum(k * (k + 7 * 7 + 3 * (k + 400_007)) for k in range(1, 9)) % 1_000_003
+    assert replay._order(lambda *_: order, count, run) == expected  # as evidence has it
     one, other = (list(batches(count, 10, 3, stream(seed, "batches"))) for seed in (40, 40))
     assert all(map(torch.equal, one, other))
 

@@ -1,5 +1,7 @@
 """Timings: stored with their machine, measured a little beside it, a reader's own if changed."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from experiments import CHECK, DESIGN, PROVE, READ
@@ -59,6 +61,13 @@ def test_a_check_refuses_what_is_not_stored_so(evidence, shown, changed):
     renewed = "make prove NOTEBOOK=01 EXPERIMENT=speed"
     with pytest.raises(EvidenceError, match=rf"speed has 3 repetitions of .*{renewed}"):
         conduct(CHECK, **changed)
+
+
+def test_where_evidence_is_written_what_was_proved_before_is_read(evidence, shown, tmp_path):
+    how = replace(PROVE, root=tmp_path / "new")
+    first = conduct(how)
+    again = conduct(replace(how, only="another"), measure=lambda k: measure(k + 1))
+    pd.testing.assert_frame_equal(again, first)
 
 
 @pytest.mark.slow

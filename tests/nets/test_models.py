@@ -76,6 +76,11 @@ def test_cnn1d_is_the_papers_network():
     torch.testing.assert_close(cnn(signals), cnn.head(x.flatten(1)))
 
 
+@pytest.mark.parametrize("length", range(3, 44))
+def test_cnn1d_fits_any_length(length):
+    assert CNN1D(4, 2, 3, length)(torch.zeros(5, 3, length)).shape == (5, 2)
+
+
 def test_relu_after_pooling_equals_relu_before_it():
     cnn = small_cnn().double()
     layers = [cnn.conv1, nn.ReLU(), nn.MaxPool2d(2), cnn.conv2, nn.ReLU(), nn.MaxPool2d(2)]
@@ -122,6 +127,12 @@ def test_correlate_equals_conv2d(image, kernel, seed):
     a = torch.randn(image, generator=random, dtype=torch.float64)
     b = torch.randn(kernel, generator=random, dtype=torch.float64)
     torch.testing.assert_close(correlate(a, b), F.conv2d(a[None, None], b[None, None])[0, 0])
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (4, 0)])
+def test_an_image_without_a_number_is_refused(shape):
+    with pytest.raises(ValueError, match=r"image is torch.float32 .* give floating numbers \(rows"):
+        correlate(torch.zeros(shape), torch.ones(2, 2))
 
 
 def test_correlate_does_not_flip_the_kernel():

@@ -238,6 +238,11 @@ def test_gaussian_weights_have_the_spectral_radius_of_their_gain():
     assert torch.linalg.eigvals(weights).abs().max().item() == pytest.approx(1.5, rel=0.1)
 
 
+def test_gaussian_weights_have_gain_one_unless_another_is_given():
+    one, same = ([torch.manual_seed(0), gaussian_(RNN(1, 4), *gain)][1] for gain in ((), (1.0,)))
+    assert torch.equal(one.weight_hh_l0, same.weight_hh_l0)
+
+
 def test_identity_weights_without_input_keep_the_state():
     cell = identity_(build(RNN))
     assert torch.equal(cell.weight_hh_l0, torch.eye(4).double())

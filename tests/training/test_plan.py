@@ -124,6 +124,12 @@ def test_the_costliest_pack_comes_first():
     assert [pack[0].arm for pack in packs] == ["longer", "b", "a"]
 
 
+def test_of_packs_alike_the_larger_one_comes_first():
+    runs = expand("ab", {"a": [0], "b": [0, 1, 2]}, {}, SETTINGS)
+    packs = packs_of(runs, arms={"a": dense, "b": dense}, pack=3)
+    assert [len(pack) for pack in packs] == [3, 1]
+
+
 @pytest.mark.parametrize("change", [{"stacked": False}, {"watch": lambda step, model: None}])
 def test_watched_networks_and_those_of_another_train_go_one_by_one(change):
     watch, how = {"watch": change.get("watch")}, {"stacked": change.get("stacked", True)}
@@ -174,6 +180,13 @@ def test_a_cell_without_a_fast_kernel_is_stacked_on_a_cpu(cell):
 def layer() -> nn.Module:
     """A tanh layer of 300."""
     return nn.Sequential(nn.Linear(4, 300), nn.Tanh(), nn.Linear(300, 3))
+
+
+def test_memory_is_what_is_kept_for_the_backward_pass_and_five_times_the_weights():
+    settings = SETTINGS | {"loss_function": lambda predicted, y: predicted.sum()}
+    kept, weights = 8 * 4, 4 * 300 + 300  # the inputs alone; numbers of four bytes
+    one = training_memory(nn.Linear(4, 300), toy(), settings)
+    assert one == 1.5 * 4 * kept + 5 * 4 * weights
 
 
 def test_a_pack_shrinks_with_free_memory_and_never_below_one(monkeypatch):
