@@ -108,10 +108,10 @@ site: .venv/dev  ## build/site: the stored notebooks as a web site, the red pen 
 	@echo "build/site/index.html"
 
 bench: .venv/dev  ## speed claims, measured side by side; DATA=folder of the full Fashion-MNIST
-	$(PY) benchmarks/epoch.py $(call flag,data,$(DATA))
+	$(PY) benchmarks/epoch.py $(call flag,data,$(DATA)) --page benchmarks/EPOCH.md
 
 bench-many: .venv/dev  ## many networks: fit_many against a loop, joblib, Ray and JAX, side by side
-	$(PY) benchmarks/many.py
+	$(PY) benchmarks/many.py --page benchmarks/MANY.md
 
 lock: .venv/dev  ## renew requirements.lock from the current environment
 	$(PY) -m pip freeze --exclude-editable > build/lock && mv build/lock requirements.lock

@@ -1,8 +1,8 @@
 """The red pen: the recap's page in our own words, corrected as an editor would, from the evidence.
 
-What stands is left alone, what holds under a condition gets it, what is overstated or false is
-struck out and replaced, what is open gets a question mark. Lines and corrections are in
-data/registry/recap.toml. One text serves the page, the print and the picture.
+What stands is left alone or gets a reservation, what holds under a condition gets that, what is
+overstated or false is struck out and replaced, what is open gets a question mark. Lines and
+corrections are in data/registry/recap.toml. One text serves the page, the print and the picture.
 """
 
 import base64
@@ -105,8 +105,8 @@ def _troubles(line: Line) -> Iterator[str]:
         if one.claim not in line.claims:
             yield f"is corrected for {one.claim}, which is none of its claims"
             continue
-        if one.word not in WORDS[1:]:
-            yield f"is corrected for the word {one.word!r}: choose from {', '.join(WORDS[1:])}"
+        if one.word not in WORDS:
+            yield f"is corrected for the word {one.word!r}: choose from {', '.join(WORDS)}"
         if one.at not in line.text:
             yield f"does not say {one.at!r}"
         tests = registry()[one.claim].test
@@ -259,7 +259,12 @@ def corrected(line: Line, found: Found, address: Callable[[str], str] | None = N
 
     `address` gives the page of a notebook by its name, for links.
     """
-    pens = [_pen(claim, line, found) for claim in line.claims if word(claim, found) != "true"]
+    reserved = {one.claim for one in line.corrections if one.word == "true"}
+    pens = [
+        _pen(claim, line, found)
+        for claim in line.claims
+        if claim in reserved or word(claim, found) != "true"
+    ]
     text, done = "", 0
     for pen in sorted(pens, key=lambda pen: line.text.index(pen.at) + len(pen.at)):
         start = line.text.index(pen.at)

@@ -73,6 +73,12 @@ def test_what_stands_is_left_alone():
     )
 
 
+def test_what_stands_may_have_a_reservation():
+    shown = item(replace(LINE, corrections=pen("true", "learn")), "true")
+    assert 'aria-label="true:">✓</span><p>A &amp; B learn <ins>' in shown and "worth" in shown
+    assert "worth" not in item(replace(LINE, corrections=pen("true", "learn")), "false")
+
+
 @pytest.mark.parametrize(
     ("word", "mark", "text"),
     [
@@ -152,8 +158,7 @@ def test_a_number_that_there_is_not_is_named():
         ('claims = ["no.such"]', "maps to"),
         ("", "'claims'"),
         ('{} claim = "cnn.not-once"\nword = "false"\nsay = "1"', "none of its claims"),
-        ('{} claim = "{c}"\nword = "wrong"\nsay = "{s}"', "the word 'wrong': choose from true if"),
-        ('{} claim = "{c}"\nword = "true"\nsay = "{s}"', "the word 'true'"),
+        ('{} claim = "{c}"\nword = "wrong"\nsay = "{s}"', "the word 'wrong': choose from true, true if"),
         ('{} claim = "{c}"\nword = "false"\nsay = "{s}"\nat = "C"', "'B' does not say 'C'"),
         ('{} claim = "{c}"\nword = "false"\nsay = "{s}{s}"', "16 words, at most 15"),
         ('{} claim = "{c}"\nword = "false"\nsay = "never"', "holds no number"),
