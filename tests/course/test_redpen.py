@@ -158,7 +158,7 @@ def test_a_number_that_there_is_not_is_named():
         ('claims = ["no.such"]', "maps to"),
         ("", "'claims'"),
         ('{} claim = "cnn.not-once"\nword = "false"\nsay = "1"', "none of its claims"),
-        ('{} claim = "{c}"\nword = "wrong"\nsay = "{s}"', "the word 'wrong': choose from true, true if"),
+        ('{} claim = "{c}"\nword = "wrong"\nsay = "{s}"', "the word 'wrong': choose from true, "),
         ('{} claim = "{c}"\nword = "false"\nsay = "{s}"\nat = "C"', "'B' does not say 'C'"),
         ('{} claim = "{c}"\nword = "false"\nsay = "{s}{s}"', "16 words, at most 15"),
         ('{} claim = "{c}"\nword = "false"\nsay = "never"', "holds no number"),
