@@ -100,10 +100,11 @@ def _counted(found: Found) -> str:
 
 
 def _answer(claim: Claim, found: Found) -> str:
-    """A claim's question with the answer, an item of a list."""
+    """A claim's question, the answer, and the verdict on the recap's sentence; an item of a list."""
     word, said = redpen.word(claim.id, found), _said(claim, found)
     link = f"[notebook {claim.notebook[:2]}](notebooks/{claim.notebook}.ipynb)"
-    return f"1. **{claim.question}** {said} *Verdict: {redpen.shown(word)}, {link}.*"
+    quote = claim.quote.rstrip(" .").replace("|", ":")
+    return f"1. **{claim.question}** {said} *“{quote}”: {redpen.shown(word)}, {link}.*"
 
 
 def _said(claim: Claim, found: Found) -> str:
