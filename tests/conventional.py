@@ -39,7 +39,7 @@ from mutants import OPTIONS, PROCESSES, ROOT, copy_repository, enter
 REPORT, ANSWERS = ROOT / "benchmarks" / "CONVENTIONAL.md", ROOT / "tests" / "conventional.toml"
 KEPT = ROOT / "build" / "conventional"
 ROOMS = ("analysis", "data", "evidence", "nets", "text", "training")  # that compute
-OWN = {str(path) for path in (ROOT / "tests").glob("*.py")}  # the copy has them, too
+OWN = {path.stem for path in (ROOT / "tests").glob("*.py")}  # modules that the copy has, too
 QUICKEST = 25  # tests, before all others: they catch most
 PATIENCE = 40  # seconds of tests, by their first run, that a mutant meets at most
 TIMES, LEAST = 10, 60  # a mutant that takes so many times as long, and so many seconds, is caught
@@ -266,7 +266,7 @@ def _pytest(folder: Path, plugin: Callable, note: Path, arguments: Sequence[str]
     os.dup2(output, 1), os.dup2(output, 2)
     enter(folder)
     del os.environ["PYTHONDONTWRITEBYTECODE"]
-    for name in [n for n, m in sys.modules.items() if getattr(m, "__file__", "") in OWN]:
+    for name in OWN & sys.modules.keys():
         del sys.modules[name]
     import hypothesis
 

@@ -39,11 +39,19 @@ def test_registering_trains_almost_nothing_and_keeps_the_declaration(claim, evid
     assert not evidence.exists()
     tuned = conducted(replace(TUNED, seeds=(1000,)), "register")
     assert tuned.tuning.isna().all().all() and list(tuned.tuning) == list(TUNED.arms)
+    assert tuned.tuning.index.tolist() == TUNED.tune["lr"]
 
 
 def test_trials_are_declared_without_their_data():
     trials = {"batch_size": 4, "data": TUNED.data, "steps": 3}
     assert replace(TUNED, trials=trials).declared()["trials"] == {"batch_size": 4, "steps": 3}
+
+
+def test_the_claims_of_one_notebook_are_frozen(claim, monkeypatch):
+    others = [replace(claim, id=name, notebook=f"{name}_toy") for name in ("00", "02")]
+    register(monkeypatch, claim, *others)
+    frozen.write(NOTEBOOK, {})
+    assert list(json.loads(frozen.place(NOTEBOOK).read_text())["claims"]) == [claim.id]
 
 
 def test_without_git_no_commit_is_named(claim, monkeypatch):
