@@ -100,7 +100,7 @@ def _counted(found: Found) -> str:
 
 
 def _answer(claim: Claim, found: Found) -> str:
-    """A claim's question, the answer, and the verdict on the recap's sentence; an item of a list."""
+    """A claim's question, the answer, and the verdict on the recap's sentence, as an item."""
     word, said = redpen.word(claim.id, found), _said(claim, found)
     link = f"[notebook {claim.notebook[:2]}](notebooks/{claim.notebook}.ipynb)"
     quote = claim.quote.rstrip(" .").replace("|", ":")
