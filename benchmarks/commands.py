@@ -39,7 +39,7 @@ def notebooks(said: str) -> pd.DataFrame:
     rows = []
     for stem, seconds, networks in sorted(LINE.findall(said)):
         made = [store.read(file).made for file in (store.reference() / stem).glob("*.json")]
-        hours = sum(one["seconds"] for one in made) / 3600  # on machines of two cores, not all idle
+        hours = sum(one.get("seconds", 0) for one in made) / 3600  # two cores, not all idle
         rows.append(
             {
                 "notebook": stem,

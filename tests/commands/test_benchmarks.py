@@ -170,3 +170,11 @@ def test_language_models_that_learn_differently_are_an_error(language):
 def test_language_arguments_are_checked(wrong, language):
     with pytest.raises(SystemExit):
         language.arguments(wrong)
+
+
+def test_commands_are_read_from_what_run_all_says():
+    commands = importlib.import_module("commands")
+    said = "04_lstm_and_gru_gates    55 s   94 cells   1410 networks stored,   1 here  8 verdicts"
+    (row,) = commands.notebooks(said).to_dict("records")
+    assert row["replayed in"] == "55 s" and row["stored networks"] == "1,410"
+    assert float(row["proved in"].removesuffix(" h")) > 0
