@@ -139,8 +139,8 @@ def _replicated(rows: pd.DataFrame) -> str:
         f"Of {core} core tests that seeds decided {decided} were tried again on other seeds, from "
         f"{rows['first_seed'].min()} on (notebooks {which}; `make replicate`, "
         f"{rows['date'].max()}): {alike} have the same word. Of all {len(rows)} tests tried again "
-        f"{turned} turned round. Of {len(words)} claims {len(other) or 'none'} would have another "
-        f"word{': ' * bool(other)}{'; '.join(other)}."
+        f"{turned} turned round. By these tests {len(other) or 'none'} of {len(words)} claims "
+        f"would have another word{': ' * bool(other)}{'; '.join(other)}."
     )
 
 

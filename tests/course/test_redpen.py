@@ -60,6 +60,16 @@ def test_every_correction_was_written_for_the_word_that_the_evidence_gives():
     assert redpen.stale(findings.find_all()) == []
 
 
+def test_tests_that_are_counted_in_words_are_that_many():
+    claim = registry()["opt.lr-cnn-vs-rnn"]
+    lines = [line for lines in redpen.recap().values() for line in lines]
+    (say,) = (one.say for line in lines for one in line.corrections if one.claim == claim.id)
+    assert "nine of ten tests" in say and "Nine of ten comparisons" in claim.answer
+    found, _ = findings.find(claim)
+    core = [one.verdict for one in found.verdict.outcomes if one.test.role == "core"]
+    assert (core.count("refuted"), core.count("supported"), len(core)) == (9, 0, 10)
+
+
 def test_as_a_part_of_another_page_it_keeps_to_itself():
     part = redpen.fragment(findings.find_all(), "{}.html")
     assert ":root" not in part and "<main" not in part
