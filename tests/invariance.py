@@ -121,8 +121,10 @@ def report(rows: Mapping[Label, Found]) -> str:
         [
             "# The same everywhere\n",
             f"{date.today().isoformat()}, commit {commit()}, {processor()}, `make invariance`: in "
-            "each setting every notebook is executed, and a replay or a verdict that is not the "
-            "stored one is an error. *Cells* counts those that print a number rounded otherwise.\n",
+            "each setting every notebook is executed. Replays, and the few networks that notebooks "
+            "train, are computed anew, verdicts from the stored networks; one that differs is an "
+            "error. Instruction sets are limited on one processor; there was no GPU. *Cells* "
+            "counts those that print a number rounded otherwise.\n",
             "| setting | versions | notebooks: all replays and verdicts equal | cells | errors |",
             "|---|---|---|---|---|",
             *lines,

@@ -25,8 +25,8 @@ from helpers.evidence.registry import Claim, registry
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 BLOCKS = {
-    "README.md": ("red pen", "tally", "answers", "contents", "replication"),
-    "VERDICTS.md": ("tally", "verdicts", "replication", "turned"),
+    "README.md": ("red pen", "tally", "answers", "correction", "contents", "replication"),
+    "VERDICTS.md": ("tally", "verdicts", "correction", "replication", "turned"),
 }
 
 
@@ -88,6 +88,7 @@ def blocks(found: Found) -> dict[str, str]:
         "answers": "\n".join(_answer(claim, found) for claim in redpen.striking()),
         "contents": _contents(),
         "verdicts": table(found),
+        "correction": _corrected(found),
         "replication": _replicated(replication.read()),
         "turned": _turned(replication.read()),
     }
@@ -119,6 +120,23 @@ def table(found: Found) -> str:
     return head + "\n".join(_row(claim, found) for claim in registry().values())
 
 
+def _corrected(found: Found) -> str:
+    """What Holm's correction would change among the headline claims."""
+    tests = findings.table(findings.read_all()).query("headline and role == 'core' and p == p")
+    decided = tests[tests["verdict"].isin(replication.DECIDED)]
+    lost = decided[decided["p_holm"] > 0.05]
+    other = [
+        f"“{registry()[claim].quote}” (*{redpen.word(claim, found)}*)"
+        for claim in dict.fromkeys(lost["claim"])
+        if redpen.word(claim, found) != "open"
+    ]
+    return (
+        "Each test is judged alone. Under Holm’s correction for all tests of the headline claims, "
+        f"{len(decided) - len(lost)} of the {len(decided)} decided ones pass, and {len(other)} "
+        f"claims would be *open*: {'; '.join(other)}."
+    )
+
+
 def _replicated(rows: pd.DataFrame) -> str:
     """How many tests had the same word on other seeds, and of which notebooks."""
     if rows.empty:
@@ -135,26 +153,35 @@ def _replicated(rows: pd.DataFrame) -> str:
     core = tests["verdict"].isin(replication.DECIDED).sum()
     which = ", ".join(sorted({stem[:2] for stem in rows["notebook"]}))
     turned = len(replication.turned(rows)) or "none"
+    both = (
+        rows["verdict"].isin(replication.DECIDED),
+        rows["verdict_again"].isin(replication.DECIDED),
+    )
     return (
-        f"Of {core} core tests that seeds decided {decided} were tried again on other seeds, from "
-        f"{rows['first_seed'].min()} on (notebooks {which}; `make replicate`, "
-        f"{rows['date'].max()}): {alike} have the same word. Of all {len(rows)} tests tried again "
-        f"{turned} turned round. By these tests {len(other) or 'none'} of {len(words)} claims "
-        f"would have another word{': ' * bool(other)}{'; '.join(other)}."
+        f"Of {core} core tests that seeds decided {decided} were tried again at the same learning "
+        f"rates on other seeds, from {rows['first_seed'].min()} on (notebooks {which}; "
+        f"`make replicate`, {rows['date'].max()}): {alike} have the same word. Of all {len(rows)} "
+        f"tests tried again {(both[0] & ~both[1]).sum()} became undecided, "
+        f"{(both[1] & ~both[0]).sum()} decided, and of the {(both[0] & both[1]).sum()} that were "
+        f"decided both times {turned} turned round. By these tests {len(other) or 'none'} of "
+        f"{len(words)} claims would have another word{': ' * bool(other)}{'; '.join(other)}."
     )
 
 
 def _turned(rows: pd.DataFrame) -> str:
     """A row for every test whose word is another one on other seeds."""
     other = rows[rows["verdict"] != rows["verdict_again"]]
-    lines = ["| claim, test | role | here | on other seeds |", "|---|---|---|---|"]
+    lines = ["| claim, test | role | asked | here | on other seeds |", "|---|---|---|---|---|"]
+    tests = {(claim.id, test.name): test for claim in registry().values() for test in claim.test}
     for row in other.to_dict("records"):
+        test = tests[row["claim"], row["test"]]
         sides = [
             f"{row[f'verdict{side}']} {row[f'effect{side}']:z.3g} "
             f"[{row[f'low{side}']:z.3g}, {row[f'high{side}']:z.3g}]"
             for side in replication.SIDES.values()
         ]
-        lines.append(f"| {row['claim']}, {row['test']} | {row['role']} | {' | '.join(sides)} |")
+        name = f"{row['claim']}, {row['test']} | {row['role']} | {test.asked}, {test.unit}"
+        lines.append(f"| {name} | {' | '.join(sides)} |")
     return "\n".join(lines) if len(other) else ""
 
 

@@ -176,10 +176,10 @@ def _strip(
     claimed = "Beside the verdict: " * (test.role == "beside") + f"Claimed: {test.statement}"
     axis.set_title(textwrap.fill(claimed, WIDTH), loc="left", fontsize=9)
     became = rows[0][0].verdict.capitalize()
-    numbers = f"{became}: found {_found(rows[0][0])}, claimed {_asked(test)} ({test.unit})"
+    numbers = f"{became}: found {_found(rows[0][0])}, claimed {test.asked} ({test.unit})"
     axis.set_xlabel(textwrap.fill(numbers, WIDTH), fontsize=9)
     said = " and ".join(f"{name} {_said(o)}" if own else _said(o) for o, name, _ in rows)
-    return test, f"{claimed} {became}: {said}, claimed {_asked(test)}"
+    return test, f"{claimed} {became}: {said}, claimed {test.asked}"
 
 
 def readable(outcome: Outcome) -> Outcome:
@@ -240,12 +240,6 @@ def _edges(test: Test) -> tuple[float, ...]:
     return (test.threshold,)
 
 
-def _asked(test: Test) -> str:
-    """'above 0.1', 'within 0.05 of 0.5'."""
-    band = f" of {_short(test.around)}" if test.direction == "within" else ""
-    return f"{test.direction} {_short(test.threshold)}{band}"
-
-
 def _short(number: float) -> str:
     """Three digits: '0.0123', '1.68', '1,680'."""
     return f"{float(f'{number:.3g}'):,g}"
@@ -281,13 +275,12 @@ def _fine_print(verdict: Verdict, found: Verdict | None) -> str:
     """What was asked and expected, and every number of every test, in a fold."""
     claim = verdict.claim
     asked = "registered" if claim.quote else "asked"
-    before = ", before anything was measured" if claim.quote else ""
     tables = _table(verdict)
     if found and verdict.provisional:
         tables = f"<p>Yours:</p>{tables}<p>On the evidence:</p>{_table(found)}"
     return (
         f"<details><summary>What was {asked}, every interval, what was expected</summary>"
-        f"{tables}<p>Expected{before}: {html.escape(claim.expected)}</p></details>"
+        f"{tables}<p>Expected: {html.escape(claim.expected)}</p></details>"
     )
 
 
@@ -318,7 +311,7 @@ def _numbers(outcome: Outcome) -> list[str]:
     return [
         f"{_short(outcome.effect)} {html.escape(test.unit)}",
         f"95 % {_range(outcome.low, outcome.high)}; {html.escape(_beside(outcome))}",
-        f"asked: {_asked(test)} (were it just that, p = {outcome.p:.2g})",
+        f"asked: {test.asked} (were it just that, p = {outcome.p:.2g})",
     ]
 
 

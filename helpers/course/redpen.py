@@ -38,7 +38,7 @@ LEGEND = {
     "true if": "true if what is written holds",
     "overstated": "overstated",
     "false": "false",
-    "open": "open: not decided, or not everywhere",
+    "open": "open: its tests do not settle it",
 }
 
 
@@ -223,8 +223,8 @@ def _sheet(found: Found, address: Callable[[str], str] | None = None) -> str:
         f'<p class="pen">Measured, claim by claim: {counts}.</p></header>\n'
         f'<div class="columns">{columns}</div>\n'
         f"<footer>{legend} <span><small>04</small> measured in notebook 04</span>"
-        "<span>The gravest mark of a line’s claims. Numbers: averages over seeds, or counts; "
-        "points: of accuracy, where nothing else is named.</span></footer>"
+        "<span>A line of several claims bears the gravest mark. Numbers are averages over seeds, "
+        "or counts; a point is a hundredth, of accuracy unless said otherwise.</span></footer>"
         "</main>"
     )
 

@@ -86,11 +86,9 @@ def _measured(outcome: Outcome) -> str:
     if test.kind == "assertion":
         return f"{mark} {name}: exact{beside}"
     numbers = f"{outcome.effect:.3g} [{outcome.low:.3g}, {outcome.high:.3g}]"
-    band = f" of {test.around:g}" if test.direction == "within" else ""
-    asked = f"{test.direction} {test.threshold:g}{band}"
     return (
         f"{mark} {name}: {numbers} {escape(test.unit)} "
-        f"(asked: {asked}; {len(outcome.effects)} seeds{beside})"
+        f"(asked: {test.asked}; {len(outcome.effects)} seeds{beside})"
     )
 
 
@@ -105,7 +103,7 @@ def show_surprises(claims: Iterable[str], found: Found) -> None:
         if one is not None:
             said = f"{coloured(one.verdict)} {escape(cards.instead(one.verdict))}"
             rows[claim.id] = [escape(claim.quote), escape(claim.expected.strip()), said]
-    columns = ["the recap says", "expected beforehand", "found"]
+    columns = ["the recap says", "expected", "found"]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
     page = table.to_html(escape=False, index=False, justify="left")
     head = f"<summary>{len(rows)} surprises</summary>"

@@ -1,8 +1,9 @@
 """Data that a seed decides: a fresh split of the same examples, or fresh examples of a task.
 
 Wherever networks are trained, `data` is a `Dataset`, the same for every seed, or a function from a
-seed to a `Dataset`. Then an interval over seeds holds what a reader would see who does it again,
-with other examples to learn from and to be tested on.
+seed to a `Dataset`. Then an interval over seeds holds what a reader would see who draws or splits
+these examples anew. Splits of one set overlap: an interval for other examples would be wider
+(Nadeau and Bengio 2003, "Inference for the Generalization Error").
 """
 
 import os

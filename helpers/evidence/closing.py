@@ -40,7 +40,7 @@ class Closing:
 
 
 def count_words(verdicts: Mapping[str, str]) -> str:
-    """'5 verdicts (3 conditional, 2 refuted)' for verdict words by claim."""
+    """'5 verdicts (3 true if, 2 open)' for verdict words by claim."""
     words = sorted(verdicts.values())
     counts = ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
     return f"{len(words)} verdict{'s' * (len(words) != 1)}" + (f" ({counts})" if words else "")

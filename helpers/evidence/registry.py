@@ -47,6 +47,16 @@ class Test:
     when: str = ""  # the condition under which it asks
     seeds: int = 0  # a heavy rung's own number; 0: its claim's
 
+    @property
+    def asked(self) -> str:
+        """Direction and threshold, to three digits.
+
+        >>> Test("few", "", "mean", direction="within", threshold=0.05, around=0.5).asked
+        'within 0.05 of 0.5'
+        """
+        band = f" of {self.around:g}" if self.direction == "within" else ""
+        return f"{self.direction} {float(f'{self.threshold:.3g}'):,g}{band}"
+
 
 @dataclass(frozen=True)
 class Claim:
