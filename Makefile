@@ -7,6 +7,7 @@ MAKEFLAGS += --no-builtin-rules
 
 PROFILE ?= standard
 SEEDS ?=
+FIRST ?=
 DEVICE ?= auto
 NOTEBOOK ?=
 EXPERIMENT ?=
@@ -20,7 +21,7 @@ PYTHONS ?=
 JOBS ?=
 
 # What is given is text: no $(...) in it is run, here or where make exports it.
-$(foreach name,PROFILE SEEDS DEVICE NOTEBOOK EXPERIMENT STALE OWNER N SAMPLE PYTHON PYTHONS JOBS DATA PIP_FLAGS,\
+$(foreach name,PROFILE SEEDS FIRST DEVICE NOTEBOOK EXPERIMENT STALE OWNER N SAMPLE PYTHON PYTHONS JOBS DATA PIP_FLAGS,\
   $(eval override $(name) := $$(value $(name))))
 
 PY := .venv/bin/python
@@ -87,8 +88,8 @@ prove: .venv/course  ## train all seeds, write the evidence: [EXPERIMENT=name] [
 audit: .venv/course  ## train N=20 stored networks again, drawn at random, and compare
 	@$(COURSE) audit --networks $(call quoted,$(N)) $(call flag,notebook,$(NOTEBOOK))
 
-replicate: .venv/course  ## prove on other seeds, SEEDS=5000 on: which verdicts agree? [EXPERIMENT="one two"]
-	@$(COURSE) replicate $(HOW) $(call flag,first,$(SEEDS)) $(call flag,experiment,$(EXPERIMENT))
+replicate: .venv/course  ## prove on other seeds, FIRST=5000 on: which verdicts agree? [EXPERIMENT="one two"]
+	@$(COURSE) replicate $(HOW) $(call flag,first,$(FIRST)) $(call flag,experiment,$(EXPERIMENT))
 
 compare: .venv/course  ## verdicts of the evidence that is here against the committed one
 	@$(COURSE) compare

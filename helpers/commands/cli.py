@@ -135,7 +135,7 @@ def _audit(options: argparse.Namespace) -> int:
 def _replicate(options: argparse.Namespace) -> int:
     from helpers.commands import proofs
 
-    first = _whole("SEEDS", options.first) or 5000
+    first = _whole("FIRST", options.first) or 5000
     return proofs.replicate(_choice(options), first, options.experiment)
 
 

@@ -15,7 +15,7 @@ import helpers
 from helpers.evidence.files import ROOT, write_whole
 
 PLACEHOLDER = "https://github.com/phase-03-measured/phase-03-measured"  # nothing is fetched there
-LINKS = re.compile(r"^\[Open in Kaggle\].*$", re.M)
+LINKS = re.compile(r"^(\[Open in Kaggle\].*|<!-- links -->)$", re.M)
 MARK = '"data" / "registry" / "claims.toml"'  # only the set-up cell says this
 SET_UP = """\
 import sys
@@ -85,7 +85,12 @@ def set_up(
 
 
 def links(address: str, notebook: str) -> str:
-    """The line that opens a notebook, by the name of its file, on Kaggle or on Colab."""
+    """The line that opens a notebook, by the name of its file, on Kaggle or on Colab.
+
+    An empty comment while the address is a placeholder.
+    """
+    if address == PLACEHOLDER:
+        return "<!-- links -->"
     page = f"{address}/blob/main/notebooks/{notebook}"
     colab = page.replace("https://github.com/", "https://colab.research.google.com/github/")
     kaggle = f"https://kaggle.com/kernels/welcome?src={page}"
