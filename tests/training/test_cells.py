@@ -53,11 +53,13 @@ CELLS = {  # each under LastStep
     "CNN": lambda: CausalCNN(2, 4, layers=2),
 }
 NETWORKS = {name: lambda build=build: LastStep(build(), 3) for name, build in CELLS.items()} | {
+    "RNN, every step": lambda: EveryStep(RNN(2, 4), 3),
     "GRU, all steps": lambda: AllSteps(GRU(2, 4), 7, 3),
     "CNN, every step": lambda: EveryStep(CausalCNN(2, 2, kernel_size=1, layers=2), 3),
     "CNN, largest": lambda: MaxOverTime(CausalCNN(2, 5, layers=2), 3),
     "LSTM tied and wiped, every step": lambda: EveryStep(Wiped(TiedLSTM(2, 4), 4), 3),
     "language model": lambda: LanguageModel(9, LSTM(4, 5)),
+    "language model of an RNN": lambda: LanguageModel(9, RNN(4, 5)),
     "language model, tied": lambda: LanguageModel(9, GRU(4, 4), tie=True),
     "language model, wiped": lambda: LanguageModel(9, Wiped(LSTM(4, 4), 4)),
     "language model of a CNN": lambda: LanguageModel(9, CausalCNN(3, 4, layers=2)),

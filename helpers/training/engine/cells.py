@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 
 from helpers.nets.ablations import HeldLSTM, TiedLSTM
@@ -17,12 +18,18 @@ from helpers.nets.normalisation import NormalisedLSTM, NormalisedRNN
 from helpers.nets.recurrent import GRU, LSTM, RNN, Cell
 from helpers.nets.sequences import State
 
+tanh_backward = torch.ops.aten.tanh_backward  # e (1 - h h) at once
 MANY = 20_000  # numbers, from which on three small operations cost less than torch.tanh
 
 
 def tanh(x: Tensor) -> Tensor:
     """The tanh; of many numbers as 2 sigmoid(2x) - 1, which takes `torch` a third of the time."""
     return torch.tanh(x) if x.numel() < MANY else torch.sigmoid(2 * x).mul(2).sub(1)
+
+
+def tanh_(x: Tensor) -> Tensor:
+    """`tanh` in place."""
+    return x.tanh_() if x.numel() < MANY else x.mul_(2).sigmoid_().mul_(2).sub_(1)
 
 
 def stack_cells(model: nn.Module) -> None:
@@ -60,19 +67,19 @@ class StackedCell(Cell):
         The weights have a dimension in front as well.
         """
         outputs, weight_hh = [], self.prepared(self.weight_hh_l0)
-        for sums in self.project(x):
+        for sums in self.project(x).unbind():
             state = self.next_state(sums, state, weight_hh)
             outputs.append(state[0])
         return torch.stack(outputs, dim=2), state
 
-    def project(self, x: Tensor) -> tuple[Tensor, ...]:
-        """What inputs and biases add to the gates, for each step (networks, batch, G hidden)."""
+    def project(self, x: Tensor) -> Tensor:
+        """What inputs and biases add to the gates, (time, networks, batch, G hidden)."""
         batch, time = x.shape[1:3]
         rows = x.transpose(1, 2).flatten(1, 2)  # (networks, time batch, inputs)
         bias = self.bias_ih_l0 + self.bias_hh_l0 if self.biases_meet else self.bias_ih_l0
         weight, bias = self.prepared(self.weight_ih_l0), self.prepared(bias, dim=-1)
         sums = torch.baddbmm(bias.unsqueeze(1), rows, weight.mT)
-        return sums.unflatten(1, (time, batch)).movedim(1, 0).contiguous().unbind(0)
+        return sums.unflatten(1, (time, batch)).movedim(1, 0).contiguous()
 
     def prepared(self, sums: Tensor, dim: int = -2) -> Tensor:
         """What `next_state` wants instead of weights or sums whose `dim` is G hidden."""
@@ -120,10 +127,40 @@ class _AllNetworks(torch.autograd.Function):
 
 
 class StackedRNN(StackedCell, RNN):
-    """`RNN` for all networks of a stack."""
+    """`RNN` for all networks of a stack, its way back written out."""
 
-    def next_state(self, sums: Tensor, state: State, weight_hh: Tensor) -> State:
-        return (tanh(torch.baddbmm(sums, state[0], weight_hh.mT)),)
+    def all_steps(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        states = _ThroughTime.apply(self.project(x), *state, self.weight_hh_l0)
+        return states.permute(1, 2, 0, 3), (states[-1],)
+
+
+class _ThroughTime(torch.autograd.Function):
+    """h = tanh(sums + W h) step by step, and backpropagation through time (Werbos 1990).
+
+    What autograd would do, without a tensor and a node for each operation of each step.
+    """
+
+    @staticmethod
+    def forward(ctx, sums, first, weight):  # pyrefly: ignore[bad-override]
+        """States (time, networks, batch, hidden) from the sums and the state before them."""
+        states, h = torch.empty_like(sums), first
+        for t in range(len(sums)):
+            h = tanh_(torch.baddbmm(sums[t], h, weight.mT, out=states[t]))
+        ctx.save_for_backward(states, first, weight)
+        return states
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):  # pyrefly: ignore[bad-override]
+        """Gradients of the sums, of the state before them, and of W."""
+        states, first, weight = ctx.saved_tensors
+        errors, of_weight = torch.empty_like(states), torch.zeros_like(weight)
+        back = torch.zeros_like(first)  # what the later steps ask of a state
+        for t in reversed(range(len(states))):
+            tanh_backward.grad_input(gradient[t] + back, states[t], grad_input=errors[t])
+            of_weight.baddbmm_(errors[t].mT, states[t - 1] if t else first)
+            back = torch.bmm(errors[t], weight)
+        return errors, back, of_weight
 
 
 class StackedGRU(StackedCell, GRU):
