@@ -131,7 +131,8 @@ def _corrected(found: Found) -> str:
         if redpen.word(claim, found) != "open"
     ]
     return (
-        "Each test is judged alone. Under Holm’s correction for all tests of the headline claims, "
+        "Each test is judged alone. The headline claims were named after the first edition and "
+        "before the second measured; under Holm’s correction for all of their tests "
         f"{len(decided) - len(lost)} of the {len(decided)} decided ones pass, and {len(other)} "
         f"claims would be *open*: {'; '.join(other)}."
     )
