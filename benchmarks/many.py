@@ -174,7 +174,7 @@ def main() -> None:
             many_report.check_equal_work(runs, args.steps)
             report["memory"] += memory(task, runs, args.device)
             write_whole(args.json, json.dumps(report, indent=1) + "\n")
-    pages.write(args.page, "Many networks", *many_report.tables(report))
+            pages.write(args.page, "Many networks", *many_report.tables(report))
 
 
 if __name__ == "__main__":
