@@ -411,7 +411,8 @@ def report(
     ]
     summary = (
         f"{date.today().isoformat()}, commit {commit()}, {drawn} **{caught} of {len(found)} are "
-        f"caught: {caught / len(found):.1%}** (95 %, Wilson, had no test been written for this sample: {low:.1%} to {high:.1%}), "
+        f"caught: {caught / len(found):.1%}** (95 %, Wilson, had no test been written for this "
+        f"sample: {low:.1%} to {high:.1%}), "
         f"{ways.count('import')} of them on import, {ways.count('the time limit')} by the time "
         f"limit. Of the {len(survivors)} that survive {len(why) - why.count('')} are "
         f"equivalent and {why.count('')} open.\n"
