@@ -397,8 +397,9 @@ def report(
     found: Sequence[Found],
     answers: Mapping[str, Mapping[str, str]],
     drawn: str,
+    before: str = "",
 ) -> str:
-    """The page."""
+    """The page; `before` is the share before tests were written for this sample."""
     from statsmodels.stats.proportion import proportion_confint
 
     from helpers.evidence.machine import commit  # not above: a child imports mutated helpers alone
@@ -406,13 +407,13 @@ def report(
     survivors = sorted(one for one in found if not one.caught)
     caught, ways = len(found) - len(survivors), [one.caught for one in found]
     low, high = proportion_confint(caught, len(found), method="wilson")
+    interval = f"95 %, Wilson: {low:.1%} to {high:.1%}"
     why = [
         answers.get(f"{s.place.helper} {s.within}".strip(), {}).get(s.new, "") for s in survivors
     ]
     summary = (
         f"{date.today().isoformat()}, commit {commit()}, {drawn} **{caught} of {len(found)} are "
-        f"caught: {caught / len(found):.1%}** (95 %, Wilson, had no test been written for this "
-        f"sample: {low:.1%} to {high:.1%}), "
+        f"caught: {caught / len(found):.1%}** ({before or interval}), "
         f"{ways.count('import')} of them on import, {ways.count('the time limit')} by the time "
         f"limit. Of the {len(survivors)} that survive {len(why) - why.count('')} are "
         f"equivalent and {why.count('')} open.\n"
@@ -476,7 +477,8 @@ def main() -> int:
         f"places of cosmic-ray's operators {len(order):,} are in rooms that compute; "
         f"the first {len(found)} of these in random order, planted one at a time."
     )
-    REPORT.write_text(report(found, answers, drawn), encoding="utf-8")
+    before = answers.get(f"seed {options.seed}", {}).get("before", "")
+    REPORT.write_text(report(found, answers, drawn, before), encoding="utf-8")
     print(f"{sum(bool(one.caught) for one in found)} of {len(found)} are caught")
     return int("**Open.**" in REPORT.read_text(encoding="utf-8"))
 
