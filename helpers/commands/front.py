@@ -218,9 +218,9 @@ class Listed:
 def listed() -> Iterator[Listed]:
     """The notebooks of the course in their order."""
     for path in course.notebooks():
-        notebook = nbformat.read(path, as_version=4)
+        notebook = heads.read(path)
         title = notebook.cells[0].source.splitlines()[0].lstrip("# ")
-        name, rest = re.fullmatch(r"(.*?(?:: |\? |$))(.*)", title).groups()
+        name, _, rest = re.sub(r"(?<=[:?] )", "\n", title, count=1).partition("\n")
         opening = openings.openings().get(path.stem)
         about = opening.question if opening else rest[:1].upper() + rest[1:]
         times = openings.reading_minutes(notebook), _seconds(notebook)

@@ -7,6 +7,7 @@ Both are written here and nowhere else. `make refresh` puts them into the notebo
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -97,6 +98,12 @@ def links(address: str, notebook: str) -> str:
     return f"[Open in Kaggle]({kaggle}) · [Open in Colab]({colab})"
 
 
+def read(path: Path) -> NotebookNode:
+    """The notebook of a file."""
+    notebook: Any = nbformat.read(path, as_version=4)
+    return notebook
+
+
 def write(notebook: NotebookNode, name: str, address: str) -> NotebookNode:
     """Write links and set-up cell into a notebook, in the places of those that it has."""
     notebook.cells[0].source = LINKS.sub(links(address, name), notebook.cells[0].source)
@@ -108,5 +115,5 @@ def write(notebook: NotebookNode, name: str, address: str) -> NotebookNode:
 
 def into(path: Path) -> None:
     """Write links and set-up cell into the notebook of a file."""
-    notebook = nbformat.read(path, as_version=4)
-    write_whole(path, nbformat.writes(write(notebook, path.name, repository())) + "\n")
+    written = write(read(path), path.name, repository())
+    write_whole(path, nbformat.writes(written) + "\n")

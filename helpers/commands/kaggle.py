@@ -71,7 +71,7 @@ def _digest(folder: Path) -> str:
 
 
 def _kernel(folder: Path, owner: str, path: Path, version: str) -> None:
-    notebook, dataset = nbformat.read(path, as_version=4), f"{owner}/{SLUG}"
+    notebook, dataset = heads.read(path), f"{owner}/{SLUG}"
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = re.sub(

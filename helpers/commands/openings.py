@@ -16,6 +16,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from helpers.commands import heads
 from helpers.commands.course import closing
 from helpers.evidence import findings
 from helpers.evidence.files import ROOT, write_whole
@@ -113,7 +114,7 @@ def write(notebook: NotebookNode, opening: Opening, seconds: float | None = None
 
 def into(path: Path, executed: Path) -> None:
     """Store an executed notebook at its place, with its sentences where it has some."""
-    notebook = nbformat.read(executed, as_version=4)
+    notebook = heads.read(executed)
     if opening := openings().get(path.stem):
         notebook = write(notebook, opening, closing(notebook).get("seconds"))
     write_whole(path, nbformat.writes(notebook) + "\n")

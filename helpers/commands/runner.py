@@ -14,6 +14,7 @@ import papermill
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from helpers.commands import heads
 from helpers.commands.course import NotebookError
 from helpers.evidence.files import cure
 
@@ -50,7 +51,7 @@ def execute(
     with TemporaryDirectory(dir=target.parent, prefix=f".running-{source.stem}-") as folder:
         partial = Path(folder) / source.name
         _papermill(source, partial, parameters, timeout)
-        notebook = normalise(nbformat.read(partial, as_version=4))
+        notebook = normalise(heads.read(partial))
         nbformat.write(notebook, partial)
         partial.replace(target)
     return notebook

@@ -14,7 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from helpers.commands import heads, openings
 from helpers.commands.runner import KEPT_METADATA, normalise
-from helpers.course.exercises import EXERCISES, Code
+from helpers.course.exercises import EXERCISES, Code, Quick
 from helpers.evidence.files import ROOT, build_folder, write_whole
 
 TEACHING = ROOT / "notebooks" / "TEACHING.md"
@@ -40,7 +40,7 @@ def write(paths: Sequence[Path]) -> Path:
     """
     folder = build_folder() / "student"
     for path in paths:
-        notebook = nbformat.read(path, as_version=4)
+        notebook = heads.read(path)
         assigned = folder / "nbgrader" / "source" / path.stem / path.name
         write_whole(assigned, nbformat.writes(assignment(notebook)))
         write_whole(folder / path.name, nbformat.writes(without_answers(notebook)))
@@ -72,7 +72,7 @@ def assignment(notebook: NotebookNode) -> NotebookNode:
         (n for n, cell in enumerate(notebook.cells) if "## Exercises" in cell.source), default=0
     )
     first = next(cell for cell in notebook.cells if heads.MARK in cell.source)
-    title = re.search(r"^# (.*)$", notebook.cells[0].source, re.M)[1]
+    title = re.findall(r"^# (.*)$", notebook.cells[0].source, re.M)[0]
     cells = [
         new_markdown_cell(f"# {title}\n\nExercises"),
         new_code_cell(first.source),
@@ -103,9 +103,10 @@ def _solved(stub: str, asked: list[tuple[str, str]]) -> str:
     """A stub with its solution, between the marks at which nbgrader cuts it out again."""
     exercise = EXERCISES[asked[0][0]]
     if not isinstance(exercise, Code):
-        lines = [f"{name} = {EXERCISES[exercise].answer!r}" for exercise, name in asked]
+        given = [(name, EXERCISES[exercise]) for exercise, name in asked]
+        lines = [f"{name} = {one.answer!r}" for name, one in given if isinstance(one, Quick)]
         return "\n".join([stub, BEGIN, *lines, END])
-    head, arguments = re.match(r"(def \w+\((.*)\):) \.\.\.$", stub).groups()
+    head, arguments = re.findall(r"^(def \w+\((.*)\):) \.\.\.$", stub)[0]
     module, name = exercise.shown.__module__, exercise.shown.__name__
     lines = [f"from {module} import {name} as right", "", f"return right({arguments})"]
     return "\n    ".join([head, BEGIN, *lines, END])

@@ -163,8 +163,8 @@ def _strip(
     axis, stored: Outcome | None, own: Outcome | None, here: Sequence[bool]
 ) -> tuple[Test, str]:
     """One test: a row of dots, two with a reader's own; the test as it is drawn, what it says."""
-    rows = [(stored, "evidence", EVIDENCE), (own, "yours", YOURS)]
-    rows = [(readable(outcome), *row) for outcome, *row in rows if outcome]
+    both = [(stored, "evidence", EVIDENCE), (own, "yours", YOURS)]
+    rows = [(readable(outcome), name, look) for outcome, name, look in both if outcome]
     test = rows[0][0].test
     for height, (outcome, _, look) in enumerate(rows):
         marks = () if own else here

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import numpy as np
 import pandas as pd
 
 from helpers.data.dataset import SPLITS, Dataset
@@ -153,9 +154,9 @@ class Design:
 
     def train_all(self, chosen: Mapping[str, Any], **how: Any) -> Runs:
         """The runs that are judged, trained."""
-        how = {"seeds": self.seeds, "grid": self.grid, "measure": self.measure} | how
-        how |= {"train": self.train, "pack": self.pack}
-        return fit_many(self.arms, self.data, **how, **self._settled(chosen))
+        given: dict[str, Any] = {"seeds": self.seeds, "grid": self.grid, "measure": self.measure}
+        given |= how | {"train": self.train, "pack": self.pack}
+        return fit_many(self.arms, self.data, **given, **self._settled(chosen))
 
 
 def _axes(grid: Grid | None) -> dict[str, Any]:
@@ -185,7 +186,7 @@ def _described(value: Any, name: str = "") -> Any:
         return [float(f"{value(k / 10):.9g}") for k in range(11)]
     if isinstance(value, str | bool | int | float) or value is None:
         return value
-    if isinstance(value, Real):  # NumPy's
+    if isinstance(value, np.integer | np.floating):
         return value.item()
     if isinstance(value, Sequence):
         return [_described(part, name) for part in value]
@@ -341,7 +342,7 @@ def _stored(design: Design, record: Record, here: Here, how: Circumstances) -> E
     models = _train_here(design, record, here, how) if here else {}
     count, replayed = Runs(table, {}, axes).networks, len(record.replay["networks"])
     line = f"{count} stored networks, {replayed} of them replayed here: equal"
-    if design.elsewhere:
+    if isinstance(design.data, Elsewhere):
         line = f"{count} stored networks, none replayed: the full {design.data.name} is not here"
     own: dict[str, Any] = {}
     if any(missing.values()):
@@ -400,7 +401,8 @@ def _train_here(design: Design, record: Record, here: Here, how: Circumstances) 
         return {}
     runs = _train_seeds(_part(replace(design, measure=None), seeds), record, how)
     if how.mode in STRICT:
-        for key, row in runs.ends.set_index(["arm", *runs.grid, "seed"]).iterrows():
+        for _, row in runs.ends.iterrows():
+            key = tuple(row[["arm", *runs.grid, "seed"]])
             if trouble := unlike(row, record.table, key, tuple(design.grid or {})):
                 raise EvidenceError(_refusal(design, [trouble]))
     return runs.models
@@ -420,7 +422,7 @@ def unlike(
     """
     ends = _family(table, key, axes).groupby("seed").tail(1).set_index("seed")
     for metric in metrics:
-        recorded, here = float(ends.at[key[-1], metric]), float(row[metric])
+        recorded, here = float(ends[metric].at[key[-1]]), float(row[metric])
         allowed = max(ends[metric].max() - ends[metric].min(), SLACK * abs(recorded))
         same = math.isnan(recorded) == math.isnan(here)
         if not same or abs(here - recorded) > allowed:
@@ -481,8 +483,9 @@ def _choose_here(
     """Settings of the evidence for arms that it tuned over this grid, others on one tuning seed."""
     if not design.tune:
         return {}, None
-    same_grid = bool(record) and record.declared.get("tune") == _as_json(_axes(design.tune))
-    known = record.tuning if same_grid else pd.DataFrame()
+    known = pd.DataFrame()
+    if record and record.declared.get("tune") == _as_json(_axes(design.tune)):
+        known = known if record.tuning is None else record.tuning
     new = [arm for arm in design.arms if arm not in known]
     tables = [known[[arm for arm in design.arms if arm in known]]]
     if new:

@@ -6,6 +6,7 @@ Every interval is of 95 %, every p two-sided.
 import math
 from collections.abc import Sequence
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 
 CONFIDENCE = 0.95
 
+Counts = int | np.ndarray  # of solved seeds
 
 # --- one number per seed ---------------------------------------------------------------------
 
@@ -89,8 +91,8 @@ def variance_shares(table: pd.DataFrame, response: str, factors: Sequence[str]) 
     if len(counts) < combinations or counts.nunique() > 1 or not np.isfinite(values).all():
         raise ValueError("shares need every combination equally often, and finite values")
     means = {name: values.groupby(table[name]).transform("mean") for name in factors}
-    whole = values.var(ddof=0)
-    return pd.Series({name: mean.var(ddof=0) / whole for name, mean in means.items()})
+    whole = np.var(values, ddof=0)
+    return pd.Series({name: np.var(mean, ddof=0) / whole for name, mean in means.items()})
 
 
 # --- solved or not for each seed -------------------------------------------------------------
@@ -105,7 +107,7 @@ def rate_interval(solved: int, count: int) -> tuple[float, float]:
     return tuple(stats.binomtest(solved, count).proportion_ci(CONFIDENCE, method="exact"))
 
 
-def rates_interval(a: int, b: int, count: int) -> tuple[float, float]:
+def rates_interval(a: Counts, b: Counts, count: int) -> tuple[Any, Any]:
     """Newcombe's interval of rate A minus rate B when `a` and `b` of `count` seeds are solved.
 
     Newcombe 1998, "Interval estimation for the difference between independent proportions". Also
@@ -125,7 +127,7 @@ def rates_p(a: int, b: int, count: int, threshold: float) -> float:
     intervals for the difference of two binomial proportions").
     """
     _check_counts(count, a, b)
-    if isinstance(threshold, bool) or not isinstance(threshold, Real) or not abs(threshold) <= 1:
+    if isinstance(threshold, bool) or not isinstance(threshold, Real) or not -1 <= threshold <= 1:
         raise ValueError(f"threshold is {threshold}: two rates differ by -1 to 1")
     counts = np.arange(count + 1)
     low, high = rates_interval(counts[:, None], counts, count)  # of every outcome (A, B)
@@ -145,7 +147,7 @@ def fisher_p(a: int, b: int, count: int) -> float:
     return stats.fisher_exact([[a, count - a], [b, count - b]]).pvalue
 
 
-def _check_counts(count: int, *solved: int | np.ndarray) -> None:
+def _check_counts(count: int, *solved: Counts) -> None:
     numbers = [n for n in (count, *solved) if isinstance(n, Integral | np.ndarray)]
     whole = len(numbers) > len(solved) and {np.asarray(n).dtype.kind for n in numbers} <= {*"iu"}
     if not whole or count < 1 or any(np.any((n < 0) | (n > count)) for n in numbers):

@@ -14,7 +14,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -174,9 +174,8 @@ def _lines(table: pd.DataFrame, axes: Mapping[str, Any]) -> list[str]:
     finite = table.replace([np.inf, -np.inf], np.nan)
     for axis, labels in axes.items():
         printed = {label: _printed(label) for label in labels}
-        given = finite[axis].astype(object)
-        finite[axis] = given.where(given.notna(), None).map(printed.get)
-    return finite.to_csv(index=False, float_format=rounded).splitlines()
+        finite[axis] = finite[axis].astype(object).map(printed.get)
+    return finite.to_csv(index=False, float_format=DIGITS).splitlines()
 
 
 def rounded(number: float) -> str:
@@ -186,9 +185,8 @@ def rounded(number: float) -> str:
 
 def _table(lines: list[str], axes: Mapping[str, Any]) -> pd.DataFrame:
     """A table from its lines; settings of the grid as they were declared, not as they print."""
-    text = "\n".join(lines)
-    names = {"arm": str} | {axis: str for axis in axes}
-    present = {n: t for n, t in names.items() if n in lines[0].split(",")}
+    text, columns = "\n".join(lines), lines[0].split(",")
+    present: dict[Hashable, type[str]] = {n: str for n in ("arm", *axes) if n in columns}
     table = pd.read_csv(io.StringIO(text), dtype=present, keep_default_na=False, na_values=[""])
     for axis, labels in axes.items():
         if axis in table:
@@ -206,7 +204,7 @@ def _printed(label: Any) -> str:
 
 
 def _packed(curves: pd.DataFrame) -> list[str]:
-    text = curves.to_csv(index=False, float_format=rounded)
+    text = curves.to_csv(index=False, float_format=DIGITS)
     packed = base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
     return [packed[k : k + LINE] for k in range(0, len(packed), LINE)]
 

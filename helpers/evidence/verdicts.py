@@ -179,8 +179,8 @@ def decide(test: Test, effects: Sequence[float] | bool) -> Outcome:
         verdict = "supported" if values.all() else "refuted"
         return Outcome(test, verdict, tuple(values), values.min(), *(float("nan"),) * 3)
     if test.kind == "rates":
-        arms = tuple(map(str, effects)) if isinstance(effects, pd.DataFrame) else ("A", "B")
-        return _decide_rates(test, values.astype(int), arms)
+        a, b = map(str, effects) if isinstance(effects, pd.DataFrame) else ("A", "B")
+        return _decide_rates(test, values.astype(int), (a, b))
     return {"mean": _decide_mean, "count": _decide_count}[test.kind](test, values)
 
 

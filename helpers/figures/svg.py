@@ -64,12 +64,13 @@ def _font(family: re.Match) -> str:
 def _smaller(picture: re.Match) -> str:
     """A PNG of the same pixels, grey or with a palette where that is shorter."""
     pixels = Image.open(io.BytesIO(base64.b64decode(picture[0])))
-    ways = [pixels]
+    ways: list[Image.Image] = [pixels]
     if pixels.mode != "RGBA" or pixels.getchannel("A").getextrema() == (255, 255):
         pixels = pixels.convert("RGB")
         ways.append(pixels)
         if colours := pixels.getcolors(256):
-            grey = all(red == green == blue for _, (red, green, blue) in colours)
+            red, green, blue = pixels.split()
+            grey = red == green == blue
             ways.append(pixels.convert("L") if grey else pixels.quantize(len(colours)))
     return min(map(_written, ways), key=len)
 

@@ -25,7 +25,7 @@ from helpers.training.engine.workers import Job, Measure, Tick
 from helpers.training.fit import Train, fit
 from helpers.training.sweeps import Runs
 
-Results = dict[tuple, tuple[pd.DataFrame, dict | None]]  # history and weights, by the run's key
+Results = dict[tuple, tuple[pd.DataFrame, dict]]  # history and weights, by the run's key
 GIVEN_TO_EVERY_RUN = ("model", "data", "seed", "until")
 
 
@@ -119,7 +119,6 @@ def planned(
     _check_names(known, [*settings, *grid])
     defaults = {n: p.default for n, p in known.items() if p.default is not p.empty}
     defaults = {n: v for n, v in defaults.items() if n not in grid} if train is fit else {}
-    seeds = seeds if isinstance(seeds, Mapping) else list(seeds)
     return plan.expand(arms, seeds, grid, defaults | dict(settings))
 
 

@@ -12,7 +12,8 @@ def causal(x, weight, gap):
     """Output t is the last weight times x[t], plus the one before times x[t - gap], and so on."""
     reach = (len(weight) - 1) * gap
     padded = torch.cat([x.new_zeros(reach), x])
-    return sum(w * padded[k * gap : k * gap + len(x)] for k, w in enumerate(weight))
+    taps = (w * padded[k * gap : k * gap + len(x)] for k, w in enumerate(weight))
+    return sum(taps, torch.zeros_like(x))
 
 
 def causal_torch(x, weight, gap):

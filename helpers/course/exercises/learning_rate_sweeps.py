@@ -71,8 +71,8 @@ def rate_grid(low, high, count):
 
 def rate_grid_torch(low, high, count):
     """The same by `torch.logspace`."""
-    ends = torch.tensor([low, high], dtype=torch.float64).log10().tolist()
-    return torch.logspace(*ends, count, dtype=torch.float64)
+    first, last = torch.tensor([low, high], dtype=torch.float64).log10().tolist()
+    return torch.logspace(first, last, count, dtype=torch.float64)
 
 
 def two_ends(generator: torch.Generator) -> tuple:

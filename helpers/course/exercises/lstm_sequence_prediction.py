@@ -35,7 +35,7 @@ def some_logits(generator: torch.Generator) -> tuple:
     return logits, round(0.4 + temperature, 2), round(0.4 + 0.45 * top_p, 2)
 
 
-def kept(logits, temperature, top_p, mask):
+def kept(mask, logits, temperature, top_p):
     """Shares of the sorted tokens that `mask(p)` keeps, each at its token."""
     p, ids = (logits / temperature).softmax(0).sort(descending=True)
     p = p * mask(p, top_p)
@@ -73,7 +73,7 @@ NUCLEUS = Code(
         "The token with which the sum reaches top_p is missing: ask for the sum of those *before* "
         "a token, or the nucleus is too small.": (
             lambda *given: kept(
-                *given, lambda p, top_p: (p.cumsum(0) < top_p).index_fill(0, ONE, 1)
+                lambda p, top_p: (p.cumsum(0) < top_p).index_fill(0, ONE, 1), *given
             )
         ),
         "What is left does not sum to 1: divide it by its sum.": not_shared_out,
@@ -81,7 +81,7 @@ NUCLEUS = Code(
             in_order_of_size
         ),
         "Single tokens are compared with top_p: it is the sum, from the largest on, that counts.": (
-            lambda *given: kept(*given, lambda p, top_p: (p > 1 - top_p).index_fill(0, ONE, 1))
+            lambda *given: kept(lambda p, top_p: (p > 1 - top_p).index_fill(0, ONE, 1), *given)
         ),
         "The nucleus is chosen before the temperature acts: divide first, then choose.": (
             temperature_last
@@ -125,7 +125,7 @@ def some_text(generator: torch.Generator) -> tuple:
     return torch.randperm(rows * length * windows + rest, generator=generator), rows, length
 
 
-def both(tokens, rows, length, arrange):
+def both(arrange, tokens, rows, length):
     """Inputs and targets, each laid out by `arrange`."""
     kept = (len(tokens) - 1) // (rows * length) * rows * length
     return tuple(arrange(part, rows, length) for part in (tokens[:kept], tokens[1 : kept + 1]))
@@ -137,10 +137,10 @@ LAY_OUT = Code(
     {
         "The rows do not go on: the next window of a row begins elsewhere in the text. Cut the "
         "text into rows first, then the rows into windows.": (
-            lambda *given: both(*given, lambda t, rows, length: t.view(-1, rows, length))
+            lambda *given: both(lambda t, rows, length: t.view(-1, rows, length), *given)
         ),
         "The axes are (rows, windows, length): windows come first, as they are read in turn.": (
-            lambda *given: both(*given, lambda t, rows, length: t.view(rows, -1, length))
+            lambda *given: both(lambda t, rows, length: t.view(rows, -1, length), *given)
         ),
         "The axes are (windows, length, rows): a row of the batch comes before its time.": (
             lambda *given: tuple(part.transpose(1, 2) for part in lay_out(*given))

@@ -44,7 +44,7 @@ def with_parts(*parts: str) -> Callable:
             check_part(draw.__name__, kwargs.get("highlight"), parts)
             return draw(*args, **kwargs)
 
-        checked.parts = parts
+        vars(checked)["parts"] = parts
         return checked
 
     return wrap
@@ -202,7 +202,7 @@ class Sheet:
         `bend` curves one of two points to the left, by so much of its length. Without `head` it is
         a line.
         """
-        path = _bent(*points, bend, gap) if bend else _rounded(points, gap, rounding)
+        path = _bent(points, bend, gap) if bend else _rounded(points, gap, rounding)
         look = self.line(part, colour, width, level=2) | {"capstyle": "butt"}
         look |= {"linestyle": (0, (3, 2)) if dashed else "-"}
         if not head:
@@ -326,8 +326,9 @@ def _rounded(points: Sequence[Point], gap: float, radius: float) -> Path:
     return Path([*places, last], [*codes, Path.LINETO])
 
 
-def _bent(start: Point, end: Point, bend: float, gap: float) -> Path:
+def _bent(points: Sequence[Point], bend: float, gap: float) -> Path:
     """A curve whose middle lies off the straight line, to the left of its direction."""
+    start, end = points
     (a, b), (c, d) = start, end
     control = ((a + c) / 2 - 2 * bend * (d - b), (b + d) / 2 + 2 * bend * (c - a))
     places = [_towards(start, control, gap), control, _towards(end, control, gap)]

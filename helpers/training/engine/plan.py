@@ -60,7 +60,7 @@ class Pack:
 
 def expand(
     arms: Iterable[str],
-    seeds: Sequence[int] | Mapping[str, Sequence[int]],
+    seeds: Iterable[int] | Mapping[str, Sequence[int]],
     grid: Mapping[str, Sequence | Mapping[str, Any]],
     settings: Mapping[str, Any],
 ) -> list[Run]:
@@ -74,6 +74,7 @@ def expand(
         name: dict(a) if isinstance(a, Mapping) else _labelled(name, a) for name, a in grid.items()
     }
     arms = list(arms)
+    seeds = seeds if isinstance(seeds, Mapping) else list(seeds)
     by_arm = {arm: list(_of_arm(arm, "seeds", seeds)) for arm in arms}
     empty = [name for name, axis in axes.items() if not axis]
     if empty or not arms or not all(by_arm.values()):

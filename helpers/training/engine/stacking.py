@@ -9,7 +9,7 @@ each is trained as if it were alone.
 import copy
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -203,7 +203,7 @@ class Stack:
         numbers = _numbers(self.template)
         try:
             torch.autograd.grad(self.losses(x, y).sum(), self.trainable(), allow_unused=True)
-        except (RuntimeError, NotImplementedError) as error:
+        except RuntimeError as error:
             if is_out_of_memory(error):
                 raise
             self.loss_function(self.models[0](x[0]), y[0])  # wrong alone: that is the error then
@@ -314,12 +314,12 @@ class _FrozenPadding(TorchFunctionMode):
     def __enter__(self):
         return super().__enter__() if self.needed else self
 
-    def __exit__(self, *error):
-        return super().__exit__(*error) if self.needed else None
+    def __exit__(self, exc_type, exc_val, exc_tb):
+        return super().__exit__(exc_type, exc_val, exc_tb) if self.needed else None
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        if function is not F.embedding:
-            return function(*args, **kwargs or {})
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is not F.embedding:
+            return func(*args, **kwargs or {})
         return self.embed(*args, **kwargs or {})
 
     def embed(self, tokens, weight, padding_idx=None, *options, **named):
@@ -370,13 +370,13 @@ class StackedOptimizer:
     @torch.no_grad()
     def step(self) -> None:
         """Move every weight against its gradient, each network at its own rate."""
-        moving = [w for w in self.weights if w.grad is not None]  # others play no part in the loss
-        separate_gradients(moving)
-        if self.clip is not None:
-            self._clip_gradients(moving)
+        separate_gradients(self.weights)
+        # Others play no part in the loss.
+        moving = {w: w.grad for w in self.weights if w.grad is not None}
+        self._clip_gradients(moving.values())
         if self.decay is not None and not self.decoupled:
-            for w in moving:
-                w.grad.addcmul_(w, _per_network(self.decay, w))
+            for w, gradient in moving.items():
+                gradient.addcmul_(w, _per_network(self.decay, w))
         before = [w.clone() for w in moving]
         self.inner.step()
         for w, old in zip(moving, before, strict=True):
@@ -384,13 +384,15 @@ class StackedOptimizer:
                 w.addcmul_(old, _per_network(self.decay, w), value=-1)
             torch.lerp(old, w, _per_network(self.lr, w), out=w)
 
-    def _clip_gradients(self, weights: list[Tensor]) -> None:
+    def _clip_gradients(self, gradients: Collection[Tensor]) -> None:
         """Scale each network's gradient down to its norm `clip`, as `clip_grad_norm_` does."""
-        norms = torch.stack([w.grad.reshape(len(w), -1).norm(dim=1) for w in weights]).norm(dim=0)
+        if self.clip is None:
+            return
+        norms = torch.stack([g.reshape(len(g), -1).norm(dim=1) for g in gradients]).norm(dim=0)
         scale = (self.clip / (norms + 1e-6)).clamp(max=1.0)
         scale = torch.where(self.clip == math.inf, 1.0, scale)  # else inf / inf where a norm is
-        for w in weights:
-            w.grad.mul_(_per_network(scale, w))
+        for gradient in gradients:
+            gradient.mul_(_per_network(scale, gradient))
 
 
 def _unless_all(idle: float, values: Sequence[float], like: Tensor) -> Tensor | None:
@@ -411,7 +413,8 @@ class _Graphed:
     """
 
     def __init__(self, function: Callable[[], Tensor]):
-        self.function, self.calls, self.graph = function, 0, None
+        self.function, self.calls = function, 0
+        self.graph: torch.cuda.CUDAGraph | None = None
         self.side = torch.cuda.Stream()
 
     def __call__(self) -> Tensor:

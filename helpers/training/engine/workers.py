@@ -72,7 +72,7 @@ class Trained:
     """
 
     histories: Sequence[pd.DataFrame]
-    states: Sequence[dict[str, torch.Tensor] | None]
+    states: Sequence[dict[str, torch.Tensor]]  # empty where they are not kept
     notes: Sequence[str] = ()
 
 
@@ -176,7 +176,7 @@ def _keep(file: Path, trained: Trained) -> Trained:
     weights = {
         f"{k}.{name}": weight.clone(memory_format=torch.contiguous_format)
         for k, state in enumerate(trained.states)
-        for name, weight in (state or {}).items()
+        for name, weight in state.items()
     }
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -231,7 +231,7 @@ def _train_together(pack: Pack, job: Job) -> Trained:
         histories = _stacked(models, pack, job.data, tick=_ticking(job, pack, len(models)))
     return Trained(
         [_with_measures(*pair, job) for pair in zip(pack.runs, models, histories, strict=True)],
-        [model.cpu().state_dict() if job.keep_models else None for model in models],
+        [model.cpu().state_dict() if job.keep_models else {} for model in models],
     )
 
 
@@ -253,7 +253,7 @@ def _alone(model: nn.Module, data: Dataset, pack: Pack, job: Job) -> pd.DataFram
 
 def _stacked(models: Sequence[nn.Module], pack: Pack, data: Source, **more: Any) -> list:
     shared = {k: v for k, v in pack.runs[0].settings.items() if k not in ("watch", *PER_NETWORK)}
-    own = {name: [run.settings[name] for run in pack.runs] for name in PER_NETWORK}
+    own: dict[str, Any] = {name: [run.settings[name] for run in pack.runs] for name in PER_NETWORK}
     seeds = [run.seed for run in pack.runs]
     return fit_stack(models, data, seeds=seeds, **shared | own | more)
 
@@ -321,7 +321,7 @@ def _shaken(model: nn.Module) -> nn.Module:
 def _without_chance(model: nn.Module) -> nn.Module:
     for module in model.modules():
         if isinstance(getattr(module, "p", None), float):  # the chance of a mask or a change
-            module.p = 0.0
+            vars(module)["p"] = 0.0
         if isinstance(module, RandomShift):
             module.pixels = 0
     return model
