@@ -157,7 +157,10 @@ def _replicated(rows: pd.DataFrame) -> str:
         if word != again
     ]
     inside = rows["effect"].between(rows["low_again"], rows["high_again"]).sum()
-    core = tests["verdict"].isin(replication.DECIDED).sum()
+    core = tests[tests["verdict"].isin(replication.DECIDED)]
+    tried = set(zip(rows["claim"], rows["test"], strict=True))
+    asked = zip(core["claim"], core["test"], strict=True)
+    left = dict.fromkeys(f"`{claim}`" for claim, test in asked if (claim, test) not in tried)
     opened = sum(again in SETTLED for word, again in words.values() if word == "open")
     which = ", ".join(sorted({stem[:2] for stem in rows["notebook"]}))
     turned = len(replication.turned(rows)) or "none"
@@ -166,8 +169,8 @@ def _replicated(rows: pd.DataFrame) -> str:
         rows["verdict_again"].isin(replication.DECIDED),
     )
     return (
-        f"Of {core} core tests that seeds decided {decided} were tried again at the same learning "
-        f"rates on other seeds, from {rows['first_seed'].min()} on (notebooks {which}; "
+        f"Of {len(core)} core tests that seeds decided {decided} were tried again at the same "
+        f"learning rates on other seeds, from {rows['first_seed'].min()} on (notebooks {which}; "
         f"`make replicate`, {rows['date'].max()}): {alike} have the same word. Of all {len(rows)} "
         f"tests tried again {(both[0] & ~both[1]).sum()} became undecided, "
         f"{(both[1] & ~both[0]).sum()} decided, and of the {(both[0] & both[1]).sum()} that were "
@@ -175,7 +178,8 @@ def _replicated(rows: pd.DataFrame) -> str:
         f"intervals. By these tests {len(settled) - len(other)} of {len(settled)} settled claims "
         f"keep their word{', but ' * bool(other)}{'; '.join(other)}; of "
         f"{len(words) - len(settled)} open ones {opened or 'none'} would be settled. The examples "
-        "are the same, only splits, starts and order are new."
+        f"are the same, only splits, starts and order are new."
+        f"{' Not tried: tests of ' * bool(left)}{', '.join(left)}{' that time a machine.' * bool(left)}"
     )
 
 
