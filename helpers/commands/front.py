@@ -178,8 +178,9 @@ def _replicated(rows: pd.DataFrame) -> str:
         f"intervals. By these tests {len(settled) - len(other)} of {len(settled)} settled claims "
         f"keep their word{', but ' * bool(other)}{'; '.join(other)}; of "
         f"{len(words) - len(settled)} open ones {opened or 'none'} would be settled. The examples "
-        f"are the same, only splits, starts and order are new."
-        f"{' Not tried: tests of ' * bool(left)}{', '.join(left)}{' that time a machine.' * bool(left)}"
+        "are the same, only splits, starts and order are new."
+        f"{' Not tried: tests that time a machine, of ' * bool(left)}{', '.join(left)}"
+        f"{'.' * bool(left)}"
     )
 
 
