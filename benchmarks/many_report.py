@@ -84,7 +84,7 @@ def sweep_table(table: pd.DataFrame, missing: dict[str, str]) -> pd.DataFrame:
                     "ms a network and step": spread(part.ms),
                     "times the loop's speed": spread(part.loop / part.ms),
                     "ours is faster by": spread(part.ms / ours) if system != "ours" else "",
-                    "promised": f"{promise}×" if promise and system == "ours" else "",
+                    "goal": f"{promise}×" if promise and system == "ours" else "",
                     "compile, s": f"{part.compile_seconds.max():.1f}" if system == "jax" else "",
                 }
             )

@@ -161,7 +161,11 @@ def _replicated(rows: pd.DataFrame) -> str:
     tried = set(zip(rows["claim"], rows["test"], strict=True))
     asked = zip(core["claim"], core["test"], strict=True)
     left = dict.fromkeys(f"`{claim}`" for claim, test in asked if (claim, test) not in tried)
-    opened = sum(again in SETTLED for word, again in words.values() if word == "open")
+    opened = [
+        f"“{registry()[claim].quote}” would be *{again}*"
+        for claim, (word, again) in words.items()
+        if word == "open" and again in SETTLED
+    ]
     which = ", ".join(sorted({stem[:2] for stem in rows["notebook"]}))
     turned = len(replication.turned(rows)) or "none"
     both = (
@@ -169,16 +173,18 @@ def _replicated(rows: pd.DataFrame) -> str:
         rows["verdict_again"].isin(replication.DECIDED),
     )
     return (
-        f"Of {len(core)} core tests that seeds decided {decided} were tried again at the same "
-        f"learning rates on other seeds, from {rows['first_seed'].min()} on (notebooks {which}; "
+        f"Of {len(core)} core tests that seeds decided {decided} were tried again on other "
+        f"seeds, from {rows['first_seed'].min()} on, at the rates that tuning seeds had chosen "
+        f"(notebooks {which}; "
         f"`make replicate`, {rows['date'].max()}): {alike} have the same word. Of all {len(rows)} "
         f"tests tried again {(both[0] & ~both[1]).sum()} became undecided, "
         f"{(both[1] & ~both[0]).sum()} decided, and of the {(both[0] & both[1]).sum()} that were "
         f"decided both times {turned} turned round; {inside} committed effects lie in the new "
         f"intervals. By these tests {len(settled) - len(other)} of {len(settled)} settled claims "
         f"keep their word{', but ' * bool(other)}{'; '.join(other)}; of "
-        f"{len(words) - len(settled)} open ones {opened or 'none'} would be settled. The examples "
-        "are the same, only splits, starts and order are new."
+        f"{len(words) - len(settled)} open ones {len(opened) or 'none'} would be settled"
+        f"{': ' * bool(opened)}{'; '.join(opened)}. Generated tasks are drawn anew; of stored "
+        "sets only splits, starts and order are new."
         f"{' Not tried: tests that time a machine, of ' * bool(left)}{', '.join(left)}"
         f"{'.' * bool(left)}"
     )

@@ -34,7 +34,7 @@ MARKS = {  # in the margin; of a line's claims the last one in this order decide
     NO_WORD: "–",
 }
 LEGEND = {
-    "true": "true",
+    "true": "true of what was asked",
     "true if": "true if what is written holds",
     "overstated": "overstated",
     "false": "false",

@@ -10,6 +10,7 @@ import pytest
 from helpers.commands import cli, front, heads
 from helpers.commands.course import NotebookError
 from helpers.course import redpen
+from helpers.evidence import replication
 from helpers.evidence.files import ROOT
 from helpers.evidence.findings import find_all
 from helpers.evidence.registry import ClaimError, registry
@@ -118,3 +119,21 @@ def test_it_prints_on_one_sheet_of_a4_as_text(tmp_path):
     (box,) = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", printed)
     assert [float(side) for side in box] == pytest.approx([595, 842], abs=1)
     assert b"/Subtype /Image" not in printed and b"/ToUnicode" in printed
+
+
+def test_answers_that_call_a_test_undecided_are_right():
+    """No number can be filled in for a word: these stand in the registry as they are."""
+    found = {one.verdict.claim.id: one.verdict.outcomes for one, _ in find_all().values()}
+    here = {(claim, o.test.name): o.verdict for claim, all_of in found.items() for o in all_of}
+    for said in (
+        ("reg.dropout-generalises", "images-250"),
+        ("norm.cnn-batchnorm-not-layernorm", "layernorm-4"),
+        ("norm.rnn-layernorm-not-batchnorm", "best-gains-rnn-112"),
+        ("opt.lr-too-large", "rnn-diverges"),
+        ("opt.optimizer-row", "lstm-mnist1d-wider"),
+        ("take.business-decision", "fifth-wrong"),
+    ):
+        assert here[said] == "undecided" and "undecided" in registry()[said[0]].answer
+    again = replication.read().set_index(["claim", "test"])["verdict_again"]
+    assert again["cnn.learn-filters", "both-digits"] == "undecided"
+    assert "on other seeds undecided" in registry()["cnn.learn-filters"].answer
