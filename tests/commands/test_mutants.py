@@ -3,6 +3,7 @@
 import nbformat
 import pytest
 from mutants import (
+    REPORT,
     TABLE,
     Mutation,
     MutationError,
@@ -23,6 +24,12 @@ ROOMS = {"data", "nets", "text", "training", "analysis", "evidence", "course"}
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_mutant_fits_the_code_and_its_checks(name):
     assert not misfits(MUTANTS[name])
+
+
+def test_the_page_has_a_row_for_every_mutant():
+    rows = REPORT.read_text(encoding="utf-8").splitlines()[6:]
+    names = [row.removeprefix("| ").split(" | ")[0] for row in rows]
+    assert names == list(MUTANTS), "make mutants"
 
 
 def test_there_are_mutants_for_every_room_that_computes():
