@@ -24,7 +24,8 @@ def write(file: Path | None, title: str, *parts: str) -> None:
     print(*parts, sep="\n\n")
     if file:
         script, *options = sys.argv
-        command = " ".join(["python", f"benchmarks/{Path(script).name}", *options])
+        here = [Path(o).name if Path(o).is_absolute() else o for o in options]  # no one's folders
+        command = " ".join(["python", f"benchmarks/{Path(script).name}", *here])
         made = f"{date.today().isoformat()}, commit {commit()}, `{command}`."
         write_whole(file, "\n\n".join([f"# {title}", made, *parts]) + "\n")
 
