@@ -89,7 +89,7 @@ audit: .venv/course  ## train N=20 stored networks again, drawn at random, and c
 	@$(COURSE) audit --networks $(call quoted,$(N)) $(call flag,notebook,$(NOTEBOOK))
 
 replicate: .venv/course  ## prove on other seeds, FIRST=5000 on: which verdicts agree? [EXPERIMENT="one two"]
-	@$(COURSE) replicate $(HOW) $(call flag,first,$(FIRST)) $(call flag,experiment,$(EXPERIMENT))
+	@$(if $(SEEDS),$(error replicate begins at FIRST=5000; SEEDS is how many))$(COURSE) replicate $(HOW) $(call flag,first,$(FIRST)) $(call flag,experiment,$(EXPERIMENT))
 
 compare: .venv/course  ## verdicts of the evidence that is here against the committed one
 	@$(COURSE) compare
