@@ -1,9 +1,10 @@
 """Convolutions along a signal as a stack of networks computes them: the same, faster.
 
 vmap makes one convolution in groups out of the convolutions of all networks, which has slow kernels
-on a CPU. Here what the kernels see is laid out in rows, once, and every network multiplies its rows
-by its own weights: one product for the whole stack (Chellapilla et al. 2006, "High performance
-convolutional neural networks for document processing").
+on a CPU. Here what the kernels see is laid out in columns, once, and every network multiplies its
+columns by its own weights: one product for the whole stack (Chellapilla et al. 2006, "High
+performance convolutional neural networks for document processing"). The batch comes last, so that
+copies and products run along it.
 """
 
 import torch
@@ -48,30 +49,34 @@ class _AllNetworks(torch.autograd.Function):
     def vmap(info, in_dims, x, weight, bias, *sizes):  # pyrefly: ignore[bad-override]
         """Outputs (networks, batch, channels, places)."""
         x, weight, bias = in_front((x, weight, bias), in_dims[:3], info.batch_size)
-        taps = weight.shape[-1]
-        seen = _Seen.apply(x.transpose(2, 3), taps, *sizes)  # (networks, batch, places, taps C)
-        rows, kernels = seen.flatten(1, 2), weight.permute(0, 3, 2, 1).flatten(1, 2)
-        y = torch.baddbmm(bias.unsqueeze(1), rows, kernels)
-        return y.unflatten(1, seen.shape[1:3]).transpose(2, 3), 0
+        seen = _Seen.apply(x.permute(0, 2, 3, 1), weight.shape[-1], *sizes)
+        columns = seen.flatten(3).flatten(1, 2)  # (networks, taps C, places batch)
+        kernels = weight.transpose(2, 3).flatten(2)  # (networks, channels, taps C)
+        y = torch.baddbmm(bias.unsqueeze(2), kernels, columns)
+        return y.unflatten(2, seen.shape[3:]).permute(0, 3, 1, 2), 0
 
 
 class _Seen(torch.autograd.Function):
-    """What a kernel sees of signals (..., length, C) at each place: (..., places, taps C)."""
+    """What each tap of a kernel sees of signals (..., C, length, batch), from place to place.
+
+    (networks, taps, C, places, batch).
+    """
 
     @staticmethod
     def forward(ctx, x, taps, stride, padding, gap):  # pyrefly: ignore[bad-override]
-        ctx.shape, ctx.sizes = x.shape, (stride, padding, gap)
+        ctx.length, ctx.sizes = x.shape[2], (stride, padding, gap)
         padded = F.pad(x, (0, 0, padding, padding))
-        windows = padded.unfold(-2, gap * (taps - 1) + 1, stride)[..., ::gap]
-        return windows.transpose(-1, -2).flatten(-2)
+        windows = padded.unfold(2, gap * (taps - 1) + 1, stride)[..., ::gap]
+        return windows.movedim(-1, 1).contiguous()
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient):  # pyrefly: ignore[bad-override]
         """Each step of the signal gets the sum of what came back from where it was seen."""
-        (*front, length, channels), (stride, padding, gap) = ctx.shape, ctx.sizes
-        total = gradient.new_zeros(*front, length + 2 * padding, channels)
-        span = stride * (gradient.shape[-2] - 1) + 1
-        for k, tap in enumerate(gradient.split(channels, dim=-1)):
-            total[..., k * gap : k * gap + span : stride, :] += tap
-        return total[..., padding : padding + length, :], None, None, None, None
+        networks, _, channels, places, batch = gradient.shape
+        stride, padding, gap = ctx.sizes
+        total = gradient.new_zeros(networks, channels, ctx.length + 2 * padding, batch)
+        span = stride * (places - 1) + 1
+        for k, tap in enumerate(gradient.unbind(1)):
+            total[:, :, k * gap : k * gap + span : stride] += tap
+        return total[:, :, padding : padding + ctx.length], None, None, None, None
