@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from helpers.evidence import findings, replication
 from helpers.evidence.files import ROOT, build_folder, write_whole
 from helpers.evidence.findings import Found, find_all
 from helpers.evidence.registry import Claim, registry
+from helpers.evidence.verdicts import OUTCOMES
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SETTLED = ("true", "true if", "overstated", "false")
@@ -96,9 +97,15 @@ def blocks(found: Found) -> dict[str, str]:
 
 
 def _counted(found: Found) -> str:
-    words, counts = zip(*redpen.tally(found).items(), strict=True)
-    rows = (words, ["---"] * len(words), map(str, counts))
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    tally = redpen.tally(found)
+    return _table(list(tally), [tally.values()])
+
+
+def _table(head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    """A table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    cells = ((str(cell).replace("|", "\\|") for cell in line) for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
 def _answer(claim: Claim, found: Found) -> str:
@@ -117,8 +124,14 @@ def _said(claim: Claim, found: Found) -> str:
 
 def table(found: Found) -> str:
     """One row per claim in the recap's order: number, quote, verdict with its notebook, answer."""
-    head = "| # | the recap says | verdict | what was measured |\n|---|---|---|---|\n"
-    return head + "\n".join(_row(claim, found) for claim in registry().values())
+    head = ("#", "the recap says", "verdict", "what was measured")
+    return _table(head, (_row(claim, found) for claim in registry().values()))
+
+
+def _row(claim: Claim, found: Found) -> tuple[str, ...]:
+    link = f"[{redpen.phrase(claim.id, found)}](notebooks/{claim.notebook}.ipynb)"
+    number = f"**{claim.number}**" if claim.headline else str(claim.number)
+    return number, claim.quote, link, _said(claim, found)
 
 
 def _corrected(found: Found) -> str:
@@ -128,90 +141,76 @@ def _corrected(found: Found) -> str:
     lost = decided[decided["p_holm"] > 0.05]
     headline = [claim.id for claim in registry().values() if claim.headline]
     settled = [claim for claim in headline if redpen.word(claim, found) in SETTLED]
-    other = [
-        f"“{registry()[claim].quote}” (*{redpen.word(claim, found)}*)"
-        for claim in settled
-        if claim in set(lost["claim"])
-    ]
+    other = [claim for claim in settled if claim in set(lost["claim"])]
+    named = "; ".join(f"{_quoted(claim)} (*{redpen.word(claim, found)}*)" for claim in other)
     return (
         f"Each test is judged alone. {len(headline)} headline claims were named after the first "
         "edition and before the second measured. Under Holm’s correction for all of their tests "
-        f"{len(decided) - len(lost)} of the {len(decided)} decided ones pass, and of the "
+        f"{len(decided) - len(lost)} of the {len(decided)} decided ones pass. Of the "
         f"{len(settled)} of these claims that are settled {len(other)} would be *open*"
-        f"{': ' * bool(other)}{'; '.join(other)}."
+        f"{': ' * bool(other)}{named}."
     )
+
+
+def _quoted(claim: str) -> str:
+    return f"“{registry()[claim].quote.rstrip(' .')}”"
 
 
 def _replicated(rows: pd.DataFrame) -> str:
-    """How many tests had the same word on other seeds, and of which notebooks."""
+    """How many tests had the same word on other seeds, which claims another, and what is left."""
     if rows.empty:
         return "Nothing was proved again on other seeds yet: `make replicate`."
-    decided, alike = replication.counted(rows)
     found = findings.read_all()
     tests = findings.table(found).query("role == 'core' and p == p")  # by seeds
-    words = replication.words(rows, found)
-    settled = {claim: both for claim, both in words.items() if both[0] in SETTLED}
-    other = [
-        f"“{registry()[claim].quote}” would be *{again}*, not *{word}*"
-        for claim, (word, again) in settled.items()
-        if word != again
-    ]
-    inside = rows["effect"].between(rows["low_again"], rows["high_again"]).sum()
     core = tests[tests["verdict"].isin(replication.DECIDED)]
     tried = set(zip(rows["claim"], rows["test"], strict=True))
     asked = zip(core["claim"], core["test"], strict=True)
-    left = dict.fromkeys(f"`{claim}`" for claim, test in asked if (claim, test) not in tried)
-    opened = [
-        f"“{registry()[claim].quote}” would be *{again}*"
-        for claim, (word, again) in words.items()
-        if word == "open" and again in SETTLED
-    ]
-    which = ", ".join(sorted({stem[:2] for stem in rows["notebook"]}))
-    turned = len(replication.turned(rows)) or "none"
-    both = (
-        rows["verdict"].isin(replication.DECIDED),
-        rows["verdict_again"].isin(replication.DECIDED),
+    left = ", ".join(dict.fromkeys(f"`{claim}`" for claim, t in asked if (claim, t) not in tried))
+    decided, alike = replication.counted(rows)
+    both = pd.crosstab(rows["verdict"], rows["verdict_again"]).reindex(
+        index=OUTCOMES, columns=OUTCOMES, fill_value=0
     )
-    return (
-        f"Of {len(core)} core tests that seeds decided {decided} were tried again on other "
-        f"seeds, from {rows['first_seed'].min()} on, at the rates that tuning seeds had chosen "
-        f"(notebooks {which}; "
-        f"`make replicate`, {rows['date'].max()}): {alike} have the same word. Of all {len(rows)} "
-        f"tests tried again {(both[0] & ~both[1]).sum()} became undecided, "
-        f"{(both[1] & ~both[0]).sum()} decided, and of the {(both[0] & both[1]).sum()} that were "
-        f"decided both times {turned} turned round; {inside} committed effects lie in the new "
-        f"intervals. By these tests {len(settled) - len(other)} of {len(settled)} settled claims "
-        f"keep their word{', but ' * bool(other)}{'; '.join(other)}; of "
-        f"{len(words) - len(settled)} open ones {len(opened) or 'none'} would be settled"
-        f"{': ' * bool(opened)}{'; '.join(opened)}. Generated tasks are drawn anew; of stored "
-        "sets only splits, starts and order are new."
-        f"{' Not tried: tests that time a machine, of ' * bool(left)}{', '.join(left)}"
-        f"{'.' * bool(left)}"
+    inside = rows["effect"].between(rows["low_again"], rows["high_again"]).sum()
+    words = replication.words(rows, found)
+    settled = [claim for claim, (word, _) in words.items() if word in SETTLED]
+    kept = sum(words[claim][0] == words[claim][1] for claim in settled)
+    other = [(claim, *pair) for claim, pair in words.items() if len({*pair}) == 2]
+    return "\n\n".join(
+        [
+            f"Of {len(core)} core tests that seeds decided {decided} were tried again on other "
+            f"seeds (`make replicate`, {rows['date'].max()}; seeds from {rows['first_seed'].min()} "
+            f"on, rates as tuning seeds had chosen them): **{alike} have the same word.** All "
+            f"{len(rows)} tests that were tried again, and what became of them:",
+            _table(
+                ("here", *(f"{word} on other seeds" for word in both)),
+                ((word, *counts) for word, counts in zip(both.index, both.values, strict=True)),
+            ),
+            f"{inside} of their effects lie in the new intervals. **{kept} of {len(settled)} "
+            "settled claims keep their word.** Claims that would have another:",
+            _table(
+                ("claim", "as asked", "here", "on other seeds"),
+                ((_quoted(claim), registry()[claim].question, *pair) for claim, *pair in other),
+            ),
+            "Generated tasks are drawn anew; of stored sets only splits, starts and order are new."
+            f"{f' Not tried: tests that time a machine, of {left}.' if left else ''}",
+        ]
     )
 
 
 def _turned(rows: pd.DataFrame) -> str:
     """A row for every test whose word is another one on other seeds."""
-    other = rows[rows["verdict"] != rows["verdict_again"]]
-    lines = ["| claim, test | role | asked | here | on other seeds |", "|---|---|---|---|---|"]
     tests = {(claim.id, test.name): test for claim in registry().values() for test in claim.test}
-    for row in other.to_dict("records"):
+    lines = []
+    for row in rows[rows["verdict"] != rows["verdict_again"]].to_dict("records"):
         test = tests[row["claim"], row["test"]]
         sides = [
             f"{row[f'verdict{side}']} {row[f'effect{side}']:z.3g} "
             f"[{row[f'low{side}']:z.3g}, {row[f'high{side}']:z.3g}]"
             for side in replication.SIDES.values()
         ]
-        name = f"{row['claim']}, {row['test']} | {row['role']} | {test.asked}, {test.unit}"
-        lines.append(f"| {name} | {' | '.join(sides)} |")
-    return "\n".join(lines) if len(other) else ""
-
-
-def _row(claim: Claim, found: Found) -> str:
-    link = f"[{redpen.phrase(claim.id, found)}](notebooks/{claim.notebook}.ipynb)"
-    number = f"**{claim.number}**" if claim.headline else str(claim.number)
-    cells = (number, claim.quote, link, _said(claim, found))
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+        asked = f"{test.asked}, {test.unit}"
+        lines.append((f"{row['claim']}, {row['test']}", row["role"], asked, *sides))
+    return _table(("claim, test", "role", "asked", "here", "on other seeds"), lines) * bool(lines)
 
 
 @dataclass(frozen=True)
@@ -240,13 +239,13 @@ def listed() -> Iterator[Listed]:
 
 def _contents() -> str:
     """The notebooks: what each asks, how long it takes to read and to run."""
-    lines, minutes, seconds = ["| notebook | about | reading | runs |", "|---|---|---|---|"], 0, 0
+    lines, minutes, seconds = [], 0, 0
     for one in listed():
         link = f"[{one.name}](notebooks/{one.path.name}){_elsewhere(one.path)}"
-        lines.append(f"| {link} | {one.about} | {one.minutes} min | {one.seconds} s |")
+        lines.append((link, one.about, f"{one.minutes} min", f"{one.seconds} s"))
         minutes, seconds = minutes + one.minutes, seconds + one.seconds
-    total = f"| all | | {minutes / 60:.1f} hours | {seconds / 60:.0f} min |"
-    return "\n".join([*lines, total])
+    total = ("all", "", f"{minutes / 60:.1f} hours", f"{seconds / 60:.0f} min")
+    return _table(("notebook", "about", "reading", "runs"), [*lines, total])
 
 
 def _seconds(notebook: nbformat.NotebookNode) -> int:

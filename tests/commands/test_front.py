@@ -127,8 +127,13 @@ def test_answers_that_call_a_test_undecided_are_right():
     here = {(claim, o.test.name): o.verdict for claim, all_of in found.items() for o in all_of}
     for said in (
         ("reg.dropout-generalises", "images-250"),
+        ("norm.cnn-batchnorm", "depth-16"),
+        ("norm.cnn-batchnorm", "depth-32"),
         ("norm.cnn-batchnorm-not-layernorm", "layernorm-4"),
+        ("norm.rnn-layernorm", "best-gain-longer-rnn-28"),
         ("norm.rnn-layernorm-not-batchnorm", "best-gains-rnn-112"),
+        ("arch.long-context", "adding-20"),
+        ("arch.long-context", "find-anywhere-max"),
         ("opt.lr-too-large", "rnn-diverges"),
         ("opt.optimizer-row", "lstm-mnist1d-wider"),
         ("take.business-decision", "fifth-wrong"),
@@ -136,4 +141,5 @@ def test_answers_that_call_a_test_undecided_are_right():
         assert here[said] == "undecided" and "undecided" in registry()[said[0]].answer
     again = replication.read().set_index(["claim", "test"])["verdict_again"]
     assert again["cnn.learn-filters", "both-digits"] == "undecided"
+    assert again["norm.cnn-batchnorm-not-layernorm", "layernorm-32"] == "undecided"
     assert "on other seeds undecided" in registry()["cnn.learn-filters"].answer
