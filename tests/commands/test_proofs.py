@@ -16,7 +16,6 @@ from helpers.commands.course import Choice, NotebookError
 from helpers.course.lab import Lab
 from helpers.evidence import findings, replication, store
 from helpers.evidence.registry import Claim, Test
-from helpers.evidence.store import EvidenceError
 from helpers.evidence.verdicts import judge
 
 pytestmark = pytest.mark.slow
@@ -217,35 +216,6 @@ def test_differing_tests_are_named_with_both_intervals(tmp_path, capsys, claim):
         "0 of 1 tests have the word of the committed evidence",
     ]
     assert proofs._print_differences(tmp_path / "a", tmp_path / "b", "here", ["99_none"]) == 1
-
-
-def test_a_replication_is_filed_by_notebook(tmp_path, monkeypatch, claim):
-    """Rows of this notebook take the place of its old ones; others stay."""
-    found(tmp_path / "a", 0.5), found(tmp_path / "b", -0.5)
-    both = findings.compare(tmp_path / "a", tmp_path / "b")
-    made = {"first_seed": 5000, "date": "2030-01-02", "commit": "abc"}
-    assert replication.read(tmp_path).empty
-    for _ in range(2):
-        rows = replication.keep(both, [NOTEBOOK], made, tmp_path)
-        assert rows.equals(replication.read(tmp_path)) and len(rows) == 1
-    assert rows.loc[0, ["verdict", "verdict_again"]].tolist() == ["supported", "refuted"]
-    assert rows.loc[0, "effect_again"] == pytest.approx(-0.4975)
-    assert replication.counted(rows) == (1, 0) and len(replication.turned(rows)) == 1
-    assert replication.words(rows, findings.read_all(tmp_path / "a")) == {"toy": ("true", "false")}
-    assert (
-        replication.words(rows.query("role == 'beside'"), findings.read_all(tmp_path / "a")) == {}
-    )
-    assert len(replication.keep(both, ["99_none"], made, tmp_path)) == 1
-    found(tmp_path / "b", 0.5)
-    both = findings.compare(tmp_path / "a", tmp_path / "b")
-    assert replication.keep(both, [NOTEBOOK], made, tmp_path).equals(rows)  # it was not asked again
-    found(tmp_path / "b", 0.6)
-    both = findings.compare(tmp_path / "a", tmp_path / "b")
-    rows = replication.keep(both, [NOTEBOOK], made, tmp_path)
-    assert replication.counted(rows) == (1, 1) and replication.turned(rows).empty
-    replication.place(tmp_path).write_text("claim,test\na,b\n")
-    with pytest.raises(EvidenceError, match=r"its columns are not .* restore it with git"):
-        replication.read(tmp_path)
 
 
 def git(folder: Path, *command: str) -> None:

@@ -230,6 +230,9 @@ def test_absent_gpu_index(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert data.resolve_device("auto") == torch.device("cuda")
     assert data.resolve_device("cuda:1") == torch.device("cuda:1")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert data.resolve_device("cuda") == torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(DataError, match=r"cuda:2 asked for, but .*sees 2 CUDA device"):
         data.resolve_device("cuda:2")
 

@@ -18,6 +18,7 @@ from helpers.evidence import experiment, store
 from helpers.evidence.experiment import Circumstances, Design, Experiment, conduct
 from helpers.evidence.store import EvidenceError
 from helpers.training.engine import workers
+from helpers.training.engine.plan import Run
 from helpers.training.engine.workers import StackError
 from helpers.training.fit import ADAM, SGD, evaluate
 
@@ -509,3 +510,10 @@ def test_evidence_survives_a_kill_while_it_is_renewed(evidence):
         assert file.read_bytes() == before or not math.isnan(store.read(file).table.step.max())
         moment += 4
     assert store.read(file).declared["settings"]["batch_size"] == 5 and moment > 10
+
+
+def test_a_run_that_names_no_updates_counts_as_one_in_the_progress_bar():
+    announced = []
+    runs = [Run("A", 0, {}, ()), Run("B", 0, {"steps": 3}, ())]
+    experiment._announce(runs, replace(READ, expect=announced.append))
+    assert announced == [4]

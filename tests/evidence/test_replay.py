@@ -475,6 +475,8 @@ def test_numbers_differ_where_a_millionth_does():
     assert [d.what for d in differences({"a": 1}, {"b": 1})] == ["a", "b"]
     assert differences("nan", 1.0) and not differences("nan", "nan")
     assert differences([1, 2], [1, 2, 3]) and differences(None, 0)
+    ((what, *_),) = differences({"loss": [1.0, 2.0]}, {"loss": [1.0, 3.0]})
+    assert what == "loss[2]"  # counted from 1, as updates are
 
 
 def test_the_summary_knows_every_place():

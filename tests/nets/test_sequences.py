@@ -149,6 +149,11 @@ def test_last_valid_refuses_lengths_outside_the_tensor(wrong):
         last_valid(noise(2, 9, 3), torch.tensor([3, wrong]))
 
 
+def test_the_first_five_wrong_lengths_are_named():
+    with pytest.raises(ValueError, match=r"^lengths \[10, 11, 12, 13, 14\] for"):
+        last_valid(noise(7, 9, 3), torch.tensor([3, 10, 11, 12, 13, 14, 15]))
+
+
 def test_last_valid_in_a_stack():
     outputs, lengths = noise(3, 4, 9, 2), torch.tensor([[1, 9, 4, 6], [2, 2, 2, 2], [9, 8, 7, 6]])
     alone = torch.stack([last_valid(o, n) for o, n in zip(outputs, lengths, strict=True)])

@@ -59,7 +59,7 @@ def test_another_model_is_refused(path, other):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(DataError, match=r"cannot be read .*: name a checkpoint"):
+    with pytest.raises(DataError, match=r"cannot be read \(No such file .*\): name a checkpoint"):
         checkpoints.read(tmp_path / "none")
 
 
