@@ -229,15 +229,14 @@ class Listed:
 
 
 def listed() -> Iterator[Listed]:
-    """The notebooks of the course in their order."""
+    """The notebooks of the course in their order; not a reader's own, which have no opening."""
     for path in course.notebooks():
-        notebook = heads.read(path)
-        title = notebook.cells[0].source.splitlines()[0].lstrip("# ")
-        name, _, rest = re.sub(r"(?<=[:?] )", "\n", title, count=1).partition("\n")
-        opening = openings.openings().get(path.stem)
-        about = opening.question if opening else rest[:1].upper() + rest[1:]
-        times = openings.reading_minutes(notebook), _seconds(notebook)
-        yield Listed(path, notebook, name.strip(": "), about, *times)
+        if opening := openings.openings().get(path.stem):
+            notebook = heads.read(path)
+            title = notebook.cells[0].source.splitlines()[0].lstrip("# ")
+            name = re.split(r"(?<=[:?]) ", title)[0].strip(": ")
+            times = openings.reading_minutes(notebook), _seconds(notebook)
+            yield Listed(path, notebook, name, opening.question, *times)
 
 
 def _contents() -> str:

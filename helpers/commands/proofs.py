@@ -40,14 +40,14 @@ def prove(choice: Choice, experiment: str = "", stale: bool = False) -> int:
 def _refuse_unknown(choice: Choice, experiments: str) -> None:
     """Raise NotebookError for names that are neither evidence of the notebooks nor frozen.
 
-    Where a notebook's design is not frozen, any name may be a new experiment's.
+    In one notebook alone, whose design is not frozen, any name may be a new experiment's.
     """
     known: set[str] = set()
     for path in choice.notebooks:
         design = frozen.read(path.stem)
-        if design is None:
+        if design is None and len(choice.notebooks) == 1:
             return
-        known |= set(design["experiments"])
+        known |= set(design["experiments"] if design else ())
         known |= {file.stem for file in (store.reference() / path.stem).glob("*.json")}
     if unknown := sorted(set(experiments.split()) - known):
         there = ", ".join(sorted(known))

@@ -296,9 +296,10 @@ class Lab:
             declared = {name: done.declared for name, done in self.experiments.items()}
             frozen.write(self.notebook, declared)
         done = self.experiments.values()
+        stored = [experiment.stored if experiment.own else experiment for experiment in done]
         return Closing(
             self.notebook,
-            sum(experiment.networks for experiment in done),
+            sum(runs.networks for runs in stored if runs),
             sum(len(experiment.models) for experiment in done),
             {claim_id: verdict.word for claim_id, verdict in self.verdicts.items()},
             time.perf_counter() - self._started,

@@ -201,6 +201,10 @@ def test_experiments_that_there_are_not_are_named(notebooks, monkeypatch):
     for command in (proofs.prove, lambda *given: proofs.replicate(given[0], 5000, given[1])):
         with pytest.raises(NotebookError, match="no experiment four here: there are new, one, two"):
             command(CHOICE, "two four")
+    monkeypatch.setattr(proofs.frozen, "read", lambda _: None)
+    both = Choice([*CHOICE.notebooks, Path("02_toy.ipynb")], device="cpu", jobs=1)
+    with pytest.raises(NotebookError, match="no experiment four here: there are one, two"):
+        proofs.prove(both, "two four")
 
 
 def test_differing_tests_are_named_with_both_intervals(tmp_path, capsys, claim):

@@ -154,7 +154,8 @@ def test_a_readers_change_is_labelled_and_counted(shown, monkeypatch):
     assert found.own and found.stored.networks == 4
     said = "adding: your own experiment, 2 networks trained here (settings batch_size is 5 here, "
     assert shown[-1].startswith(said)
-    assert notes.close().networks == 2
+    closing = notes.close()
+    assert (closing.networks, closing.here) == (4, 2)
 
 
 def test_smoke_needs_no_evidence_and_leaves_none(evidence, shown, monkeypatch):

@@ -43,9 +43,25 @@ def doubled(path: Path) -> nbformat.NotebookNode:
     return new_notebook(cells=[*cells[:2], new_code_cell(ONCE), *cells[2:]])
 
 
+def executed(notebook: nbformat.NotebookNode, path: Path) -> nbformat.NotebookNode:
+    """The notebook, executed as if it lay where `path` does. Raises CellExecutionError."""
+    where = {"metadata": {"path": str(path.parent)}}
+    return NotebookClient(notebook, timeout=900, kernel_name="python3", resources=where).execute()
+
+
 @pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
 def test_every_cell_may_be_run_again(path, monkeypatch):
     monkeypatch.setenv("OUTPUTS", "stored")
     monkeypatch.setenv("EVIDENCE", "read")
-    where = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(doubled(path), timeout=900, kernel_name="python3", resources=where).execute()
+    executed(doubled(path), path)
+
+
+def test_the_change_that_the_first_notebook_asks_for_runs_to_its_end(monkeypatch):
+    monkeypatch.setenv("EVIDENCE", "read")
+    (path,) = notebooks("0")
+    notebook = nbformat.read(path, as_version=4)
+    (cell,) = (cell for cell in notebook.cells if "\nupdates = 30\n" in cell.source)
+    cell.source = cell.source.replace("updates = 30", "updates = 240")
+    said = str([cell.get("outputs") for cell in executed(notebook, path).cells])
+    assert "your own experiment, 8 networks trained here" in said
+    assert "yours, 240 updates" in said and "96 stored networks" in said
