@@ -13,11 +13,13 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
+from helpers.evidence import store
 from helpers.evidence.files import write_whole
 from helpers.evidence.machine import commit, processor
 
@@ -123,14 +125,22 @@ def report(rows: Mapping[Label, Found]) -> str:
             f"{date.today().isoformat()}, commit {commit()}, {processor()}, `make invariance`: in "
             "each setting every notebook is executed. Replays, and the few networks that notebooks "
             "train, are computed anew, verdicts from the stored networks; one that differs is an "
-            "error. Instruction sets are limited on one processor; there was no GPU. *Cells* "
-            "counts those that print a number rounded otherwise.\n",
+            "error. Instruction sets are limited on one processor; there was no GPU. What is "
+            f"replayed was recorded on {recorded()}. *Cells* counts those that print a number "
+            "rounded otherwise.\n",
             "| setting | versions | notebooks: all replays and verdicts equal | cells | errors |",
             "|---|---|---|---|---|",
             *lines,
             "",
         ]
     )
+
+
+def recorded() -> str:
+    """The processors on which experiments were proved, and how many on each."""
+    files = store.reference().glob("*/*.json")
+    made = Counter(str(store.read(file).made["processor"]) for file in files)
+    return "; ".join(f"{name} ({count} experiments)" for name, count in made.most_common())
 
 
 def versions(python: str) -> str:
