@@ -99,6 +99,12 @@ def test_rates_p_is_never_small_where_the_threshold_is_the_estimate(threshold):
     assert statistics.rates_p(5 + round(10 * threshold), 5, 10, threshold) > 0.5
 
 
+@pytest.mark.parametrize("threshold", [-1.5, 1.5, math.nan, True, "0"])
+def test_two_rates_differ_by_no_more_than_one(threshold):
+    with pytest.raises(ValueError, match=r"^threshold is .*: two rates differ by -1 to 1$"):
+        statistics.rates_p(6, 0, 6, threshold)
+
+
 def test_variance_shares_of_a_full_design():
     table = pd.DataFrame(itertools.product((0, 1), (0, 1, 2)), columns=["a", "b"])
     shares = statistics.variance_shares(table.assign(y=3 * table.a), "y", ["a", "b"])

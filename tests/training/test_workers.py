@@ -248,15 +248,15 @@ def test_a_stack_that_equals_fit_passes_its_verification(arm):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("place", [0, 2, 4])
 def test_a_stack_that_trains_otherwise_is_refused(monkeypatch, place):
     def crooked(models, data, *, lr, **settings):
         lr = [rate * (1.01 if k == place else 1) for k, rate in enumerate(lr)]
         return fit_stack(models, data, lr=lr, **settings)
 
     monkeypatch.setattr(workers, "fit_stack", crooked)
-    with pytest.raises(StackError, match=rf"a, seed {place}: network {place} of a stack of 3 diff"):
-        fit_many({"a": dense}, toy(), seeds=range(3), lr=0.1, verify=2, **SETTINGS)
+    with pytest.raises(StackError, match=rf"a, seed {place}: network {place} of a stack of 5 diff"):
+        fit_many({"a": dense}, toy(), seeds=range(5), lr=0.1, verify=2, **SETTINGS)
 
 
 @pytest.mark.slow
