@@ -443,7 +443,7 @@ def main() -> int:
     """Plant a sample and write the page; 1 if a survivor is open."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sample", type=int, help="so many mutants")
-    parser.add_argument("--seed", type=int, default=2026, help="of the order they are drawn in")
+    parser.add_argument("--seed", type=int, default=2027, help="of the order they are drawn in")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="so many at a time")
     options = parser.parse_args()
     every = [p.relative_to(ROOT / "helpers") for p in (ROOT / "helpers").rglob("*.py")]
