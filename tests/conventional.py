@@ -426,7 +426,7 @@ def report(
         "in an annotation alone passed over.\n"
     )
     lines = [
-        f"- `{s.place.helper}` {s.within}: `{s.old}` became `{s.new}`. "
+        f"- `helpers/{s.place.helper}` {s.within}: `{s.old}` became `{s.new}`. "
         + (f"Equivalent: {answer}" if answer else "**Open.**")
         for s, answer in zip(survivors, why, strict=True)
     ]
