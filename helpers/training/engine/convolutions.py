@@ -57,7 +57,7 @@ class _AllNetworks(torch.autograd.Function):
 
 
 class _Seen(torch.autograd.Function):
-    """What each tap of a kernel sees of signals (..., C, length, batch), from place to place.
+    """What each tap of a kernel sees of signals (networks, C, length, batch), place by place.
 
     (networks, taps, C, places, batch).
     """
