@@ -52,7 +52,7 @@ check: .venv/dev lint  ## lint, architecture, fast tests: what to run all day
 test: .venv/dev lint  ## lint, all tests but the nightly ones, stored outputs; NOTEBOOK=04: of that one
 	@$(COURSE) test $(WHICH)
 
-nightly: .venv/dev  ## tests of what is seldom touched: clusters, benchmarks, Kaggle, JupyterLab and the site in a browser
+nightly: .venv/dev  ## tests of what is seldom touched: clusters, mutants, benchmarks, Kaggle, JupyterLab, the site in a browser
 	$(TEST) -m nightly tests
 
 mutants: .venv/dev  ## plant scientific faults into the helpers, each must turn its check red; SAMPLE=400: so many random ones

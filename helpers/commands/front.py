@@ -27,7 +27,7 @@ from helpers.evidence.verdicts import OUTCOMES
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SETTLED = ("true", "true if", "overstated", "false")
 BLOCKS = {
-    "README.md": ("red pen", "tally", "answers", "correction", "contents", "replication"),
+    "README.md": ("red pen", "answers", "correction", "contents", "again"),
     "VERDICTS.md": ("tally", "verdicts", "correction", "replication", "turned"),
 }
 
@@ -91,6 +91,7 @@ def blocks(found: Found) -> dict[str, str]:
         "contents": _contents(),
         "verdicts": table(found),
         "correction": _corrected(found),
+        "again": _again(replication.read()),
         "replication": _replicated(replication.read(), found),
         "turned": _turned(replication.read()),
     }
@@ -110,10 +111,10 @@ def _table(head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
 
 def _answer(claim: Claim, found: Found) -> str:
     """A claim's question, the answer, and the verdict on the recap's sentence, as an item."""
-    word, said = redpen.word(claim.id, found), _said(claim, found)
+    word, said = redpen.phrase(claim.id, found), _said(claim, found)
     link = f"[notebook {claim.notebook[:2]}](notebooks/{claim.notebook}.ipynb)"
     quote = claim.quote.rstrip(" .").replace("|", ":")
-    return f"1. **{claim.question}** {said} *“{quote}”: {redpen.shown(word)}, {link}.*"
+    return f"1. **{claim.question}** {said} *“{quote}”: {word}, {link}.*"
 
 
 def _said(claim: Claim, found: Found) -> str:
@@ -123,15 +124,18 @@ def _said(claim: Claim, found: Found) -> str:
 
 
 def table(found: Found) -> str:
-    """One row per claim in the recap's order: number, quote, verdict with its notebook, answer."""
-    head = ("#", "the recap says", "verdict", "what was measured")
-    return _table(head, (_row(claim, found) for claim in registry().values()))
+    """One row per claim in the recap's order: number, quote, verdict with its notebook, answer.
 
-
-def _row(claim: Claim, found: Found) -> tuple[str, ...]:
-    link = f"[{redpen.phrase(claim.id, found)}](notebooks/{claim.notebook}.ipynb)"
-    number = f"**{claim.number}**" if claim.headline else str(claim.number)
-    return number, claim.quote, link, _said(claim, found)
+    Of claims that share a sentence the later ones show what they ask.
+    """
+    head, rows, quotes = ("#", "the recap says", "verdict", "what was measured"), [], set()
+    for claim in registry().values():
+        link = f"[{redpen.phrase(claim.id, found)}](notebooks/{claim.notebook}.ipynb)"
+        number = f"**{claim.number}**" if claim.headline else str(claim.number)
+        says = f"*{claim.question}*" if claim.quote in quotes else claim.quote
+        quotes.add(claim.quote)
+        rows.append((number, says, link, _said(claim, found)))
+    return _table(head, rows)
 
 
 def _corrected(found: Found) -> str:
@@ -144,10 +148,11 @@ def _corrected(found: Found) -> str:
     other = [claim for claim in settled if claim in set(lost["claim"])]
     named = "; ".join(f"{_quoted(claim)} (*{redpen.word(claim, found)}*)" for claim in other)
     return (
-        f"Each test is judged alone. {len(headline)} headline claims were named after the first "
-        "edition and before the second measured. Under Holm’s correction for all of their tests "
-        f"{len(decided) - len(lost)} of the {len(decided)} decided ones pass. Of the "
-        f"{len(settled)} of these claims that are settled {len(other)} would be *open*"
+        f"Each test is judged alone. {len(headline)} *headline* claims (bold numbers in "
+        "VERDICTS.md) were named before the second edition measured. Under Holm’s correction for "
+        f"the number of their tests {len(decided) - len(lost)} of the {len(decided)} decided ones "
+        f"pass, and of the {len(settled)} of these claims that are settled {len(other)} would be "
+        "*open*"
         f"{': ' * bool(other)}{named}."
     )
 
@@ -156,17 +161,32 @@ def _quoted(claim: str) -> str:
     return f"“{registry()[claim].quote.rstrip(' .')}”"
 
 
+def _core() -> pd.DataFrame:
+    """The core tests that seeds decided."""
+    tests = findings.table(findings.read_all()).query("role == 'core' and p == p")
+    return tests[tests["verdict"].isin(replication.DECIDED)]
+
+
+def _again(rows: pd.DataFrame) -> str:
+    """How many tests had the same word on other seeds."""
+    if rows.empty:
+        return "Nothing was proved again on other seeds yet: `make replicate`."
+    decided, alike = replication.counted(rows)
+    return (
+        f"Of {len(_core())} core tests that seeds decided {decided} were tried again on other "
+        f"seeds (`make replicate`, {rows['date'].max()}; seeds from {rows['first_seed'].min()} "
+        f"on, rates as tuning seeds had chosen them): **{alike} have the same word.**"
+    )
+
+
 def _replicated(rows: pd.DataFrame, found: Found) -> str:
     """How many tests had the same word on other seeds, which claims another, and what is left."""
     if rows.empty:
-        return "Nothing was proved again on other seeds yet: `make replicate`."
-    stored = findings.read_all()
-    tests = findings.table(stored).query("role == 'core' and p == p")  # by seeds
-    core = tests[tests["verdict"].isin(replication.DECIDED)]
+        return _again(rows)
+    stored, core = findings.read_all(), _core()
     tried = set(zip(rows["claim"], rows["test"], strict=True))
     asked = zip(core["claim"], core["test"], strict=True)
     left = ", ".join(dict.fromkeys(f"`{claim}`" for claim, t in asked if (claim, t) not in tried))
-    decided, alike = replication.counted(rows)
     both = pd.crosstab(rows["verdict"], rows["verdict_again"]).reindex(
         index=OUTCOMES, columns=OUTCOMES, fill_value=0
     )
@@ -178,10 +198,7 @@ def _replicated(rows: pd.DataFrame, found: Found) -> str:
     other = [(claim, *pair) for claim, pair in words.items() if len({*pair}) == 2]
     return "\n\n".join(
         [
-            f"Of {len(core)} core tests that seeds decided {decided} were tried again on other "
-            f"seeds (`make replicate`, {rows['date'].max()}; seeds from {rows['first_seed'].min()} "
-            f"on, rates as tuning seeds had chosen them): **{alike} have the same word.** All "
-            f"{len(rows)} tests that were tried again, and what became of them:",
+            f"{_again(rows)} All {len(rows)} tests that were tried again, and what became of them:",
             _table(
                 ("here", *(f"{word} on other seeds" for word in both)),
                 ((word, *counts) for word, counts in zip(both.index, both.values, strict=True)),
@@ -189,7 +206,8 @@ def _replicated(rows: pd.DataFrame, found: Found) -> str:
             f"{inside} of their {len(rows)} effects ({100 * inside / len(rows):.0f} %) lie in the "
             "new intervals; of two intervals that are right and equally wide about 83 % would. Of "
             f"the {in_all} settled claims {len(settled)} could be tried (the others rest on exact "
-            f"checks or timings alone): **{kept} keep their word.** With another:",
+            f"checks or timings alone): **{kept} keep their word.** With another, those included "
+            "that were *open*:",
             _table(
                 ("claim", "as asked", "here", "on other seeds"),
                 ((_quoted(claim), registry()[claim].question, *pair) for claim, *pair in other),

@@ -92,7 +92,7 @@ def _listed(verdict: Verdict, kind: str) -> list[str]:
             under[when] = outcome.verdict if alike else "undecided"
     found = [when for when, word in under.items() if word == kind]
     if len(found) > FEW:
-        return [f"under {len(found)} conditions (in the fold below)"]
+        return [f"under {len(found)} conditions"]
     return [f"if {html.escape(when)}" for when in found]
 
 
@@ -190,7 +190,7 @@ def readable(outcome: Outcome) -> Outcome:
         unit, change = "points of accuracy", partial(operator.mul, 100.0)
     elif test.kind == "mean" and logarithm in BASES:
         change = partial(pow, BASES[logarithm])
-        unit = f"ratio of {unit}" if logarithm == "octaves" else unit
+        unit = unit if unit.endswith("ratio") else f"ratio of {unit}"
     else:
         return outcome
     edges = {name: change(getattr(test, name)) for name in ("threshold", "around")}

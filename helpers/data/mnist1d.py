@@ -4,10 +4,11 @@ Greydanus and Kobak 2024, "Scaling down deep learning with MNIST-1D", arXiv 2011
 """
 
 import math
+from functools import cache
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter1d
 
 from helpers.data.dataset import DataError, Dataset, Split
 from helpers.data.given import check_whole
@@ -59,8 +60,7 @@ def make_mnist1d(seed: int = 42, size: int = 5000, device: str | torch.device = 
         raise DataError(f"size {size} cannot be shared by 10 classes: use 100, 110, ... 5000 ...")
     random = np.random.RandomState(seed)  # this generator's stream is frozen for good
     y = np.repeat(np.arange(10), size // 10)
-    templates = mnist1d_templates()
-    x = np.stack([_distort(templates[label], random) for label in y])
+    x = _distort(mnist1d_templates()[y], random)
     order = random.permutation(size)
     x, y = x[order], y[order]
     mean, std = x.mean(), x.std()
@@ -72,20 +72,39 @@ def make_mnist1d(seed: int = 42, size: int = 5000, device: str | torch.device = 
     return Dataset("mnist-1d", train, valid_split, test_split, DIGITS, float(mean), float(std))
 
 
-def _distort(template: np.ndarray, random: np.random.RandomState) -> np.ndarray:
-    """One signal (LENGTH,): pad, stretch, scale, shift, fill the background, shear, resample."""
+def _distort(templates: np.ndarray, random: np.random.RandomState) -> np.ndarray:
+    """Signals (N, LENGTH) of templates (N, 12): pad, stretch, scale, shift, shear, resample.
+
+    Of every signal all is drawn before the next, as in the package; then all are changed at once.
+    """
     low, high = PADDING
-    zeros = np.zeros(low + int(random.rand() * (high - low + 1)))
-    signal = _resample(np.concatenate([template + 1e-8, zeros]), len(template) + high)
-    signal = signal * (1 + SCALE * (random.rand() - 0.5))
-    signal = np.roll(signal, random.choice(MAX_TRANSLATION))
-    background = gaussian_filter(CORRELATED_NOISE * random.randn(len(signal)), 2)
-    signal = np.where(signal != 0, signal, background)
-    signal = signal + IID_NOISE * random.randn(len(signal))
-    slope = SHEAR * (random.rand() - 0.5)
-    return _resample(signal - slope * np.linspace(-0.5, 0.5, len(signal)), LENGTH)
+    length = templates.shape[1] + high
+    draws = [
+        (
+            low + int(random.rand() * (high - low + 1)),
+            random.rand() - 0.5,
+            random.choice(MAX_TRANSLATION),
+            random.randn(length),
+            random.randn(length),
+            random.rand() - 0.5,
+        )
+        for _ in templates
+    ]
+    padding, height, shift, background, noise, slope = map(np.array, zip(*draws, strict=True))
+    pairs = zip(templates + 1e-8, padding, strict=True)
+    x = np.stack([_resample(np.concatenate([one, np.zeros(n)]), length) for one, n in pairs])
+    x = x * (1 + SCALE * height)[:, None]
+    x = np.take_along_axis(x, (np.arange(length) - shift[:, None]) % length, axis=1)
+    x = np.where(x != 0, x, gaussian_filter1d(CORRELATED_NOISE * background, 2))
+    x = x + IID_NOISE * noise - (SHEAR * slope)[:, None] * np.linspace(-0.5, 0.5, length)
+    return np.stack([_resample(one, LENGTH) for one in x])
 
 
 def _resample(signal: np.ndarray, length: int) -> np.ndarray:
     """Linear interpolation at `length` evenly spaced points."""
-    return np.interp(np.linspace(0, 1, length), np.linspace(0, 1, len(signal)), signal)
+    return np.interp(_evenly(length), _evenly(len(signal)), signal)
+
+
+@cache
+def _evenly(count: int) -> np.ndarray:
+    return np.linspace(0, 1, count)

@@ -134,7 +134,7 @@ def test_a_mutant_meets_those_who_execute_its_line_the_quickest_first():
     assert asked(place._replace(line=12), True, tests) == of_room
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_planted_mutant_is_caught_and_a_harmless_one_is_not(repository, tmp_path):
     kept = tmp_path / "kept" / "tests.json"
     tests = watch(repository, kept)

@@ -60,7 +60,7 @@ def test_timings_may_differ(tmp_path, monkeypatch):
     assert invariance.differing(again) == []
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_table_names_setting_versions_and_error():
     found = invariance.Found(11, 12, 3, ["EvidenceError: a | b"])
     page = invariance.report({("two threads", invariance.versions(sys.executable)): found})
@@ -75,6 +75,7 @@ def test_an_interrupted_table_goes_on(repository, monkeypatch, tmp_path):
     monkeypatch.setattr(invariance, "SETTINGS", {"first": {"THREADS": "2"}, "second": {}})
     monkeypatch.setattr(invariance, "versions", lambda python: "Python 3")
     monkeypatch.setattr(invariance, "commit", lambda: "abc")
+    monkeypatch.setattr(invariance, "recorded", lambda: "no processor")
     monkeypatch.setattr(sys, "argv", ["invariance.py"])
     with pytest.raises(KeyError):  # of the interpreter above, in the second setting
         invariance.main()

@@ -153,7 +153,7 @@ def test_only_the_cells_that_an_experiment_needs_are_run(notebook):
 # ---------------------------------------------------------------- at work
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_faults_are_caught_by_test_and_replay_and_no_fault_is_not():
     mutation = MUTANTS["the same split for every seed"]
     harmless = mutation._replace(plant='stream(seed=seed, name="split")')

@@ -74,12 +74,12 @@ def page(browser, address):
     page.close()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_every_page_has_a_source(source):
     assert set(PAGES) <= {path.stem for path in source.iterdir()}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_helpers_come_in_the_order_of_the_house(source):
     listed = re.findall(r"^helpers-(\w+)$", (source / "helpers.md").read_text(), re.M)
     assert sorted(listed) == ROOMS

@@ -200,15 +200,6 @@ def test_wide_effects_get_fewer_ticks(drawn):
     assert ticks[-10:] == ["−14", "−12", "−10", "−8", "−6", "−4", "−2", "0", "2", "4"]
 
 
-def test_the_luckiest_dot_of_the_sweep_is_not_at_the_best_rate():
-    from helpers.figures.drawings.training import GRID, SEEDS, _valley
-
-    means = [_valley(u) for u in GRID]
-    lowest = [mean + min(offsets) for mean, offsets in zip(means, SEEDS, strict=True)]
-    assert np.argmin(means) != np.argmin(lowest)
-    assert np.abs(np.mean(SEEDS, axis=1)).max() < 1e-9
-
-
 def test_a_step_left_out_is_crossed_and_explained(drawn):
     figure, alt = drawn(drawings.training_circle, crossed="zero_grad")
     assert "gradients of all updates add up" in alt

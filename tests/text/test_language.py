@@ -148,7 +148,7 @@ def test_a_stack_carries_the_state_of_each_network(cell):
     def build():
         return carried(cell)().double()
 
-    recipe = READING | {"steps": 80, "clip": 1.0, "evaluate_every": 40, "keep_models": True}
+    recipe = READING | {"steps": 80, "clip": 1.0, "evaluate_every": 40, "n_jobs": 1}
     runs = [
         training.fit_many(
             {"a": build}, data_of(ids), seeds=[1, 2], grid={"lr": [0.01, 0.03]}, pack=pack, **recipe

@@ -9,19 +9,13 @@ import pytest
 
 from helpers.training.engine import workers
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 PACKAGES = {"processes": "joblib", "Dask": "distributed", "Ray": "ray"}
 
 
-ENGINES = [
-    "processes",
-    *(pytest.param(name, marks=pytest.mark.nightly) for name in ("Dask", "Ray")),
-]
-
-
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", PACKAGES)
 def test_same_table_on_every_engine_though_a_worker_is_killed(engine):
     pytest.importorskip(PACKAGES[engine])
     command = [sys.executable, str(BENCHMARKS / "cluster.py"), "--engines", engine, "--kill"]

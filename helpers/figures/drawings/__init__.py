@@ -20,7 +20,7 @@ from helpers.figures.drawings.recurrence import (
     unrolled,
 )
 from helpers.figures.drawings.sequences import longest_path, padding
-from helpers.figures.drawings.training import experiment, sweep, training_circle
+from helpers.figures.drawings.training import experiment, training_circle
 
 __all__ = [  # noqa: RUF022 (in the order of the course)
     "sliding_window",
@@ -37,6 +37,5 @@ __all__ = [  # noqa: RUF022 (in the order of the course)
     "padding",
     "dropout_feed_forward",
     "dropout_recurrent",
-    "sweep",
     "experiment",
 ]

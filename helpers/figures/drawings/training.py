@@ -1,4 +1,4 @@
-"""Drawings of training and measuring: the circle of an update, a sweep, an experiment."""
+"""Drawings of training and measuring: the circle of an update, an experiment."""
 
 import math
 from collections.abc import Sequence
@@ -85,73 +85,6 @@ def _cross(sheet: Sheet, box: Box) -> None:
         start = box.left[0], box.y - sign * box.height / 2
         end = box.right[0], box.y + sign * box.height / 2
         sheet.arrow(start, end, colour=ACCENT, width=2, head=False, gap=0)
-
-
-# --- a sweep ---------------------------------------------------------------------------------
-
-FLOOR = -1.65  # decades of the learning rate at which the valley is deepest
-GRID = (-2.75, -2.05, -1.35)  # the next one, -0.65, diverges
-SEEDS = (  # of every learning rate of the grid, how far its seeds lie from their mean
-    (-0.06, 0.06, 0.0, 0.04, -0.04),
-    (-0.05, 0.08, 0.02, -0.06, 0.01),
-    (0.08, 0.24, -0.3, 0.04, -0.06),
-)
-
-
-@with_parts("valley", "grid", "miss", "seeds", "luck")
-def sweep(*, highlight: str | None = "miss") -> None:
-    """Loss against learning rate: how far a grid misses the valley, and how seeds scatter about it.
-
-    A sketch, not a measurement. Parts: valley, grid, miss (the bias of the grid), seeds (the
-    variance), luck (the lowest single dot, at a rate that is not the best).
-    """
-    sheet = Sheet(7.5, 3.6, highlight)
-
-    def at(decade: float, loss: float) -> tuple[float, float]:
-        return 0.95 + 2.5 * (decade + 2.9), 1.15 + 2 * loss
-
-    base, right, floor = 0.5, 7.2, at(FLOOR, 0)
-    curve = [at(u, _valley(u)) for u in np.linspace(-2.84, -0.94, 60)]
-    sheet.arrow(*curve, part="valley", colour=BLUE, width=1.6, head=False, gap=0, rounding=0)
-    sheet.arrow((2.2, floor[1]), (5.0, floor[1]), dashed=True, head=False, width=0.8)
-    sheet.arrow((0.6, base), (right, base), gap=0)
-    sheet.arrow((0.6, base), (0.6, 3.4), gap=0)
-    sheet.label(3.9, 0.2, "learning rate, logarithmic, with the marks of the grid", "grid")
-    sheet.label(0.36, 3.25, "loss")
-    means = [_valley(u) for u in GRID]
-    lowest = min(mean + min(offsets) for mean, offsets in zip(means, SEEDS, strict=True))
-    for u, mean, offsets in zip(GRID, means, SEEDS, strict=True):
-        x, y = at(u, mean)
-        sheet.arrow((x, base - 0.08), (x, base + 0.08), part="grid", head=False, gap=0, width=1.2)
-        sheet.dot(x, y, part="grid", colour=BLUE, radius=0.07, filled=True)
-        for n, off in enumerate(offsets):
-            part = ("seeds", "luck") if mean + off == lowest else "seeds"
-            last = sheet.dot(x + 0.18 + 0.09 * n, at(u, mean + off)[1], part=part, radius=0.045)
-            if mean + off == lowest:
-                sheet.arrow((5.55, last.y - 0.05), last.right, part="luck", width=0.8)
-    x, _ = at(-0.65, 0)
-    sheet.arrow((x, base - 0.08), (x, base + 0.08), part="grid", head=False, gap=0, width=1.2)
-    sheet.arrow((x, 2.4), (x, 3.2), part="grid")
-    sheet.label(x, 2.2, "diverges", "grid", size=8.5)
-    x, y = at(GRID[1], means[1])
-    sheet.arrow((x, y - 0.05), (x, floor[1]), part="miss", gap=0.01)
-    notes = (
-        ("miss", (1.75, 1.5), "bias: the grid misses\nthe floor; more seeds\ndo not help"),
-        ("seeds", (3.85, 2.55), "variance: seeds scatter;\na finer grid does not help"),
-        ("luck", (6.4, 0.9), "luck: the lowest dot\nis not at the best rate"),
-        ("valley", (4.85, 3.38), "mean over all seeds"),
-    )
-    for part, place, text in notes:
-        sheet.label(*place, text, part, size=8.5)
-    sheet.show(
-        "A sketch of a sweep: the best rate of the grid lies above the floor of the valley, a "
-        "bias; seeds scatter about each mean, and the lowest single dot is not at the best rate."
-    )
-
-
-def _valley(decade: float) -> float:
-    """The mean loss: a gentle slope to the left of the floor, a steep one to the right."""
-    return (0.8 if decade < FLOOR else 2.2) * (decade - FLOOR) ** 2
 
 
 # --- an experiment ---------------------------------------------------------------------------
