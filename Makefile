@@ -20,9 +20,12 @@ PYTHON ?= python3
 PYTHONS ?=
 JOBS ?=
 
+GIVEN := PROFILE SEEDS FIRST DEVICE NOTEBOOK EXPERIMENT STALE OWNER N SAMPLE PYTHON PYTHONS JOBS DATA PIP_FLAGS
+# A name that is misspelt would be ignored.
+$(foreach name,$(filter-out $(GIVEN) LAB COURSE PY,$(.VARIABLES)),\
+  $(if $(filter command,$(origin $(name))),$(error there is no $(name) here: choose from $(GIVEN) LAB)))
 # What is given is text: no $(...) in it is run, here or where make exports it.
-$(foreach name,PROFILE SEEDS FIRST DEVICE NOTEBOOK EXPERIMENT STALE OWNER N SAMPLE PYTHON PYTHONS JOBS DATA PIP_FLAGS,\
-  $(eval override $(name) := $$(value $(name))))
+$(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 
 PY := .venv/bin/python
 COURSE := $(PY) -m helpers

@@ -90,6 +90,13 @@ def _choice(options: argparse.Namespace) -> Choice:
     """What is to be run, checked. Raises NotebookError for an option that is not understood."""
     if options.profile not in PROFILES:
         raise NotebookError(f"PROFILE is {options.profile!r}: choose from {', '.join(PROFILES)}")
+    if options.device not in ("auto", "cpu"):
+        from helpers.data.loading import resolve_device  # and PyTorch
+
+        try:
+            resolve_device(options.device)
+        except ValueError as error:
+            raise NotebookError(str(error)) from error
     jobs = _whole("JOBS", options.jobs) or joblib.cpu_count()
     chosen = course.notebooks(options.notebook) if "notebook" in options else []
     return Choice(chosen, options.profile, _whole("SEEDS", options.seeds), options.device, jobs)

@@ -57,6 +57,14 @@ def test_what_make_is_given_arrives_as_it_was_written(text, given):
     assert found[:3] == ["run-all", "--notebook", text] and found[-2:] == ["--seeds", text]
 
 
+@pytest.mark.skipif(not shutil.which("make"), reason="there is no make here")
+def test_a_misspelt_name_is_no_setting():
+    command = ["make", "-n", "run-all", "NOTEBOK=02"]
+    around = {name: value for name, value in os.environ.items() if "MAKE" not in name}
+    said = subprocess.run(command, cwd=ROOT, env=around, capture_output=True, text=True)
+    assert said.returncode == 2 and "there is no NOTEBOK here: choose from PROFILE" in said.stderr
+
+
 def test_the_tests_of_one_notebook_alone(monkeypatch):
     called = []
     monkeypatch.setattr(subprocess, "call", lambda command, **_: called.append(command) or 0)

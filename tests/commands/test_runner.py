@@ -138,6 +138,7 @@ def test_an_unknown_parameter_is_named_before_running(tmp_path, no_kernel):
     [
         (["--profile", "fast"], "PROFILE is 'fast': choose from smoke, standard"),
         (["--profile", ""], "PROFILE is ''"),
+        (["--device", "gpu"], "unknown device 'gpu': use 'auto', 'cpu', 'cuda'"),
         (["--seeds", "many"], "SEEDS is 'many': give a whole number"),
         (["--seeds", "-3"], "SEEDS is '-3'"),
         (["--seeds", "2.5"], "SEEDS is '2.5'"),
