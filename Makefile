@@ -22,7 +22,7 @@ JOBS ?=
 
 GIVEN := PROFILE SEEDS FIRST DEVICE NOTEBOOK EXPERIMENT STALE OWNER N SAMPLE PYTHON PYTHONS JOBS DATA PIP_FLAGS
 # A name that is misspelt would be ignored.
-$(foreach name,$(filter-out $(GIVEN) LAB COURSE PY,$(.VARIABLES)),\
+$(foreach name,$(filter-out $(GIVEN) LAB COURSE PY SHELL MAKEFLAGS,$(.VARIABLES)),\
   $(if $(filter command,$(origin $(name))),$(error there is no $(name) here: choose from $(GIVEN) LAB)))
 # What is given is text: no $(...) in it is run, here or where make exports it.
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))

@@ -5,6 +5,7 @@ data/registry/openings.toml yet. CONTRIBUTING.md has the list for writers.
 """
 
 import re
+import symtable
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
@@ -38,6 +39,7 @@ def complaints(notebook: NotebookNode) -> Iterator[str]:
         _closing,
         _exercises,
         _truth_values,
+        _names,
         _descriptions,
     ):
         yield from rule(notebook.cells)
@@ -153,6 +155,17 @@ def _truth_values(cells: Sequence[NotebookNode]) -> Iterator[str]:
         lines = [line for line in text.splitlines() if line.strip()]
         if lines and all(re.search(r"(^|\W)(True|False)[\s\])}.]*$", line) for line in lines):
             yield f"nothing but True or False comes out of {_begins(cell)}: show the numbers"
+
+
+def _names(cells: Sequence[NotebookNode]) -> Iterator[str]:
+    """A function, a class or an import keeps its name: cells above may be run again."""
+    meant: dict[str, str] = {}
+    for cell in _code(cells):
+        for symbol in symtable.symtable(cell.source, "a cell", "exec").get_symbols():
+            kinds = {"defined": symbol.is_namespace(), "imported": symbol.is_imported()}
+            kind = next((k for k, so in kinds.items() if so), "a value" * symbol.is_assigned())
+            if kind and (before := meant.setdefault(symbol.get_name(), kind)) != kind:
+                yield f"{symbol.get_name()} is {before} first, then {kind} in {_begins(cell)}"
 
 
 def _descriptions(cells: Sequence[NotebookNode]) -> Iterator[str]:
