@@ -4,6 +4,7 @@
 data/registry/openings.toml yet. CONTRIBUTING.md has the list for writers.
 """
 
+import ast
 import re
 import symtable
 import sys
@@ -158,14 +159,44 @@ def _truth_values(cells: Sequence[NotebookNode]) -> Iterator[str]:
 
 
 def _names(cells: Sequence[NotebookNode]) -> Iterator[str]:
-    """A function, a class or an import keeps its name: cells above may be run again."""
-    meant: dict[str, str] = {}
-    for cell in _code(cells):
-        for symbol in symtable.symtable(cell.source, "a cell", "exec").get_symbols():
-            kinds = {"defined": symbol.is_namespace(), "imported": symbol.is_imported()}
-            kind = next((k for k, so in kinds.items() if so), "a value" * symbol.is_assigned())
-            if kind and (before := meant.setdefault(symbol.get_name(), kind)) != kind:
-                yield f"{symbol.get_name()} is {before} first, then {kind} in {_begins(cell)}"
+    """What a cell reads stays what it was: a cell may be run again after all others.
+
+    A guess may be asked for anew, and a collection may grow.
+    """
+    code = _code(cells)
+    made = [{*_bound(cell)} for cell in code]
+    for k, cell in enumerate(code):
+        for name in sorted(_read(cell) & set().union(*made[:k]) & set().union(*made[k + 1 :])):
+            if name not in made[k] and not name.startswith("my_"):
+                again = next(code[j] for j in range(k + 1, len(code)) if name in made[j])
+                yield f"{name}, which {_begins(cell)} reads, is another in {_begins(again)}"
+
+
+def _bound(cell: NotebookNode) -> Iterator[str]:
+    """The names that a cell binds, but for what only grows there: x |= ..."""
+    grown = {
+        node.target.id
+        for node in ast.walk(ast.parse(cell.source))
+        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name)
+    }
+    for symbol in symtable.symtable(cell.source, "a cell", "exec").get_symbols():
+        bound = symbol.is_assigned() or symbol.is_namespace() or symbol.is_imported()
+        if bound and symbol.get_name() not in grown:
+            yield symbol.get_name()
+
+
+def _read(cell: NotebookNode) -> set[str]:
+    """The names from outside that a cell, or a function in it, reads."""
+    tables, names = [symtable.symtable(cell.source, "a cell", "exec")], set()
+    for table in tables:
+        is_top = table.get_type() == "module"
+        names |= {
+            s.get_name()
+            for s in table.get_symbols()
+            if s.is_referenced() and (is_top or s.is_global())
+        }
+        tables += table.get_children()
+    return names
 
 
 def _descriptions(cells: Sequence[NotebookNode]) -> Iterator[str]:
