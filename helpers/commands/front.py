@@ -148,11 +148,10 @@ def _corrected(found: Found) -> str:
     other = [claim for claim in settled if claim in set(lost["claim"])]
     named = "; ".join(f"{_quoted(claim)} (*{redpen.word(claim, found)}*)" for claim in other)
     return (
-        f"Each test is judged alone. {len(headline)} *headline* claims (bold numbers in "
-        "VERDICTS.md) were named before the second edition measured. Under Holm’s correction for "
-        f"the number of their tests {len(decided) - len(lost)} of the {len(decided)} decided ones "
-        f"pass, and of the {len(settled)} of these claims that are settled {len(other)} would be "
-        "*open*"
+        f"Each test is judged alone. {len(headline)} *headline* claims (bold in VERDICTS.md) "
+        "were named after the first edition, before the second measured. Under Holm’s correction "
+        f"for all their tests {len(decided) - len(lost)} of the {len(decided)} decided ones pass, "
+        f"and {len(other)} of the {len(settled)} settled ones would be *open*"
         f"{': ' * bool(other)}{named}."
     )
 
