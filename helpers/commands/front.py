@@ -91,8 +91,8 @@ def blocks(found: Found) -> dict[str, str]:
         "contents": _contents(),
         "verdicts": table(found),
         "correction": _corrected(found),
-        "again": _again(replication.read()),
-        "replication": _replicated(replication.read(), found),
+        "again": _again(replication.read(), core := _core()),
+        "replication": _replicated(replication.read(), found, core),
         "turned": _turned(replication.read()),
     }
 
@@ -166,23 +166,23 @@ def _core() -> pd.DataFrame:
     return tests[tests["verdict"].isin(replication.DECIDED)]
 
 
-def _again(rows: pd.DataFrame) -> str:
+def _again(rows: pd.DataFrame, core: pd.DataFrame) -> str:
     """How many tests had the same word on other seeds."""
     if rows.empty:
         return "Nothing was proved again on other seeds yet: `make replicate`."
     decided, alike = replication.counted(rows)
     return (
-        f"Of {len(_core())} core tests that seeds decided {decided} were tried again on other "
+        f"Of {len(core)} core tests that seeds decided {decided} were tried again on other "
         f"seeds (`make replicate`, {rows['date'].max()}; seeds from {rows['first_seed'].min()} "
         f"on, rates as tuning seeds had chosen them): **{alike} have the same word.**"
     )
 
 
-def _replicated(rows: pd.DataFrame, found: Found) -> str:
+def _replicated(rows: pd.DataFrame, found: Found, core: pd.DataFrame) -> str:
     """How many tests had the same word on other seeds, which claims another, and what is left."""
     if rows.empty:
-        return _again(rows)
-    stored, core = findings.read_all(), _core()
+        return _again(rows, core)
+    stored = findings.read_all()
     tried = set(zip(rows["claim"], rows["test"], strict=True))
     asked = zip(core["claim"], core["test"], strict=True)
     left = ", ".join(dict.fromkeys(f"`{claim}`" for claim, t in asked if (claim, t) not in tried))
@@ -197,7 +197,8 @@ def _replicated(rows: pd.DataFrame, found: Found) -> str:
     other = [(claim, *pair) for claim, pair in words.items() if len({*pair}) == 2]
     return "\n\n".join(
         [
-            f"{_again(rows)} All {len(rows)} tests that were tried again, and what became of them:",
+            f"{_again(rows, core)} All {len(rows)} tests that were tried again, and what became of "
+            "them:",
             _table(
                 ("here", *(f"{word} on other seeds" for word in both)),
                 ((word, *counts) for word, counts in zip(both.index, both.values, strict=True)),

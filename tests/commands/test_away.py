@@ -106,15 +106,10 @@ def runs_on_kaggle(path, mount, sent, done, hidden):
     assert not [name for name in left if not name.startswith((".", "__notebook__", "build"))]
 
 
-@pytest.mark.slow
-def test_the_first_notebook_runs_on_kaggle(place, sent, tmp_path, hidden):
-    runs_on_kaggle(FIRST, MOUNTS[1], sent, tmp_path, hidden)
-
-
 @pytest.mark.nightly
 @pytest.mark.parametrize(
     ("path", "mount"),
-    [(FIRST, MOUNTS[0]), *((path, MOUNTS[1]) for path in notebooks() if path != FIRST)],
+    [(FIRST, MOUNTS[0]), *((path, MOUNTS[1]) for path in notebooks())],
     ids=lambda given: getattr(given, "stem", ""),
 )
 def test_every_notebook_runs_on_kaggle(path, mount, place, sent, tmp_path, hidden):

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import many_report
 from many_report import UnequalWorkError, check_equal_work
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 SCRIPT = Path(many_report.__file__).with_name("many.py")
 LOOP = {
@@ -46,7 +46,6 @@ def language():
     return importlib.import_module("language")
 
 
-@pytest.mark.nightly
 def test_quick_run_of_the_loop_and_ours(tmp_path):
     command = [sys.executable, SCRIPT, "--quick", "--device", "cpu"]
     page, runs = tmp_path / "MANY.md", tmp_path / "many.json"

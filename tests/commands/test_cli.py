@@ -72,7 +72,7 @@ def test_the_tests_of_one_notebook_alone(monkeypatch):
     assert cli.main(["test", "--jobs", "1"]) == 0
     one, every = called
     assert one[-2:] == ["-k", "03_recurrent_memory"] and "tests" not in one
-    assert every[-3:] == ["notebooks", "tests", "helpers"]
+    assert every[-4:] == ["notebooks", "tests/training", "tests", "helpers"]
 
 
 def test_a_package_that_is_missing_is_named(tmp_path):
