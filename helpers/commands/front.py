@@ -151,7 +151,7 @@ def _corrected(found: Found) -> str:
         f"Each test is judged alone. {len(headline)} *headline* claims (bold in VERDICTS.md) "
         "were named after the first edition, before the second measured. Under Holm’s correction "
         f"for all their tests {len(decided) - len(lost)} of the {len(decided)} decided ones pass, "
-        f"and {len(other)} of the {len(settled)} settled ones would be *open*"
+        f"and {len(other)} of the {len(settled)} settled claims would be *open*"
         f"{': ' * bool(other)}{named}."
     )
 
