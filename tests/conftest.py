@@ -1,11 +1,17 @@
 """What all tests share: one thread, as notebooks have, devices, displays, evidence, a browser."""
 
+import gc
 import shutil
 import sys
 
 import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def pytest_collection_finish() -> None:
+    """Search what was imported for garbage no more: statsmodels does at every correction."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

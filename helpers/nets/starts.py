@@ -34,7 +34,8 @@ def initialise(build: Build, seed: int, device: torch.device | str = "cpu") -> n
             "every seed needs a new network, write lambda: ... before it"
         )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed(seed, "weights"))
+        # The CPU's alone: torch.manual_seed would seed CUDA as well, and is slow.
+        torch.default_generator.manual_seed(stream_seed(seed, "weights"))
         model = build()
     check_network(model)
     return place(model, device)
