@@ -5,6 +5,7 @@ Every interval is of 95 %, every p two-sided.
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any
 
@@ -129,16 +130,24 @@ def rates_p(a: int, b: int, count: int, threshold: float) -> float:
     _check_counts(count, a, b)
     if isinstance(threshold, bool) or not isinstance(threshold, Real) or not -1 <= threshold <= 1:
         raise ValueError(f"threshold is {threshold}: two rates differ by -1 to 1")
-    counts = np.arange(count + 1)
-    low, high = rates_interval(counts[:, None], counts, count)  # of every outcome (A, B)
-    rates = np.linspace(max(0, threshold), min(1, 1 + threshold), 501)[:, None]
-    chance_a = stats.binom.pmf(counts, count, rates)
-    chance_b = stats.binom.pmf(counts, count, np.clip(rates - threshold, 0, 1))
+    low, high, chance_a, chance_b = _if_rates_differ_by(threshold, count)
     tails = [
         ((chance_a @ extreme) * chance_b).sum(1).max()
         for extreme in (low >= low[a, b] - 1e-12, high <= high[a, b] + 1e-12)
     ]
     return min(1.0, 2 * min(tails))
+
+
+@lru_cache(32)
+def _if_rates_differ_by(threshold: float, count: int) -> tuple[np.ndarray, ...]:
+    """Newcombe's limits of every outcome (A, B); the chances of A's and B's counts, a row a pair.
+
+    Kept, as a comparison asks for them with every pair of counts.
+    """
+    counts = np.arange(count + 1)
+    rates = np.linspace(max(0, threshold), min(1, 1 + threshold), 501)[:, None]
+    chances = (stats.binom.pmf(counts, count, p) for p in (rates, np.clip(rates - threshold, 0, 1)))
+    return *rates_interval(counts[:, None], counts, count), *chances
 
 
 def fisher_p(a: int, b: int, count: int) -> float:
