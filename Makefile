@@ -58,7 +58,7 @@ test: .venv/dev lint  ## lint, all tests but the nightly ones, stored outputs; N
 nightly: .venv/dev  ## tests of what is seldom touched: clusters, mutants, benchmarks, Kaggle, JupyterLab, the site in a browser
 	$(TEST) -m nightly tests
 
-mutants: .venv/dev  ## plant scientific faults into the helpers, each must turn its check red; SAMPLE=400: so many random ones
+mutants: .venv/dev  ## plant scientific faults into the helpers, each must turn its check red; SAMPLE=120: so many random ones
 	PYTHONPATH=. $(PY) tests/$(if $(SAMPLE),conventional.py $(call quoted,$(SAMPLE)),mutants.py) $(call flag,jobs,$(JOBS))
 
 invariance: .venv/course  ## all notebooks under other threads and instruction sets, PYTHONS="..." too; benchmarks/INVARIANCE.md

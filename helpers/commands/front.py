@@ -148,10 +148,11 @@ def _corrected(found: Found) -> str:
     other = [claim for claim in settled if claim in set(lost["claim"])]
     named = "; ".join(f"{_quoted(claim)} (*{redpen.word(claim, found)}*)" for claim in other)
     return (
-        f"Each test is judged alone. {len(headline)} *headline* claims (bold in VERDICTS.md) "
-        "were named after the first edition, before the second measured. Under Holm’s correction "
-        f"for all their tests {len(decided) - len(lost)} of the {len(decided)} decided ones pass, "
-        f"and {len(other)} of the {len(settled)} settled claims would be *open*"
+        "Verdicts are not corrected for the number of tests. Under Holm’s correction over the core "
+        f"tests of the {len(headline)} *headline* claims (bold in VERDICTS.md), named after the "
+        f"first edition, before the second measured, {len(decided) - len(lost)} of the "
+        f"{len(decided)} decided ones pass, and {len(other)} of the {len(settled)} settled claims "
+        "would be *open*"
         f"{': ' * bool(other)}{named}."
     )
 

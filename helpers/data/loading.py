@@ -72,7 +72,7 @@ def resolve_device(name: str | torch.device = "auto") -> torch.device:
 
 
 def _read_verified(name: str) -> bytes:
-    """Content of an embedded file, once its size and SHA-256 fit data/checksums.sha256."""
+    """Content of an embedded file, once its size and SHA-256 fit data/sets/checksums.sha256."""
     path, manifest = DATA_FOLDER / name, DATA_FOLDER / "checksums.sha256"
     cure = "restore it with 'git checkout data/' or rebuild it with 'python data/sets/build.py'"
     for file in (manifest, path):
