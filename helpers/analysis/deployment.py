@@ -1,4 +1,4 @@
-"""Out of Python: sequence networks as ONNX graphs, int8, and reading a stream token by token.
+"""Out of Python: sequence networks as ONNX graphs, and reading a stream token by token.
 
 A graph is written operator by operator: nothing is traced, so it takes milliseconds and the file
 holds what the equations say. onnx and onnxruntime may be absent (Kaggle's image lacks the last);
@@ -6,7 +6,6 @@ holds what the equations say. onnx and onnxruntime may be absent (Kaggle's image
 """
 
 import importlib.util
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,6 @@ from helpers.nets.recurrent import GRU, LSTM, RNN, Cell
 from helpers.nets.sequences import CausalCNN, LastStep, MaxOverTime, SequenceCell, reach
 
 PACKAGES = ("onnx", "onnxruntime")
-CONTAINS = {"Conv": "ConvInteger", "Gemm": "MatMulInteger", "MatMul": "MatMulInteger"}
-CONTAINS |= {"LSTM": "DynamicQuantizeLSTM", "GRU": "", "RNN": ""}  # no integer kernel for these two
 # torch's gates in the order of ONNX
 GATES: dict[type, tuple[int, ...]] = {RNN: (0,), GRU: (1, 0, 2), LSTM: (0, 3, 1, 2)}
 OPSET = 18
@@ -200,29 +197,6 @@ def onnx_session(path: Path):
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
-def quantise(path: Path, target: Path) -> set[str]:
-    """Store weights as int8 and multiply in integers; scales of the inputs are found at run time.
-
-    Returns the operators of `path` that onnxruntime has no such kernel for: they stay float32.
-    Raises DeploymentError where packages, the file or the folder are missing.
-    """
-    _need_packages()
-    _need_file(path)
-    _need_folder(target)
-    import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)  # it advises a step that dynamic quantisation does not need
-    try:
-        quantize_dynamic(path, target, weight_type=QuantType.QInt8)
-    finally:
-        root.setLevel(level)
-    before, after = ({n.op_type for n in onnx.load(p).graph.node} for p in (path, target))
-    return {op for op in before & set(CONTAINS) if CONTAINS[op] not in after}
 
 
 def _need_packages() -> None:
