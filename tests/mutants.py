@@ -186,7 +186,10 @@ def copy_repository(folder: Path) -> None:
 
 
 def attempt(mutation: Mutation) -> Outcome:
-    """Plant a fault into a copy and ask the checks that are named for it."""
+    """Plant a fault into a copy and ask the checks that are named for it.
+
+    Raises MutationError for a notebook that breaks before its replay could tell anything.
+    """
     with tempfile.TemporaryDirectory(prefix="mutant") as name:
         folder = Path(name)
         copy_repository(folder)
@@ -199,6 +202,8 @@ def attempt(mutation: Mutation) -> Outcome:
             test = caught_by(status, output)
         if mutation.replay:
             status, said = run_replay(folder, mutation.replay)
+            if status not in (0, RED):
+                raise MutationError(f"{mutation.replay} broke before its replay:\n{said}")
             replay, output = status == RED, output + said
     return Outcome(test, replay, output)
 

@@ -167,3 +167,11 @@ def test_faults_are_caught_by_test_and_replay_and_no_fault_is_not():
     assert [outcomes[name].catches(chosen[name]) for name in chosen] == [True, True, False]
     page = report(chosen, outcomes)
     assert "2 of 3 scientific faults" in page and "asked alone, catches 1 of 2" in page
+
+
+@pytest.mark.nightly
+def test_a_fault_that_a_notebook_asserts_away_still_meets_the_replay():
+    early = MUTANTS["read a token before the last"]._replace(tests="", select="")
+    assert attempt(early).replay is True
+    with pytest.raises(MutationError, match=r"05_text_to_tensors/read-out broke before its replay"):
+        attempt(early._replace(plant="no_such_lengths"))
