@@ -162,8 +162,9 @@ def _seconds(cell: NotebookNode) -> float:
 
 
 def words(markdown: str) -> Iterator[str]:
-    """The words of a text, without comments, tags and the addresses of links."""
-    text = re.sub(r"<!--.*?-->|<[^>]*>|\]\([^)]*\)", " ", markdown, flags=re.S)
+    """The words of a text, without folds, comments, tags and the addresses of links."""
+    text = re.sub(r"<details>.*?</details>", " ", markdown, flags=re.S)
+    text = re.sub(r"<!--.*?-->|<[^>]*>|\]\([^)]*\)", " ", text, flags=re.S)
     return (word for word in text.split() if re.search(r"\w", word))
 
 
