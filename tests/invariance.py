@@ -26,6 +26,7 @@ from helpers.evidence.machine import commit, processor
 ROOT = Path(__file__).resolve().parents[1]
 REPORT = ROOT / "benchmarks" / "INVARIANCE.md"
 KEPT = ROOT / "build" / "invariance.json"
+EXECUTED = "build/standard"  # where `run-all` leaves notebooks
 SETTINGS: dict[str, dict[str, str]] = {
     "as it is": {},
     "two threads": {"THREADS": "2"},
@@ -62,7 +63,7 @@ class Found(NamedTuple):
 
 def outcome(python: str, environment: Mapping[str, str], arguments: Sequence[str]) -> Found:
     """Execute the notebooks with their evidence checked."""
-    for old in (ROOT / "build").glob("[0-9]*.ipynb"):
+    for old in (ROOT / EXECUTED).glob("[0-9]*.ipynb"):
         old.unlink()
     given = {**os.environ, **environment, "EVIDENCE": "check", "OUTPUTS": "stored"}
     command = [python, "-m", "helpers", "run-all", *arguments]
@@ -70,9 +71,15 @@ def outcome(python: str, environment: Mapping[str, str], arguments: Sequence[str
     counted = re.search(r"(\d+) of (\d+) notebooks", done.stdout)
     if not counted:
         return Found(0, 0, 0, [done.stderr.strip()[-300:]])
-    errors = [line for line in done.stderr.splitlines() if re.search(r"Error|FAILED", line)]
-    changed = sum(len(differing(path)) for path in sorted((ROOT / "build").glob("[0-9]*.ipynb")))
-    return Found(*map(int, counted.groups()), changed, [line.strip()[:300] for line in errors[:5]])
+    run, of = map(int, counted.groups())
+    executed = sorted((ROOT / EXECUTED).glob("[0-9]*.ipynb"))
+    lines = [line.strip()[:300] for line in done.stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if re.search(r"Error|FAILED", line)]
+    if run < of and not errors:
+        errors = lines[-3:] or ["a notebook failed and did not say why"]
+    if len(executed) < run:
+        errors.append(f"{run} notebooks ran, and {len(executed)} are in {EXECUTED}")
+    return Found(run, of, sum(len(differing(path)) for path in executed), errors[:5])
 
 
 def differing(executed: Path) -> list[int]:
