@@ -97,6 +97,10 @@ def write(notebook: NotebookNode, opening: Opening, seconds: float | None = None
     `seconds` is how long it ran, rounded up to tens; the number that stands there stays unless it
     is off by more than half of itself, so that two runs write the same. None keeps it.
     """
+    for cell in notebook.cells:  # first, as it is read, too
+        if cell.cell_type == "markdown" and re.search(f"^{REMEMBER}$", cell.source, re.M):
+            lines = [f"{n}. {filled(one)}" for n, one in enumerate(opening.remember, 1)]
+            cell.source = with_block(cell.source, "remember", "\n".join(lines), f"^{REMEMBER}$")
     first = notebook.cells[0]
     time = _time(RUNS.search(first.source), seconds)
     minutes = 0
@@ -105,10 +109,6 @@ def write(notebook: NotebookNode, opening: Opening, seconds: float | None = None
         lines += [f"*Runs in about {time} s; reading: about {minutes} minutes.*"]
         first.source = with_block(first.source, "opening", "\n".join(lines), r"^# .*$")
         minutes = reading_minutes(notebook)
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown" and re.search(f"^{REMEMBER}$", cell.source, re.M):
-            lines = [f"{n}. {filled(one)}" for n, one in enumerate(opening.remember, 1)]
-            cell.source = with_block(cell.source, "remember", "\n".join(lines), f"^{REMEMBER}$")
     return notebook
 
 

@@ -135,7 +135,8 @@ def _picture(verdict: Verdict, found: Verdict | None, here: Here) -> str:
     large = any(map(any, here.values())) and not own
     rest = len((found or verdict).outcomes) - len(shown)
     more = f" {rest} more test{'s' * (rest > 1)} in the fold below." if rest > 0 else ""
-    return f"<p>{picture(figure, '; '.join(alts))}</p><p>{_legend(large, bars)}{more}</p>"
+    legend = f"<p><small>{_legend(large, bars)}{more}</small></p>"
+    return f"<p>{picture(figure, '; '.join(alts))}</p>{legend}"
 
 
 def _drawn(verdict: Verdict) -> list[Test]:
@@ -153,8 +154,8 @@ def _drawn(verdict: Verdict) -> list[Test]:
 
 def _legend(large: bool, bars: bool) -> str:
     """What the marks of the picture are, in plain words."""
-    parts = ["Each dot is one seed: a network, networks compared, or in timings one repetition"]
-    parts += ["large dots were trained here"] if large else []
+    parts = ["Dot: one seed (of timings, one repetition)"]
+    parts += ["large: trained here"] if large else []
     parts += ["bar: average (or rate) and its 95 % interval"] if bars else []
     return "; ".join([*parts, "shaded: where the claim would hold."])
 
@@ -257,7 +258,7 @@ def _found(outcome: Outcome) -> str:
 def _said(outcome: Outcome) -> str:
     """What the dots show, for those who do not see them."""
     if outcome.test.kind != "mean":
-        return f"{_found(outcome)} seeds solved"
+        return f"{_found(outcome)} seeds"
     low, high = min(outcome.effects), max(outcome.effects)
     average = f"average {_found(outcome)}"
     return f"{len(outcome.effects)} seeds from {_short(low)} to {_short(high)}, {average}"
@@ -311,7 +312,7 @@ def _numbers(outcome: Outcome) -> list[str]:
     return [
         f"{_short(outcome.effect)} {html.escape(test.unit)}",
         f"95 % {_range(outcome.low, outcome.high)}; {html.escape(_beside(outcome))}",
-        f"asked: {test.asked} (were it just that, p = {outcome.p:.2g})",
+        f"asked: {test.asked} (if the truth were exactly that: p = {outcome.p:.2g})",
     ]
 
 

@@ -1,5 +1,7 @@
 """Openings: numbers from the findings, reading and running times, blocks written in place."""
 
+import dataclasses
+
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -72,9 +74,16 @@ def test_the_stored_time_stays_unless_it_is_off_by_more_than_half(seconds, said)
     assert f"Runs in about {said} s;" in write(written, OPENING, seconds).cells[0].source
 
 
+def test_a_longer_thing_to_remember_counts_at_once():
+    long = dataclasses.replace(OPENING, remember=("word " * 300 + "1", *OPENING.remember[1:]))
+    once = nbformat.from_dict(write(notebook(), long, seconds=31.2))
+    assert write(nbformat.from_dict(once), long) == once
+
+
 def test_reading_time_counts_words_code_and_pictures_that_are_not_folded():
     text = new_markdown_cell(
         "word " * 400 + "[two words](http://x.y/z?q=a) <img alt='no word'> = 1"
+        "<details><summary>Fine print</summary>\n\nword\n\n</details>"
     )
     code = new_code_cell("a = 1\n\nb = 2", outputs=[PNG])
     folded = [

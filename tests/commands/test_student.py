@@ -11,7 +11,7 @@ from helpers.commands.course import notebooks
 from helpers.course.exercises import EXERCISES
 
 # How folds that stay begin; a new one is put here, or begins as an answer does.
-NOT_ANSWERS = ("For the curious", "The fine print")
+NOT_ANSWERS = ("For the curious", "The fine print", "Fine print")
 
 
 @pytest.fixture(params=notebooks(), ids=lambda path: path.stem)

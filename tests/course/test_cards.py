@@ -56,7 +56,7 @@ def verdict(run: bool = True, **changes) -> Verdict:
 def test_the_card_escapes_everything_it_quotes():
     card = Tags(cards.verdict_card(verdict(id='"><u>')))
     assert card.open == [] and card.tags[0] == ("p", {"id": '"><u>'})
-    known = "p b br i table tr th td img details summary"
+    known = "p b br i small table tr th td img details summary"
     assert {tag for tag, _ in card.tags} <= set(known.split())
     for quoted in ("<i>a & b</i>", "1 < 2", "2 < 3 points", MEAN.statement, MEAN.unit, FACT.name):
         assert quoted in card.text
@@ -67,7 +67,8 @@ def test_the_card_states_effect_interval_and_rule():
     low, high = t_interval(np.linspace(0.02, 0.03, 8))
     assert f"0.025 a<b95 % [{low:.3g}, {high:.3g}]; bootstrap [" in text
     assert (
-        "asked: above 0.01 (were it just that, p = 0.0078)" in text and "asked: above 0.5" in text
+        "asked: above 0.01 (if the truth were exactly that: p = 0.0078)" in text
+        and "asked: above 0.5" in text
     )
     assert "exact" in text and text.count("✓ supported") == 2 and "? undecided" in text
 
@@ -78,20 +79,20 @@ def test_the_card_draws_every_seed_against_what_was_claimed():
     assert html.unescape(figure.alt) == (
         f"Claimed: {MEAN.statement} Supported: 8 seeds from 0.02 to 0.03, average 0.025, "
         "claimed above 0.01; "
-        f"Claimed: {COUNT.statement} Undecided: 5 of 6 seeds solved, claimed above 0.5"
+        f"Claimed: {COUNT.statement} Undecided: 5 of 6 seeds, claimed above 0.5"
     )
     assert {f"Claimed: {MEAN.statement}", f"Claimed: {COUNT.statement}"} <= set(figure.texts)
     assert f"Supported: found 0.025, claimed above 0.01 ({MEAN.unit})" in figure.texts
     assert f"Undecided: found 5 of 6, claimed above 0.5 ({COUNT.unit})" in figure.texts
     legend = card[card.index("</p>", card.index("<img")) : card.index("<details>")]
-    assert "Each dot is one seed" in legend and "shaded: where the claim would hold" in legend
+    assert "Dot: one seed" in legend and "shaded: where the claim would hold" in legend
     assert "trained here" not in legend
 
 
 @pytest.mark.slow
 def test_seeds_trained_here_are_said_to_stand_out():
     card = cards.verdict_card(verdict(), here={"gain": [True] + [False] * 7, "solved": []})
-    assert "large dots were trained here" in card
+    assert "large: trained here" in card
     assert len(Drawing(card).source) > len(Drawing(cards.verdict_card(verdict())).source)
 
 
@@ -229,9 +230,9 @@ def test_the_card_of_rates_shows_both_arms():
     low, high = outcome.low, outcome.high
     assert f"0.875 difference95 % [{low:.3g}, {high:.3g}]; <LSTM> 8 of 8 [0.63, 1], " in card.text
     assert "R&N 1 of 8 [0.0032, 0.53]" in card.text
-    assert f"asked: above 0.1 (were it just that, p = {outcome.p:.2g})" in card.text
+    assert f"asked: above 0.1 (if the truth were exactly that: p = {outcome.p:.2g})" in card.text
     ((_, image),) = [tag for tag in card.tags if tag[0] == "img"]
-    said = "Supported: <LSTM> 8 of 8, R&N 1 of 8 seeds solved, claimed above 0.1"
+    said = "Supported: <LSTM> 8 of 8, R&N 1 of 8 seeds, claimed above 0.1"
     assert image["alt"] == f"Claimed: {RATES.statement} {said}"
 
 

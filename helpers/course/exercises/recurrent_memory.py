@@ -219,7 +219,7 @@ EXERCISES = {
     ),
     "03.distance": Quick(
         "unrelated",
-        "Where does the line of gain 3 end, and what does the dotted line say?",
+        "With gain 3 the nudge grows by a factor a step. What bounds the distance of two states?",
         "As far apart as two unrelated runs.",
     ),
     "03.place": Quick(
