@@ -76,7 +76,11 @@ def verdict_card(verdict: Verdict, found: Verdict | None = None, here: Here | No
 def _conditions(verdict: Verdict) -> list[str]:
     """How a sentence that is true if ..., or open, came out under its conditions, a line each."""
     shown = {"true if": ("refuted",), "open": tuple(SHORT)}.get(verdict.word, ())
-    return [f"{SHORT[kind]} {listed}" for kind in shown for listed in _listed(verdict, kind)]
+    return [
+        f"{OUTCOME_MARKS[kind]} {SHORT[kind]} {listed}"
+        for kind in shown
+        for listed in _listed(verdict, kind)
+    ]
 
 
 def _listed(verdict: Verdict, kind: str) -> list[str]:

@@ -7,7 +7,7 @@ Drawings of what has a shape stand in a room of their own: `figures.drawings.lst
 
 from helpers.figures import drawings
 from helpers.figures.drawings import unrolled
-from helpers.figures.pictures import bars, coloured_text, heatmap, pictures, tables
+from helpers.figures.pictures import bars, coloured_text, heatmap, matrices, pictures
 from helpers.figures.plots import curves, descents, dots, rates
 from helpers.figures.style import (
     ACCENT,
@@ -24,4 +24,5 @@ from helpers.figures.style import (
     show,
     strip,
     styled,
+    table,
 )

@@ -13,7 +13,7 @@ ON_COLOUR = "#1F2328"  # letters on coloured cells: dark on any page
 
 
 @styled
-def tables(panels: Mapping[str, Tensor], alt: str, decimals: int = 0) -> None:
+def matrices(panels: Mapping[str, Tensor], alt: str, decimals: int = 0) -> None:
     """Draw small matrices side by side as grids with their numbers written in the cells."""
     if empty(panels.values(), alt):
         return

@@ -9,6 +9,7 @@ from numbers import Real
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from IPython.display import display
 from matplotlib.figure import Figure
 
@@ -162,6 +163,22 @@ def show(figure: Figure, alt: str) -> None:
     caption = f"<figcaption>{escape(alt)}</figcaption>"
     framed = f'<figure style="margin:0">{picture(figure, alt)}{caption}</figure>'
     display({"text/html": framed, "text/plain": alt}, raw=True)
+
+
+def table(frame: pd.DataFrame, caption: str) -> None:
+    """Show a table under its caption, which says what its numbers are; what is missing stays empty.
+
+    Numbers are shown as they are rounded, headings without the names of their axes. Where pages are
+    not shown, in a console and in tests, it is text. Raises ValueError for a table without numbers.
+    """
+    if not frame.size:
+        raise ValueError(f"nothing to show in {caption!r}: the table is empty")
+    no_names = {n: [None] * getattr(frame, n).nlevels for n in ("index", "columns")}
+    named = frame.rename_axis(**no_names)
+    start = f'<caption style="caption-side:top;text-align:left">{escape(caption)}</caption>'
+    page = named.to_html(border=0, na_rep="").replace("<thead>", f"{start}<thead>", 1)
+    text = f"{caption}\n{named.to_string(na_rep='')}"
+    display({"text/html": page, "text/plain": text}, raw=True)
 
 
 @styled

@@ -158,14 +158,14 @@ TRUE, FALSE, OPEN = (np.linspace(*ends, 8) for ends in ((0.02, 0.03), (-0.03, -0
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        ({"it is hot": [TRUE], "<it> rains": [FALSE]}, "true if it is hotnot if <it> rains"),
+        ({"it is hot": [TRUE], "<it> rains": [FALSE]}, "true if it is hot✗ not if <it> rains"),
         (
             {"it is hot": [FALSE], "it rains": [OPEN]},
-            ")not if it is hotundecided if it rains",
+            ")✗ not if it is hot? undecided if it rains",
         ),
         (
             {"it rains": [TRUE, OPEN], "it is dry": [TRUE]},
-            ")true if it is dryundecided if it rains",
+            ")✓ true if it is dry? undecided if it rains",
         ),
     ],
     ids=["true under one", "open under one", "tests of one disagree"],
@@ -300,5 +300,5 @@ def test_more_conditions_than_a_sentence_can_list_are_counted():
     lost = np.linspace(-0.03, -0.02, 8)
     refuted = [decide(replace(MEAN, name=name, when=name), lost) for name in names]
     card = cards.verdict_card(replace(verdict(answer=""), outcomes=(open_, *refuted)))
-    said = f"not under {len(names)} conditionsundecided if data are few"
+    said = f"✗ not under {len(names)} conditions? undecided if data are few"
     assert said in Tags(card).text

@@ -30,7 +30,9 @@ def frame(columns: Sequence[str], rows: int = 8) -> pd.DataFrame:
 PICTURES = torch.linspace(-1, 2, 4 * 25).reshape(4, 5, 5)
 
 DRAW = {
-    "tables": lambda: figures.tables({"in": torch.eye(5), "by": torch.ones(3, 3)}, ALT, decimals=1),
+    "matrices": lambda: figures.matrices(
+        {"in": torch.eye(5), "by": torch.ones(3, 3)}, ALT, decimals=1
+    ),
     "pictures": lambda: figures.pictures({"a": PICTURES, "b": PICTURES[:2]}, ALT, titles="wxyz"),
     "coloured_text": lambda: figures.coloured_text(
         "To be,\nor $not$\n\n to be", torch.linspace(-1, 3, 23), ALT, bar="nats", columns=5
@@ -81,7 +83,8 @@ def test_every_figure_is_tested():
         for name, member in inspect.getmembers(figures, inspect.isfunction)
         if member.__module__.startswith(figures.__name__) and not name.startswith("_")
     }
-    assert public - {"show", "blank", "picture", "strip", "styled", "looks"} == set(DRAW)
+    others = {"show", "blank", "picture", "strip", "styled", "looks", "table"}
+    assert public - others == set(DRAW)
 
 
 @pytest.mark.slow
@@ -230,7 +233,7 @@ def test_pixels_stay_as_they_are(shown):
 NOTHING = {
     "pictures": lambda bad: figures.pictures({"a": PICTURES * bad}, ALT),
     "no pictures": lambda bad: figures.pictures({}, ALT),
-    "tables": lambda bad: figures.tables({"a": torch.full((2, 2), bad)}, ALT),
+    "matrices": lambda bad: figures.matrices({"a": torch.full((2, 2), bad)}, ALT),
     "heatmap": lambda bad: figures.heatmap(PICTURES[0] * bad, ALT, xlabel="", ylabel="", bar=""),
     "bars": lambda bad: figures.bars({"a": pd.Series({"b": bad})}, ALT, xlabel=""),
     "text": lambda bad: figures.coloured_text("abc", torch.full((3,), bad), ALT, bar=""),
@@ -497,3 +500,34 @@ def test_few_decades_are_labelled_with_plain_numbers(axes):
     wide = pd.DataFrame({"seed": [1.0] * 8}, index=np.geomspace(1e-9, 1, 8))
     figures.curves({"RNN": wide}, ALT, xlabel="rate", ylabel="loss", log="x")
     assert any("10^" in label.get_text() for label in axes[1].get_xticklabels())
+
+
+# ---------------------------------------------------------------- tables
+
+
+def test_a_table_says_what_its_numbers_are_as_page_and_as_text(shown):
+    columns = pd.Index(["CNN", "<RNN>"], name="arm")
+    figures.table(pd.DataFrame([[0.91, NAN], [0.5, 0.25]], [4, 8], columns), "right & left")
+    (found,) = shown
+    assert found["text/plain"].splitlines() == [
+        "right & left",
+        "    CNN  <RNN>",
+        "4  0.91       ",
+        "8  0.50   0.25",
+    ]
+    page = found["text/html"]
+    assert re.search(r"<table[^>]*>\s*<caption[^>]*>right &amp; left</caption>", page)
+    assert re.findall(r"<th>(.*?)</th>", page) == ["", "CNN", "&lt;RNN&gt;", "4", "8"]
+    assert re.findall(r"<td>(.*?)</td>", page) == ["0.91", "", "0.50", "0.25"]
+
+
+def test_a_table_in_two_levels_is_shown(shown):
+    frame = pd.DataFrame({"right": [1, 2]}, [4, 8]).rename_axis("size")
+    figures.table(pd.concat({"CNN": frame, "RNN": frame}, names=["arm"]), "two nets")
+    assert "arm" not in shown[0]["text/plain"] and "size" not in shown[0]["text/html"]
+
+
+def test_a_table_without_numbers_is_refused(shown):
+    with pytest.raises(ValueError, match="nothing to show in 'right': the table is empty"):
+        figures.table(pd.DataFrame(), "right")
+    assert not shown
