@@ -2,7 +2,7 @@
 
 Every notebook is executed once for each setting, its evidence checked: there a replay that is not
 equal and a verdict that is another one are errors. Numbers that are computed live may be rounded
-otherwise; cells in which a rounded number shows it are counted. `make invariance` writes
+otherwise; cells in which a rounded number shows it are named. `make invariance` writes
 `benchmarks/INVARIANCE.md`; PYTHONS names interpreters that have the course's packages, too. It goes
 on where it was interrupted: `build/invariance.json` has what was found at this commit.
 """
@@ -57,7 +57,7 @@ class Found(NamedTuple):
 
     run: int  # notebooks that ran to their end: every replay equal, every verdict the stored one
     of: int
-    cells: int  # whose text is not the stored one
+    cells: list[str]  # whose text is not the stored one
     errors: list[str]
 
 
@@ -70,7 +70,7 @@ def outcome(python: str, environment: Mapping[str, str], arguments: Sequence[str
     done = subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True)
     counted = re.search(r"(\d+) of (\d+) notebooks", done.stdout)
     if not counted:
-        return Found(0, 0, 0, [done.stderr.strip()[-300:]])
+        return Found(0, 0, [], [done.stderr.strip()[-300:]])
     run, of = map(int, counted.groups())
     executed = sorted((ROOT / EXECUTED).glob("[0-9]*.ipynb"))
     lines = [line.strip()[:300] for line in done.stderr.splitlines() if line.strip()]
@@ -79,7 +79,8 @@ def outcome(python: str, environment: Mapping[str, str], arguments: Sequence[str
         errors = lines[-3:] or ["a notebook failed and did not say why"]
     if len(executed) < run:
         errors.append(f"{run} notebooks ran, and {len(executed)} are in {EXECUTED}")
-    return Found(run, of, sum(len(differing(path)) for path in executed), errors[:5])
+    changed = [f"{path.stem[:2]} [{k}]" for path in executed for k in differing(path)]
+    return Found(run, of, changed, errors[:5])
 
 
 def differing(executed: Path) -> list[int]:
@@ -122,7 +123,7 @@ def keep(rows: Mapping[Label, Found]) -> None:
 def report(rows: Mapping[Label, Found]) -> str:
     """The table as a page of Markdown."""
     lines = [
-        f"| {name} | {versions} | {found.run} of {found.of} | {found.cells} | "
+        f"| {name} | {versions} | {found.run} of {found.of} | {', '.join(found.cells) or 'none'} | "
         f"{'; '.join(found.errors).replace('|', '/')} |"
         for (name, versions), found in rows.items()
     ]
@@ -133,8 +134,8 @@ def report(rows: Mapping[Label, Found]) -> str:
             "each setting every notebook is executed. Replays, and the few networks that notebooks "
             "train, are computed anew, verdicts from the stored networks; one that differs is an "
             "error. Instruction sets are limited on one processor; there was no GPU. What is "
-            f"replayed was recorded on {recorded()}. *Cells* counts those that print a number "
-            "rounded otherwise.\n",
+            f"replayed was recorded on {recorded()}. *Cells* are those that print a number rounded "
+            "otherwise, by notebook and place.\n",
             "| setting | versions | notebooks: all replays and verdicts equal | cells | errors |",
             "|---|---|---|---|---|",
             *lines,

@@ -42,18 +42,18 @@ def repository(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("stdout", "stderr", "written", "found"),
     [
-        ("1 of 1 notebooks in 3 s", "", ("1.0", "2.0"), (1, 1, 0, [])),
-        ("1 of 1 notebooks in 3 s", "a warning", ("1.0", "2.1"), (1, 1, 1, [])),
-        ("0 of 1 notebooks in 3 s", "x\nEvidenceError: a\n", (), (0, 1, 0, ["EvidenceError: a"])),
-        ("0 of 1 notebooks in 3 s", "a\nb\n", (), (0, 1, 0, ["a", "b"])),
-        ("0 of 1 notebooks", "", (), (0, 1, 0, ["a notebook failed and did not say why"])),
+        ("1 of 1 notebooks in 3 s", "", ("1.0", "2.0"), (1, 1, [], [])),
+        ("1 of 1 notebooks in 3 s", "a warning", ("1.0", "2.1"), (1, 1, ["01 [1]"], [])),
+        ("0 of 1 notebooks in 3 s", "x\nEvidenceError: a\n", (), (0, 1, [], ["EvidenceError: a"])),
+        ("0 of 1 notebooks in 3 s", "a\nb\n", (), (0, 1, [], ["a", "b"])),
+        ("0 of 1 notebooks", "", (), (0, 1, [], ["a notebook failed and did not say why"])),
         (
             "1 of 1 notebooks in 3 s",
             "",
             (),
-            (1, 1, 0, ["1 notebooks ran, and 0 are in build/standard"]),
+            (1, 1, [], ["1 notebooks ran, and 0 are in build/standard"]),
         ),
-        ("", "no module named helpers", (), (0, 0, 0, ["no module named helpers"])),
+        ("", "no module named helpers", (), (0, 0, [], ["no module named helpers"])),
     ],
 )
 def test_what_is_not_the_same_is_counted(repository, stdout, stderr, written, found):
@@ -77,16 +77,16 @@ def test_a_number_that_is_rounded_otherwise_is_counted_where_notebooks_really_ru
         return ["3.14", *ours(path)[1:]] if path.parent == stored else ours(path)
 
     monkeypatch.setattr(invariance, "texts", otherwise)
-    assert invariance.outcome(sys.executable, {}, ["--notebook", "00"]) == (1, 1, 1, [])
+    assert invariance.outcome(sys.executable, {}, ["--notebook", "00"]) == (1, 1, ["00 [0]"], [])
 
 
 @pytest.mark.nightly
 def test_the_table_names_setting_versions_and_error():
-    found = invariance.Found(11, 12, 3, ["EvidenceError: a | b"])
+    found = invariance.Found(11, 12, ["02 [3]", "02 [5]"], ["EvidenceError: a | b"])
     page = invariance.report({("two threads", invariance.versions(sys.executable)): found})
     row = page.splitlines()[-1]
     assert row.startswith("| two threads | Python 3.") and "PyTorch" in row
-    assert row.endswith("| 11 of 12 | 3 | EvidenceError: a / b |")
+    assert row.endswith("| 11 of 12 | 02 [3], 02 [5] | EvidenceError: a / b |")
 
 
 def test_an_interrupted_table_goes_on(repository, monkeypatch, tmp_path):
@@ -99,8 +99,8 @@ def test_an_interrupted_table_goes_on(repository, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["invariance.py"])
     with pytest.raises(KeyError):  # of the interpreter above, in the second setting
         invariance.main()
-    assert "| first | Python 3 | 1 of 1 | 0 |" in (tmp_path / "REPORT").read_text()
-    monkeypatch.setattr(invariance, "outcome", lambda *_: invariance.Found(0, 1, 0, ["too late"]))
+    assert "| first | Python 3 | 1 of 1 | none |" in (tmp_path / "REPORT").read_text()
+    monkeypatch.setattr(invariance, "outcome", lambda *_: invariance.Found(0, 1, [], ["too late"]))
     assert invariance.main() == 1
     first, second = (tmp_path / "REPORT").read_text().splitlines()[-2:]
     assert first.startswith("| first | Python 3 | 1 of 1") and "too late" in second
