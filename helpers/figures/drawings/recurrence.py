@@ -226,7 +226,7 @@ def gru_cell(*, highlight: str | None = "memory") -> None:
     sheet.arrow(n.top, write.bottom, part="new")
     sheet.arrow(write.top, add.bottom, part=("update", "new"))
     sheet.label(2.75, 0.22, r"$h_t = z \, h_{t-1} + (1 - z) \, n$", "memory", size=11)
-    sheet.label(5.4, 0.22, r"$n = \tanh(W x_t + r \, W h_{t-1})$", "new", size=11)
+    sheet.label(5.4, 0.22, r"$n = \tanh(W x_t + r \, U h_{t-1})$", "new", size=11)
     sheet.show(
         "A GRU cell: the hidden state is the memory; one update gate keeps a share z of it and "
         "writes a share one minus z of what is new."
