@@ -169,5 +169,5 @@ def words(markdown: str) -> Iterator[str]:
 
 
 def is_picture(output: NotebookNode) -> bool:
-    """Whether an output of a cell is to be looked at: a figure, a drawing or a card."""
+    """Whether an output of a cell is to be looked at: a figure, a drawing, a table or a card."""
     return any(kind in output.get("data", {}) for kind in PICTURES)

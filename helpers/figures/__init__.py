@@ -1,7 +1,8 @@
 """Every figure of the course, in one style: colour-blind safe, light or dark, described.
 
-Each function draws one figure, shows it with its alt text and returns nothing. The alt text states
-the finding; it is stored with the picture and stands in for it wherever pictures are not shown.
+`table` shows numbers under a caption. Each other function draws one figure, shows it with its alt
+text and returns nothing. The alt text states the finding; it is stored with the picture and stands
+in for it wherever pictures are not shown.
 Drawings of what has a shape stand in a room of their own: `figures.drawings.lstm_cell()`.
 """
 
